@@ -1,0 +1,56 @@
+# make demo   the whole loop on Elec2        make test   everything, on a real embedded broker
+# make setup  the environment alone          make clean  leaves nothing behind
+# PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
+
+.DELETE_ON_ERROR:
+.PHONY: setup check test demo bench docs lock clean
+
+BIN := .venv/bin
+STAMP := .venv/.ready
+LOCK := requirements.lock
+DATA := replay/data/electricity.parquet
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+KEEP ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+setup: $(STAMP)
+
+$(STAMP): $(LOCK) pyproject.toml streamops/kafka/kafka-jars.lock
+	@rm -f $@
+	@python=$$(PYTHON='$(PYTHON)' sh bootstrap/find-python) && $$python bootstrap/preflight.py && \
+	  echo "streamops: setting up .venv with $$python" && \
+	  { $(BIN)/python -c '' 2>/dev/null || $$python -m venv --clear .venv; }
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK) || \
+	  { $(BIN)/python bootstrap/preflight.py --explain; exit 1; }
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m streamops.kafka.jars
+	@touch $@
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --strict streamops
+	@$(BIN)/lint-imports --no-logo
+
+test: check
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+demo: setup
+	@$(BIN)/streamops simulate $(DATA) --home .streamops/demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+docs: setup
+	@$(BIN)/python -m docs.build
+
+lock: setup
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+	  --custom-compile-command 'make lock' --upgrade --output-file $(LOCK)
+
+clean:
+	@rm -rf .venv .streamops build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .coverage *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

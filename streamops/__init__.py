@@ -1,0 +1,23 @@
+"""streamops: monitors models in production, retrains them, and proves every alert from the log.
+
+`Client` and `AsyncClient` are for applications; they need only the base installation. They are
+loaded on first use, so that `import streamops` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamops.client import AsyncClient, Client
+
+__all__ = ["AsyncClient", "Client", "__version__"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name in ("AsyncClient", "Client"):
+        from streamops import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module 'streamops' has no attribute {name!r}")
