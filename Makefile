@@ -21,7 +21,7 @@ $(STAMP): $(LOCK) pyproject.toml streamops/kafka/kafka-jars.lock
 	@python=$$(PYTHON='$(PYTHON)' sh bootstrap/find-python) && $$python bootstrap/preflight.py && \
 	  echo "streamops: setting up .venv with $$python" && \
 	  { $(BIN)/python -c '' 2>/dev/null || $$python -m venv --clear .venv; }
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK) || \
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(LOCK) || \
 	  { $(BIN)/python bootstrap/preflight.py --explain; exit 1; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m streamops.kafka.jars
@@ -47,7 +47,7 @@ docs: setup
 
 lock: setup
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+	  --python-version 3.11 --generate-hashes --fork-strategy fewest --no-emit-index-url --quiet \
 	  --custom-compile-command 'make lock' --upgrade --output-file $(LOCK)
 
 clean:

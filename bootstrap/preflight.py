@@ -89,7 +89,7 @@ def check_registry() -> list[Finding]:
     """Ask pip, with its own settings, whether it reaches a package index at all."""
     pip = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pip"]
     asked = subprocess.run(
-        [*pip, "download", "--no-deps", "--quiet", "--retries", "0", "--dest", os.devnull, "pip"],
+        [*pip, "install", "--dry-run", "--ignore-installed", "--no-deps", "--retries", "0", "pip"],
         capture_output=True,
         text=True,
         timeout=60,
