@@ -101,8 +101,7 @@ def check_registry() -> list[Finding]:
     return [
         (
             "pip reaches no package index (no network, or a proxy is needed)",
-            "check the connection; behind a mirror set PIP_INDEX_URL, behind a proxy HTTPS_PROXY, "
-            "and for the broker's jars STREAMOPS_MAVEN_MIRROR",
+            "check the connection; a mirror is set by PIP_INDEX_URL, a proxy by HTTPS_PROXY",
         )
     ]
 
