@@ -1,0 +1,166 @@
+"""Bytes to events and back; blame for a bad record is decided here, once.
+
+JSON is what we write. MessagePack is read where the first byte is a map's (0x80-8f, de, df).
+`decode` raises InputError and nothing else; its message names the field, the value and the fix.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any, TypeVar, Union
+
+import msgspec
+
+from streamops import events
+from streamops.errors import InputError
+
+E = TypeVar("E", bound=events.Event)
+
+EVENT_TYPES: tuple[type[events.Event], ...] = (
+    events.PredictionMade,
+    events.PredictionFailed,
+    events.LabelArrived,
+    events.Tick,
+    events.ConfigActivated,
+    events.VersionActivated,
+    events.TopologyActivated,
+    events.OutcomeJoined,
+    events.EpochClosed,
+    events.PaneSummarized,
+    events.MetricEvaluated,
+    events.DriftDetected,
+    events.MetricReported,
+    events.RunStarted,
+    events.RunCompleted,
+    events.RunFailed,
+    events.ModelRegistered,
+    events.CandidateScored,
+    events.PromotionRequested,
+    events.PromotionApproved,
+    events.RollbackRequested,
+    events.RetrainingPaused,
+    events.AlertSilenceRequested,
+    events.ConfigApplied,
+    events.ActivationDelivered,
+    events.DatasetVersioned,
+    events.ReferenceProfiled,
+    events.AlertRaised,
+    events.AlertResolved,
+    events.AlertSilenced,
+    events.RetrainRequested,
+    events.RetrainSkipped,
+    events.EvaluationRequested,
+    events.GateEvaluated,
+    events.StageChanged,
+    events.RolloutStarted,
+    events.RolloutStepped,
+    events.RolloutFinished,
+    events.RolloutRolledBack,
+    events.DeploymentServed,
+    events.EpochConcluded,
+    events.Sealed,
+    events.RecordRefused,
+    events.ActionTaken,
+)
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])
+_PACK: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[EVENT_TYPES])
+_STAMPED = frozenset(t for t in EVENT_TYPES if "stamp" in t.__struct_fields__)
+_EVIDENCED = frozenset(t for t in EVENT_TYPES if "evidence" in t.__struct_fields__)
+
+
+def encode(event: events.Event) -> bytes:
+    """Return the event's canonical JSON: keys in a fixed order, defaults omitted."""
+    return _ENCODER.encode(event)
+
+
+def conclusion(event: events.Event) -> bytes:
+    """Return the canonical JSON of what is so: the event without stamp and evidence."""
+    kind = type(event)
+    if kind in _EVIDENCED:
+        return _ENCODER.encode(msgspec.structs.replace(event, stamp=None, evidence=None))
+    if kind in _STAMPED:
+        return _ENCODER.encode(msgspec.structs.replace(event, stamp=None))
+    return _ENCODER.encode(event)
+
+
+def is_msgpack(value: bytes) -> bool:
+    """Tell whether the first byte is a MessagePack map's."""
+    return bool(value) and (0x80 <= value[0] <= 0x8F or value[0] in (0xDE, 0xDF))
+
+
+def decode(value: bytes | None) -> events.Event:
+    """Return the event a record's value holds, its times in UTC.
+
+    Raises InputError for what is no event: not JSON or MessagePack, an unknown type, a field of
+    the wrong type or range, a time without a zone, NaN or infinity.
+    """
+    if not value:
+        raise InputError("value is empty; send a JSON or MessagePack object with a `type`")
+    packed = is_msgpack(value)
+    try:
+        event: events.Event = (_PACK if packed else _JSON).decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"value can't be read: {error}; see topics/schemas") from None
+    if event.time.tzinfo is not UTC:
+        event = _in_utc(event)
+    if isinstance(event, (events.PredictionMade, events.LabelArrived)):
+        event = _checked(event, packed)
+    return event
+
+
+def as_type(value: bytes, kind: type[E]) -> E:
+    """Decode and insist on one event type; raises InputError."""
+    event = decode(value)
+    if not isinstance(event, kind):
+        raise InputError(f"type is {type(event).__name__}; expected {kind.__name__}")
+    return event
+
+
+def read_features(raw: msgspec.Raw) -> dict[str, Any]:
+    """Return the object of feature values; raises InputError where it is none or not finite."""
+    try:
+        features = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"features can't be read: {error}; send an object of values") from None
+    return features
+
+
+def _in_utc(event: E) -> E:
+    changes: dict[str, datetime] = {}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise InputError(
+                    f"{name} is {value.isoformat()} without a zone; add one, as in "
+                    f"{value.isoformat()}Z"
+                )
+            changes[name] = value.astimezone(UTC)
+    return msgspec.structs.replace(event, **changes)
+
+
+def _checked(event: E, packed: bool) -> E:
+    for name in ("prediction", "score", "latency_ms", "label"):
+        value = getattr(event, name, None)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{name} is {value}; send a finite number or leave it out")
+    if packed and isinstance(event, events.PredictionMade):
+        return msgspec.structs.replace(event, features=_features_as_json(event.features))
+    return event
+
+
+def _features_as_json(raw: msgspec.Raw) -> msgspec.Raw:
+    data = bytes(raw)
+    if data == b"{}":
+        return raw
+    try:
+        features = msgspec.msgpack.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"features can't be read: {error}; send a map of values") from None
+    for name, value in features.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"features.{name} is {value}; send a finite number or null")
+    return msgspec.Raw(_ENCODER.encode(features))

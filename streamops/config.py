@@ -1,0 +1,191 @@
+"""Configuration that is a fact: what to watch on a model, and what to do about it.
+
+A `ModelConfig` reaches the log as `ConfigApplied`, is broadcast as `ConfigActivated`, and carries a
+hash; every conclusion names the hash it was drawn under (DESIGN rule 10). Times are whole seconds
+of event time. A setting that can't hold is refused here, naming field, value and fix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from streamops.errors import ConfigError
+
+AlertKind = Literal[
+    "data_drift",
+    "score_drift",
+    "label_drift",
+    "concept_drift",
+    "performance",
+    "quality",
+    "latency",
+    "error_rate",
+    "throughput",
+]
+Strategy = Literal["recent", "all", "since_change", "online"]
+Cut = Literal["closed", "mature", "restated"]
+
+
+class Rule(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """When a metric is bad, and when it is good again.
+
+    metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift
+    feature       one feature, "*" for each, empty for metrics without one
+    above, below  the limit; exactly one is set (none for a detector)
+    relative      the limit bounds value minus reference instead of the value
+    resolve       limit that must be kept to resolve (hysteresis); the raising one if empty
+    raise_after   evaluated panes in a row beyond the limit before the alert is raised
+    resolve_after evaluated panes in a row within `resolve` before it is resolved
+    cooldown_panes panes after a resolve in which it isn't raised again
+    minimum       fewest rows behind the value; below, the pane is not evaluated
+    moderate, major  distance beyond the limit (same unit) from which severity grows
+    """
+
+    name: str
+    kind: AlertKind
+    metric: str
+    feature: str = ""
+    segment: str = "all"
+    above: float | None = None
+    below: float | None = None
+    relative: bool = False
+    resolve: float | None = None
+    raise_after: int = 1
+    resolve_after: int = 2
+    cooldown_panes: int = 0
+    minimum: int = 100
+    moderate: float | None = None
+    major: float | None = None
+
+
+class RetrainPolicy(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """When to ask for challengers, and how many.
+
+    kinds          alert kinds that ask while one of them is open; empty: never
+    every_panes    also ask after so many mature panes without a request; 0: never
+    every_labels   also ask after so many new labels; 0: never
+    cooldown_panes mature panes between two requests
+    budget, budget_panes  at most `budget` requests in any `budget_panes` mature panes
+    min_labels     fewest labelled rows there must be
+    strategies     one challenger each: recent, all, since_change, online
+    recent_rows    rows the `recent` challenger learns from
+    holdout_rows   newest rows kept from training and used to compare
+    """
+
+    kinds: tuple[AlertKind, ...] = ("performance", "concept_drift", "data_drift")
+    every_panes: int = 0
+    every_labels: int = 0
+    cooldown_panes: int = 2
+    budget: int = 30
+    budget_panes: int = 100
+    min_labels: int = 1000
+    strategies: tuple[Strategy, ...] = ("recent", "all", "since_change", "online")
+    recent_rows: int = 4000
+    holdout_rows: int = 500
+
+
+class GatePolicy(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What a candidate must show before it may go to Production.
+
+    metric            accuracy, f1 or mae; for mae smaller is better
+    floor             worst acceptable value on the held-out outcomes; none: no floor
+    margin            how much better than the champion it must be, in the metric's unit
+    segment_drop      how much worse than the champion any segment may be
+    segment_rows      fewest held-out rows for a segment to count
+    approval          a person must approve before Production
+    """
+
+    metric: Literal["accuracy", "f1", "mae"] = "accuracy"
+    floor: float | None = None
+    margin: float = 0.0
+    segment_drop: float = 0.1
+    segment_rows: int = 100
+    approval: bool = False
+
+
+class ModelConfig(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """All that is configured for one model.
+
+    pane_s              length of a pane
+    allowed_lateness_s  grace after a pane's end before it closes
+    maturity_s          event time after a pane's end at which its labels are judged
+    horizon_s           how long a prediction waits for its label
+    cohort_delay_s      event time after a prediction at which detectors see its outcome
+    min_coverage        labelled share below which a mature pane is not evaluable
+    segments            segment name -> values counted on their own; the rest is `~other`
+    detectors           river detectors on the error stream
+    """
+
+    model: str
+    pane_s: int = 3600
+    allowed_lateness_s: int = 0
+    maturity_s: int = 0
+    horizon_s: int = 604800
+    cohort_delay_s: int = 0
+    min_coverage: float = 0.5
+    segments: dict[str, tuple[str, ...]] = {}
+    detectors: tuple[Literal["adwin", "page_hinkley", "ddm"], ...] = (
+        "adwin",
+        "page_hinkley",
+        "ddm",
+    )
+    rules: tuple[Rule, ...] = ()
+    retrain: RetrainPolicy = RetrainPolicy()
+    gate: GatePolicy = GatePolicy()
+
+
+def config_hash(config: ModelConfig) -> str:
+    """Return the SHA-256 (hex) of the configuration's canonical encoding."""
+    return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
+
+
+def check_config(config: ModelConfig) -> ModelConfig:
+    """Return `config`, or raise ConfigError naming the first setting that can't hold."""
+    who = f"model {config.model!r}"
+    _require(bool(config.model), "model", config.model, "give the model's name")
+    _require(config.pane_s > 0, f"{who}: pane_s", config.pane_s, "use at least 1 second")
+    for name in ("allowed_lateness_s", "maturity_s", "cohort_delay_s"):
+        value = getattr(config, name)
+        _require(value >= 0, f"{who}: {name}", value, "use 0 or more seconds")
+    _require(
+        config.horizon_s >= config.maturity_s >= config.cohort_delay_s,
+        f"{who}: horizon_s, maturity_s, cohort_delay_s",
+        (config.horizon_s, config.maturity_s, config.cohort_delay_s),
+        "keep horizon_s >= maturity_s >= cohort_delay_s (EPOCHS 18)",
+    )
+    names = [rule.name for rule in config.rules]
+    for name in names:
+        _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
+    for rule in config.rules:
+        _check_rule(who, rule)
+    return config
+
+
+def _check_rule(who: str, rule: Rule) -> None:
+    field = f"{who}: rule {rule.name!r}"
+    limits = (rule.above is not None) + (rule.below is not None)
+    expected = 0 if rule.kind == "concept_drift" else 1
+    _require(
+        limits == expected,
+        f"{field}: above, below",
+        (rule.above, rule.below),
+        f"set exactly {expected} of them for kind {rule.kind}",
+    )
+    _require(rule.raise_after > 0, f"{field}: raise_after", rule.raise_after, "use 1 or more")
+    _require(rule.resolve_after > 0, f"{field}: resolve_after", rule.resolve_after, "use 1 or more")
+
+
+def _require(holds: bool, field: str, value: object, fix: str) -> None:
+    if not holds:
+        raise ConfigError(f"{field} is {value!r}; {fix}")

@@ -1,0 +1,60 @@
+"""A process's own settings: addresses, names and paths. All else is a fact on the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+DEFAULT_NAMESPACE = "streamops"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a process finds its broker and keeps its files.
+
+    bootstrap   Kafka's address, host:port[,host:port]
+    namespace   prefix of topics, groups, client ids and state folders
+    data        folder of this namespace: state, views, archive, artifacts, logs
+    kafka       further client settings (security), as confluent-kafka names them
+    partitions  partitions of every topic that scales; fixed for a namespace
+    driven      a driver (simulate, backfill) is the only ticker; times may be any year's
+    interval_s  seconds between live ticks
+    skew_max_ms how far a record's time may be ahead of its append time; not used when driven
+    """
+
+    bootstrap: str
+    namespace: str = DEFAULT_NAMESPACE
+    data: Path = Path(".streamops")
+    kafka: dict[str, str] = {}
+    partitions: int = 4
+    driven: bool = False
+    interval_s: float = 1.0
+    skew_max_ms: int = 60_000
+
+    @property
+    def skew_ms(self) -> int | None:
+        """The skew check's bound, None where there is none (EPOCHS 3)."""
+        return None if self.driven else self.skew_max_ms
+
+    @property
+    def archive(self) -> Path:
+        """Folder of the Parquet archive."""
+        return self.data / "archive"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of model artifacts, by SHA-256."""
+        return self.data / "artifacts"
+
+    @property
+    def views(self) -> Path:
+        """The DuckDB file."""
+        return self.data / "views.duckdb"
+
+    def topic(self, name: str) -> str:
+        """Return the topic's name in this namespace."""
+        return f"{self.namespace}.{name}"
+
+    def short(self, topic: str) -> str:
+        """Return the topic's name without the namespace."""
+        return topic.removeprefix(f"{self.namespace}.")

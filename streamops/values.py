@@ -1,0 +1,189 @@
+"""Values that events are made of: stamps, evidence, profiles, counts. No logic.
+
+The same rules as in `events`: frozen, a unit in each name, a new field goes last with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Value = str | int | float | bool
+Stage = Literal["Development", "Staging", "Production", "Archived"]
+Severity = Literal["minor", "moderate", "major"]
+Fault = Literal["producer", "operator", "us"]
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """Where a derived record stands in its source's fold (EPOCHS, Words).
+
+    source   processor/partition, as meter/0
+    epoch    epoch of the fold
+    ordinal  number of the output in that epoch, from 0
+    """
+
+    source: str
+    epoch: int
+    ordinal: int
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """Offsets [first, next) of one partition."""
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+
+
+class RawEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a summary or outcome was folded from: spans, records, and a SHA-256 chain over them."""
+
+    spans: tuple[Span, ...] = ()
+    records: int = 0
+    chain: str = ""
+
+
+class SummaryRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One summary that a metric merged: its id, stamp, offset on `summaries`, and its evidence."""
+
+    id: str
+    stamp: Stamp
+    offset: int
+    raw: RawEvidence
+
+
+class MetricEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The summaries behind a metric."""
+
+    summaries: tuple[SummaryRef, ...] = ()
+
+
+class OutcomeEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcomes behind a detector's conclusion: epochs, number, SHA-256 chain of conclusions."""
+
+    first_epoch: int
+    last_epoch: int
+    outcomes: int
+    chain: str
+
+
+class MetricRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One metric or detector record that an action rests on."""
+
+    id: str
+    stamp: Stamp
+    offset: int
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What lets anyone compute an action again: its metrics and the lifecycle read so far."""
+
+    metrics: tuple[MetricRef, ...] = ()
+    lifecycle: tuple[Span, ...] = ()
+
+
+class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One column of a reference profile. Layout of `counts` and of every pane's counts:
+
+    numeric   [below low, bins cut by the interior `edges`, above high, missing]
+    category  [one a listed category, other, missing]; a boolean is a category of false and true
+
+    quantum   unit of the fixed-point sums of a numeric column
+    """
+
+    name: str
+    kind: Literal["numeric", "boolean", "category"]
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    categories: tuple[str, ...] = ()
+    quantum: float = 1.0
+
+
+class ReferenceProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a version was accepted on.
+
+    rows         rows profiled
+    features     in the model's column order
+    score        the score (classification) or the prediction (regression) on held-out rows
+    label        the labels
+    performance  metric name -> value on held-out rows
+    """
+
+    rows: int
+    features: tuple[FeatureProfile, ...]
+    score: FeatureProfile | None = None
+    label: FeatureProfile | None = None
+    performance: dict[str, float] = {}
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that the fold needs to know of a version; broadcast, never looked up.
+
+    task      binary, multiclass or regression
+    positive  the positive class of a binary task, as text
+    artifact  SHA-256 of the canonical artifact; empty for a model that only reports
+    """
+
+    model: str
+    version: str
+    task: Literal["binary", "multiclass", "regression"]
+    profile: ReferenceProfile
+    profile_hash: str
+    positive: str = ""
+    artifact: str = ""
+
+
+class FeatureCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Counts (and fixed-point sums, in quanta) a bin of one feature, laid out as its profile."""
+
+    name: str
+    counts: tuple[int, ...]
+    sums: tuple[int, ...] = ()
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Exact sums over the labelled predictions of a pane.
+
+    confusion       [prediction, label, count], sorted
+    log_loss, brier fixed-point sums, quantum 2^-40
+    absolute_error, squared_error  fixed-point sums, quantum 2^-20
+    delay_s         counts of the label delay over `panes.DELAY_EDGES_S`
+    calibration     [predictions, positives] a tenth of the score
+    """
+
+    labelled: int = 0
+    confusion: tuple[tuple[str, str, int], ...] = ()
+    scored: int = 0
+    log_loss: int = 0
+    brier: int = 0
+    measured: int = 0
+    absolute_error: int = 0
+    squared_error: int = 0
+    labels: tuple[int, ...] = ()
+    delay_s: tuple[int, ...] = ()
+    calibration: tuple[tuple[int, int], ...] = ()
+    corrections: int = 0
+    duplicates: int = 0
+
+
+class Metric(msgspec.Struct, frozen=True, array_like=True):
+    """One number: None is `insufficient data`. `n` is the rows behind it."""
+
+    name: str
+    feature: str
+    value: float | None
+    reference: float | None
+    n: int
+
+
+class GateCheck(msgspec.Struct, frozen=True, array_like=True):
+    """One condition of the gate: the value, what was asked for, and whether it held."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    passed: bool
