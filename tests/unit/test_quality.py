@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from streamops.core.profile import bin_of
+from streamops.core.profile import bin_of, category_text
 from streamops.core.quality import fault, fault_rates
 from streamops.values import FeatureProfile
 
@@ -69,6 +69,12 @@ def test_a_fault_has_a_name(kind, value, expected):
 @pytest.mark.parametrize(("kind", "value"), SOUND + [(kind, value) for kind, value, _ in FAULTS])
 def test_bins_agree_on_what_is_a_fault(kind, value):
     assert bin_of(profile(kind), value)[2] == (fault(kind, value) is not None)
+
+
+@pytest.mark.parametrize(("kind", "value"), SOUND)
+def test_a_sound_category_has_a_text_to_be_counted_under(kind, value):
+    counted = kind == "numeric" or value is None or category_text(value) is not None
+    assert counted
 
 
 def test_faults_of_a_decoded_object():
