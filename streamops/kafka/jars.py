@@ -82,7 +82,7 @@ def is_intact(jar: Jar, file: Path) -> bool:
             return False
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest() == jar.sha256
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
