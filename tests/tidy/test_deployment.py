@@ -1,0 +1,76 @@
+"""What can't be run here is at least what its format asks for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+COMPOSE = ROOT / "docker-compose.yml"
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+
+
+def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    return run(sys.executable, "-m", "check_jsonschema", *schema, file)
+
+
+def test_the_compose_file_holds_to_its_schema():
+    checked = check_schema(COMPOSE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_schema_would_see_a_typing_error(tmp_path):
+    wrong = tmp_path / "compose.yml"
+    wrong.write_text(COMPOSE.read_text().replace("hostname: kafka-1", "hostnam: kafka-1"))
+    assert check_schema(wrong).returncode != 0
+
+
+def test_every_dependency_and_volume_of_the_compose_file_exists():
+    compose = yaml.safe_load(COMPOSE.read_text())
+    services = compose["services"]
+    needed = {name for service in services.values() for name in service.get("depends_on", {})}
+    assert needed <= services.keys()
+    mounts = {v.split(":")[0] for s in services.values() for v in s.get("volumes", [])}
+    assert {m for m in mounts if not m.startswith("./")} == compose["volumes"].keys()
+    assert {m for m in mounts if m.startswith("./") and not (ROOT / m).exists()} == set()
+
+
+def test_prometheus_asks_every_service():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    running = {name for name, s in services.items() if s.get("command", [""])[0] == "run"}
+    jobs = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
+    assert set(jobs[0]["dns_sd_configs"][0]["names"]) == running
+
+
+def test_the_dockerfile_passes_the_linter():
+    linted = run(BIN / "hadolint", ROOT / "Dockerfile")
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_linter_would_see_a_bad_instruction(tmp_path):
+    bad = tmp_path / "Dockerfile"
+    bad.write_text("FROM python:latest\nRUN cd /tmp && sudo pip install x\n")
+    assert run(BIN / "hadolint", bad).returncode != 0
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deploy").rglob("*.json")), ids=lambda f: f.name)
+def test_a_dashboard_is_json_with_known_data(file):
+    panels = json.loads(file.read_text())["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {"prometheus"}
+
+
+def test_the_base_installation_is_a_producers():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {requirement.split(">")[0] for requirement in project["dependencies"]}
+    assert names == {"confluent-kafka", "msgspec"}
