@@ -65,15 +65,31 @@ EVENT_TYPES: tuple[type[events.Event], ...] = (
 )
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])
-_PACK: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[EVENT_TYPES])
+_JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])  # noqa: UP007
+_PACK: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[EVENT_TYPES])  # noqa: UP007
 _STAMPED = frozenset(t for t in EVENT_TYPES if "stamp" in t.__struct_fields__)
 _EVIDENCED = frozenset(t for t in EVENT_TYPES if "evidence" in t.__struct_fields__)
+_PACKER = msgspec.msgpack.Encoder(order="deterministic")
+_TIMES: dict[type[events.Event], tuple[str, ...]] = {
+    t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
+    for t in EVENT_TYPES
+}
 
 
 def encode(event: events.Event) -> bytes:
     """Return the event's canonical JSON: keys in a fixed order, defaults omitted."""
     return _ENCODER.encode(event)
+
+
+def pack(event: events.Event) -> bytes:
+    """Return the event as MessagePack, for producers that prefer it.
+
+    Raises InputError where `features` is no JSON object.
+    """
+    if isinstance(event, (events.PredictionMade, events.OutcomeJoined)):
+        packed = _PACKER.encode(read_features(event.features))
+        event = msgspec.structs.replace(event, features=msgspec.Raw(packed))
+    return _PACKER.encode(event)
 
 
 def conclusion(event: events.Event) -> bytes:
@@ -104,10 +120,10 @@ def decode(value: bytes | None) -> events.Event:
         event: events.Event = (_PACK if packed else _JSON).decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"value can't be read: {error}; see topics/schemas") from None
-    if event.time.tzinfo is not UTC:
+    if packed:
+        event = _unpacked(event)
+    if event.time.tzinfo is not UTC or len(_TIMES[type(event)]) > 1:
         event = _in_utc(event)
-    if isinstance(event, (events.PredictionMade, events.LabelArrived)):
-        event = _checked(event, packed)
     return event
 
 
@@ -130,37 +146,54 @@ def read_features(raw: msgspec.Raw) -> dict[str, Any]:
 
 def _in_utc(event: E) -> E:
     changes: dict[str, datetime] = {}
-    for name in event.__struct_fields__:
+    for name in _TIMES[type(event)]:
         value = getattr(event, name)
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise InputError(
-                    f"{name} is {value.isoformat()} without a zone; add one, as in "
-                    f"{value.isoformat()}Z"
-                )
+        if value is None or value.tzinfo is UTC:
+            continue
+        if value.tzinfo is None:
+            raise InputError(
+                f"{name} is {value.isoformat()} without a zone; add one, as in {value.isoformat()}Z"
+            )
+        try:
             changes[name] = value.astimezone(UTC)
-    return msgspec.structs.replace(event, **changes)
+        except OverflowError:
+            raise InputError(
+                f"{name} is {value.isoformat()}, outside the years 1 to 9999 in UTC; send that"
+            ) from None
+    return msgspec.structs.replace(event, **changes) if changes else event
 
 
-def _checked(event: E, packed: bool) -> E:
-    for name in ("prediction", "score", "latency_ms", "label"):
-        value = getattr(event, name, None)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{name} is {value}; send a finite number or leave it out")
-    if packed and isinstance(event, events.PredictionMade):
+def _unpacked(event: E) -> E:
+    """Refuse what MessagePack lets in and JSON doesn't; features become JSON."""
+    for name in event.__struct_fields__:
+        _refuse_not_finite(name, getattr(event, name))
+    if isinstance(event, (events.PredictionMade, events.OutcomeJoined)):
         return msgspec.structs.replace(event, features=_features_as_json(event.features))
     return event
 
 
+def _refuse_not_finite(path: str, value: object) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"{path} is {value}; send a finite number, or leave it out if you can")
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _refuse_not_finite(f"{path}.{name}", getattr(value, name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_not_finite(f"{path}.{name}", item)
+    elif isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            _refuse_not_finite(f"{path}[{i}]", item)
+
+
 def _features_as_json(raw: msgspec.Raw) -> msgspec.Raw:
     data = bytes(raw)
-    if data == b"{}":
+    if data == b"{}":  # the default; no MessagePack value has these two bytes
         return raw
     try:
         features = msgspec.msgpack.decode(data, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _refuse_not_finite("features", features)
+        return msgspec.Raw(_ENCODER.encode(features))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
         raise InputError(f"features can't be read: {error}; send a map of values") from None
-    for name, value in features.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"features.{name} is {value}; send a finite number or null")
-    return msgspec.Raw(_ENCODER.encode(features))
