@@ -103,6 +103,7 @@ class ConfigActivated(Event, frozen=True, kw_only=True, tag=True):
     first_pane: datetime
     config: ModelConfig
     config_hash: str
+    stamp: Stamp | None = None
 
 
 class VersionActivated(Event, frozen=True, kw_only=True, tag=True):
@@ -111,6 +112,7 @@ class VersionActivated(Event, frozen=True, kw_only=True, tag=True):
     revision: int
     first_pane: datetime
     version: ModelVersion
+    stamp: Stamp | None = None
 
 
 class TopologyActivated(Event, frozen=True, kw_only=True, tag=True):

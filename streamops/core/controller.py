@@ -1,0 +1,71 @@
+"""CONTROLLER: one state machine a model, composed of policy, retrain, gate and registry.
+
+Rule 1: an epoch's lifecycle is folded in log order first, then its metrics in their total order
+        (EPOCHS 6); decisions (gate, retraining) fall once, at the epoch's end.
+Rule 2: what a trainer or a person answered is taken as given, never computed here (DESIGN rule 9).
+Rule 3: EpochConcluded comes last and names every request without a final answer (EPOCHS 21).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from streamops.core import answers, decisions
+from streamops.core.model_state import ControllerState
+from streamops.core.processor import Batch, Closing, Output, Record, Refusal
+from streamops.core.refusal import refusal
+from streamops.core.times import micros, moment
+from streamops.core.workbook import Workbook
+from streamops.events import DriftDetected, EpochConcluded, MetricEvaluated, Tick
+
+
+class Controller:
+    """The processor of lifecycle-q and metrics-q."""
+
+    name = "controller"
+    semantics = 1
+    raw = ("lifecycle",)
+    derived: ClassVar[dict[str, tuple[str, ...]]] = {"metrics": ("monitor", "detect")}
+    closing = Closing((), "own")
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+
+    def initial(self) -> ControllerState:
+        """Return the state before the first epoch."""
+        return ControllerState()
+
+    def step(self, state: ControllerState, batch: Batch) -> tuple[ControllerState, list[Output]]:
+        """Fold one epoch of lifecycle and metrics; decide; conclude."""
+        before_us = state.time_us
+        us = before_us if batch.time is None else max(before_us, micros(batch.time))
+        book = Workbook(state, batch.epoch, us)
+        for record in batch.records:
+            self._take(book, record)
+        decisions.decide(book)
+        models = {name: book.models[name] for name in sorted(book.models)}
+        concluded = EpochConcluded(
+            id=f"concluded/{self.partition}/{batch.epoch}",
+            time=moment(us),
+            partition=self.partition,
+            epoch=batch.epoch,
+            open_requests=tuple(sorted(decisions.open_requests(models))),
+            deployment_revisions={n: m.revision for n, m in models.items() if m.revision},
+        )
+        book.outputs.append(Output("progress", "controller", concluded, self.partition))
+        return msgspec.structs.replace(state, models=models, time_us=us), book.outputs
+
+    def _take(self, book: Workbook, record: Record) -> None:
+        event = record.event
+        if isinstance(event, Refusal):
+            book.outputs.append(refusal(record, event.reason, event.fault))
+        elif isinstance(event, MetricEvaluated):
+            decisions.metric(book, record, event)
+        elif isinstance(event, DriftDetected):
+            decisions.drift(book, record, event)
+        elif record.topic == "lifecycle" and not isinstance(event, Tick):
+            why = answers.take(book, event)
+            if why is not None:
+                book.outputs.append(refusal(record, why, "producer"))

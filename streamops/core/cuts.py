@@ -1,0 +1,194 @@
+"""When a pane is cut and an outcome is released, and what then goes out.
+
+Rule 1: `closed` when predictions' tick passes end + allowed lateness; `mature` when labels' tick
+        passes end + maturity and the pane is closed; `restated` once, at end + horizon, if anything
+        came behind a cut. Each pane is then forgotten. One immutable summary each.
+Rule 2: an outcome goes out when labels' tick is above prediction time + cohort delay (EPOCHS 19).
+Rule 3: output order is the order of the keys, never of arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from streamops.config import Cut, ModelConfig
+from streamops.core.join import JoinTable
+from streamops.core.meter_state import MeterState, config_of, version_of
+from streamops.core.panes import (
+    Pane,
+    PaneKey,
+    add_counts,
+    evidence_of,
+    features_of,
+    merge_features,
+    merge_performance,
+    performance_of,
+)
+from streamops.core.processor import Output
+from streamops.core.times import SECOND_US, moment
+from streamops.events import OutcomeJoined, PaneSummarized
+from streamops.values import FeatureCounts, RawEvidence, Span
+
+
+def close(state: MeterState, partition: int) -> list[Output]:
+    """Cut the panes that predictions' tick has passed."""
+
+    def due(key: PaneKey, config: ModelConfig) -> bool:
+        return key.end_us + config.allowed_lateness_s * SECOND_US <= state.predictions_us
+
+    keys = _due(state, [k for k in state.panes if k not in state.closed], due)
+    state.closed.update(keys)
+    return [_output(state, key, "closed", partition) for key in keys]
+
+
+def mature(state: MeterState, partition: int) -> list[Output]:
+    """Cut the closed panes whose labels are due."""
+
+    def due(key: PaneKey, config: ModelConfig) -> bool:
+        return key.end_us + config.maturity_s * SECOND_US <= state.labels_us
+
+    keys = _due(state, state.closed - state.matured, due)
+    state.matured.update(keys)
+    return [_output(state, key, "mature", partition) for key in keys]
+
+
+def restate(state: MeterState, partition: int) -> list[Output]:
+    """Restate what changed behind a cut, and forget panes beyond their horizon."""
+
+    def due(key: PaneKey, config: ModelConfig) -> bool:
+        return key.end_us + config.horizon_s * SECOND_US <= state.labels_us
+
+    keys = _due(state, state.matured | (state.after.keys() - state.panes.keys()), due)
+    outputs = [_output(state, key, "restated", partition) for key in keys if key in state.after]
+    for key in keys:
+        state.panes.pop(key, None)
+        state.after.pop(key, None)
+        state.closed.discard(key)
+        state.matured.discard(key)
+    return outputs
+
+
+def release(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
+    """Send the outcomes that are due, in order of prediction time and id."""
+    due = [i for i, held in state.held.items() if held.release_us < state.labels_us]
+    due.sort(key=lambda i: (join.pending[i].time_us, i))
+    return [_outcome(join, i, state.held.pop(i).after_cohort, partition) for i in due]
+
+
+def _due(
+    state: MeterState,
+    keys: list[PaneKey] | set[PaneKey],
+    due: Callable[[PaneKey, ModelConfig], bool],
+) -> list[PaneKey]:
+    return sorted(key for key in keys if due(key, config_of(state, key)))
+
+
+def _output(state: MeterState, key: PaneKey, cut: Cut, partition: int) -> Output:
+    summary = summarize(state, key, state.panes.get(key, Pane()), cut, partition)
+    if cut == "restated":
+        late = summarize(state, key, state.after[key], cut, partition)
+        summary = _merged(summary, late)
+    return Output("summaries", key.model, summary)
+
+
+def summarize(
+    state: MeterState, key: PaneKey, pane: Pane, cut: Cut, partition: int
+) -> PaneSummarized:
+    """Return a pane's summary: features and score unless mature, performance unless closed."""
+    version = version_of(state, key.model, key.version)
+    score = None
+    if pane.score and cut != "mature":
+        score = FeatureCounts("score", tuple(pane.score), tuple(pane.score_sums))
+    return PaneSummarized(
+        id=f"pane/{key.model}/{key.version}/{key.segment}/{key.start_us}/{key.config_hash[:12]}"
+        f"/{cut}/{partition}",
+        time=moment(key.end_us),
+        model=key.model,
+        version=key.version,
+        segment=key.segment,
+        pane_start=moment(key.start_us),
+        cut=cut,
+        config_hash=key.config_hash,
+        profile_hash="" if version is None else version.profile_hash,
+        restatement=int(cut == "restated"),
+        predictions=pane.predictions,
+        failures=pane.failures,
+        repeats=pane.repeats,
+        late=pane.late,
+        faults=pane.faults,
+        features=() if cut == "mature" else features_of(pane, version),
+        score=score,
+        latency_ms=() if cut == "mature" else tuple(pane.latency),
+        performance=None if cut == "closed" else performance_of(pane),
+        evidence=evidence_of(pane, partition),
+    )
+
+
+def _merged(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
+    spans = [*(a.evidence.spans if a.evidence else ()), *(b.evidence.spans if b.evidence else ())]
+    return msgspec.structs.replace(
+        merge_summaries(a, b), evidence=RawEvidence(spans=tuple(_joined(spans)))
+    )
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    found: dict[str, Span] = {}
+    for span in sorted(spans, key=lambda s: (s.topic, s.first)):
+        seen = found.get(span.topic)
+        first = span.first if seen is None else seen.first
+        last = span.next if seen is None else max(seen.next, span.next)
+        found[span.topic] = Span(span.topic, span.partition, first, last)
+    return list(found.values())
+
+
+def merge_summaries(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
+    """Return the exact merge of two summaries of one pane and cut, without evidence."""
+    score = a.score or b.score
+    if a.score and b.score:
+        score = merge_features((a.score,), (b.score,))[0]
+    performance = a.performance or b.performance
+    if a.performance and b.performance:
+        performance = merge_performance(a.performance, b.performance)
+    return msgspec.structs.replace(
+        a,
+        predictions=a.predictions + b.predictions,
+        failures=a.failures + b.failures,
+        repeats=a.repeats + b.repeats,
+        late=a.late + b.late,
+        faults=a.faults + b.faults,
+        features=merge_features(a.features, b.features),
+        score=score,
+        latency_ms=add_counts(a.latency_ms, b.latency_ms),
+        performance=performance,
+        evidence=None,
+        stamp=None,
+    )
+
+
+def _outcome(join: JoinTable, prediction_id: str, after_cohort: bool, partition: int) -> Output:
+    entry, label = join.pending[prediction_id], join.matched[prediction_id]
+    event = OutcomeJoined(
+        id=f"outcome/{prediction_id}",
+        time=moment(entry.time_us),
+        prediction_id=prediction_id,
+        model=entry.model,
+        version=entry.version,
+        prediction=entry.prediction,
+        label=label.label,
+        label_time=moment(label.time_us),
+        score=entry.score,
+        features=msgspec.Raw(entry.features),
+        segments=entry.segments,
+        after_cohort=after_cohort,
+        late=entry.late,
+        evidence=RawEvidence(
+            spans=(
+                Span("labels", partition, label.offset, label.offset + 1),
+                Span("predictions", partition, entry.offset, entry.offset + 1),
+            ),
+            records=2,
+        ),
+    )
+    return Output("outcomes", entry.model, event)

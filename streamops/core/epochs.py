@@ -1,0 +1,126 @@
+"""One processor over one partition: epochs in, stamped conclusions and closes out (EPOCHS).
+
+Rule 1: an epoch is folded when all inputs have it: raw topics in their fixed order and log order,
+        then derived records by a total key (clause 6).
+Rule 2: ordinals number the outputs of a source's epoch; each close carries count and hash of what
+        its partition was sent (9). Both follow from the fold alone, so a refold sends them again.
+Rule 3: positions say where to read again so that everything after the folded epoch is seen (5, 14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from streamops import codec
+from streamops.core.inbox import DerivedInbox, RawInbox, close_hash, sources_of
+from streamops.core.partition import partition_of
+from streamops.core.processor import Batch, Output, Processor, Record
+from streamops.core.times import EPOCH
+from streamops.events import EpochClosed, Event
+from streamops.values import Stamp
+
+S = TypeVar("S")
+
+
+class Addressed(NamedTuple):
+    """A stamped event with the partition it goes to; None leaves it to the key."""
+
+    topic: str
+    partition: int | None
+    key: str
+    event: Event
+
+
+class Folded(NamedTuple):
+    """One folded epoch: what to write, and where to read again after it."""
+
+    epoch: int
+    outputs: list[Addressed]
+    positions: dict[str, int]
+
+
+class Fold(Generic[S]):
+    """One processor over one partition: feed records, get folded epochs."""
+
+    def __init__(
+        self,
+        processor: Processor[S],
+        *,
+        partition: int,
+        partitions: int,
+        skew_max_ms: int | None = None,
+        state: S | None = None,
+        epoch: int = -1,
+    ) -> None:
+        self.processor, self.partition, self.partitions = processor, partition, partitions
+        self.epoch = epoch
+        self.state: S = processor.initial() if state is None else state
+        self.source = f"{processor.name}/{partition}"
+        nxt = epoch + 1
+        self.inboxes: dict[str, RawInbox | DerivedInbox] = {
+            topic: RawInbox(topic, next_epoch=nxt, skew_max_ms=skew_max_ms)
+            for topic in processor.raw
+        }
+        for topic, names in processor.derived.items():
+            sources = sources_of(topic, names, partition, partitions)
+            self.inboxes[topic] = DerivedInbox(topic, next_epoch=nxt, sources=sources)
+
+    def feed(self, record: Record) -> list[Folded]:
+        """Take one record; return the epochs that it completed, folded, in order."""
+        self.inboxes[record.topic].feed(record)
+        folded: list[Folded] = []
+        while all(inbox.ready(self.epoch + 1) for inbox in self.inboxes.values()):
+            folded.append(self._fold(self.epoch + 1))
+        return folded
+
+    def _fold(self, epoch: int) -> Folded:
+        records: list[Record] = []
+        time: datetime | None = None
+        positions: dict[str, int] = {}
+        for topic, inbox in self.inboxes.items():
+            some, closed_at, positions[topic] = inbox.take(epoch)
+            records.extend(some)
+            time = closed_at if time is None else time
+        self.state, outputs = self.processor.step(self.state, Batch(epoch, time, records))
+        self.epoch = epoch
+        return Folded(epoch, self._stamped(epoch, outputs), positions)
+
+    def _stamped(self, epoch: int, outputs: list[Output]) -> list[Addressed]:
+        closing, written = self.processor.closing, list[Addressed]()
+        groups: dict[tuple[str, int], list[bytes]] = {}
+        own = closing.scope == "own"
+        for topic in closing.topics:
+            for partition in [self.partition] if own else range(self.partitions):
+                groups[(topic, partition)] = []
+        for ordinal, output in enumerate(outputs):
+            target = output.partition
+            event = replace(output.event, stamp=Stamp(self.source, epoch, ordinal))
+            if output.topic in closing.topics:
+                if target is None:
+                    target = self.partition if own else partition_of(output.key, self.partitions)
+                groups[(output.topic, target)].append(codec.conclusion(event))
+            written.append(Addressed(output.topic, target, output.key, event))
+        written.extend(self._closes(epoch, groups))
+        return written
+
+    def _closes(
+        self, epoch: int, groups: dict[tuple[str, int], list[bytes]]
+    ) -> Iterable[Addressed]:
+        for (topic, partition), conclusions in groups.items():
+            yield Addressed(
+                topic,
+                partition,
+                self.source,
+                EpochClosed(
+                    id=f"close/{self.source}/{epoch}/{topic}/{partition}",
+                    time=EPOCH,
+                    source=self.source,
+                    epoch=epoch,
+                    count=len(conclusions),
+                    hash=close_hash(conclusions),
+                ),
+            )

@@ -1,0 +1,88 @@
+"""What CONTROLLER keeps of one model. Every part is frozen; a step replaces what changes.
+
+Rule 1: stages move only along TRANSITIONS.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamops.config import ModelConfig
+from streamops.core.policy import RuleState
+from streamops.events import CandidateScored
+from streamops.values import ModelVersion, Stage
+
+PANES_MAX = 20_000
+
+TRANSITIONS: frozenset[tuple[Stage, Stage]] = frozenset(
+    {
+        ("Development", "Staging"),
+        ("Development", "Archived"),
+        ("Staging", "Production"),
+        ("Staging", "Archived"),
+        ("Production", "Archived"),
+        ("Archived", "Production"),
+    }
+)
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """A version in the registry; `delivered`: every partition holds its activation."""
+
+    version: ModelVersion
+    stage: Stage = "Development"
+    delivered: bool = False
+    request_id: str = ""
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """A request: its cause, what it asked for, and what came back so far."""
+
+    id: str
+    cause: str
+    version: str = ""
+    scored: CandidateScored | None = None
+    failed: bool = False
+
+
+class Retraining(msgspec.Struct, frozen=True, array_like=True):
+    """Counters of the retrain policy.
+
+    panes      mature panes of champions so far
+    asked      pane counts at which requests were made, newest last
+    labels     labelled predictions since the last request
+    epochs     [pane start in microseconds, epoch it matured in, labelled], oldest first
+    held_back  cause and reason of the last RetrainSkipped: said once
+    """
+
+    panes: int = 0
+    asked: tuple[int, ...] = ()
+    labels: int = 0
+    epochs: tuple[tuple[int, int, int], ...] = ()
+    held_back: str = ""
+    paused: bool = False
+
+
+class ModelState(msgspec.Struct, frozen=True, array_like=True):
+    """One model: configuration, registry, rules, requests. `revision` is of its deployments."""
+
+    config: ModelConfig
+    config_hash: str = ""
+    config_revision: int = -1
+    entries: dict[str, Entry] = {}
+    champion: str = ""
+    former: str = ""
+    revision: int = 0
+    rules: dict[str, RuleState] = {}
+    silences: dict[str, int] = {}
+    asks: dict[str, Ask] = {}
+    scores: dict[str, CandidateScored] = {}
+    wanted: dict[str, str] = {}
+    retraining: Retraining = Retraining()
+
+
+class ControllerState(msgspec.Struct, frozen=True, array_like=True):
+    """Models by name; `time_us`: the last tick of the lifecycle partition."""
+
+    models: dict[str, ModelState] = {}
+    time_us: int = 0

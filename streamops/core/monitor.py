@@ -1,0 +1,116 @@
+"""MONITOR: summaries of one partition in, metrics of each (pane, cut) out.
+
+Rule 1: all source partitions cut a pane in one epoch, as their ticks agree; so a pane and cut is
+        merged within an epoch, exactly, and evaluated once.
+Rule 2: two configurations or profiles are never merged: such a pane is `mixed` (EPOCHS 4).
+Rule 3: a mature pane below the minimum coverage is not evaluable, never good or bad (20).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from streamops.config import ModelConfig
+from streamops.core.cuts import merge_summaries
+from streamops.core.evaluate import closed_metrics, mature_metrics
+from streamops.core.processor import Batch, Closing, Output, Record
+from streamops.core.times import micros
+from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, VersionActivated
+from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, Stamp, SummaryRef
+
+GroupKey = tuple[str, str, str, int, str, int]
+
+
+class MonitorState(msgspec.Struct, frozen=True, array_like=True):
+    """Activated versions (by model and version) and configurations (by hash)."""
+
+    versions: dict[str, ModelVersion] = {}
+    configs: dict[str, ModelConfig] = {}
+
+
+class Monitor:
+    """The processor of summaries-q."""
+
+    name = "monitor"
+    semantics = 1
+    raw: tuple[str, ...] = ()
+    derived: ClassVar[dict[str, tuple[str, ...]]] = {"summaries": ("meter",)}
+    closing = Closing(("metrics",), "own")
+
+    def initial(self) -> MonitorState:
+        """Return the state before the first epoch."""
+        return MonitorState()
+
+    def step(self, state: MonitorState, batch: Batch) -> tuple[MonitorState, list[Output]]:
+        """Merge and evaluate the panes that were cut in one epoch."""
+        versions, configs = dict(state.versions), dict(state.configs)
+        groups: dict[GroupKey, list[Record]] = {}
+        for record in batch.records:
+            event = record.event
+            if isinstance(event, VersionActivated):
+                versions[f"{event.version.model}\t{event.version.version}"] = event.version
+            elif isinstance(event, ConfigActivated):
+                configs[event.config_hash] = event.config
+            elif isinstance(event, PaneSummarized):
+                groups.setdefault(_group(event), []).append(record)
+        state = MonitorState(versions, configs)
+        events = [_evaluate(state, groups[key]) for key in sorted(groups)]
+        return state, [Output("metrics", event.model, event) for event in events]
+
+
+def _group(event: PaneSummarized) -> GroupKey:
+    start_us = micros(event.pane_start)
+    return event.model, event.version, event.segment, start_us, event.cut, event.restatement
+
+
+def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
+    summaries = [r.event for r in records if isinstance(r.event, PaneSummarized)]
+    first = summaries[0]
+    kinds = {(s.config_hash, s.profile_hash, s.time) for s in summaries}
+    metrics: tuple[Metric, ...] = ()
+    status = "mixed"
+    if len(kinds) == 1:
+        merged = first
+        for summary in summaries[1:]:
+            merged = merge_summaries(merged, summary)
+        metrics, status = _metrics(state, merged)
+    return MetricEvaluated(
+        id=f"metric/{first.model}/{first.version}/{first.segment}/{micros(first.pane_start)}"
+        f"/{first.config_hash[:12]}/{first.cut}/{first.restatement}",
+        time=first.time,
+        model=first.model,
+        version=first.version,
+        segment=first.segment,
+        pane_start=first.pane_start,
+        cut=first.cut,
+        config_hash=first.config_hash,
+        metrics=metrics,
+        status=status,  # type: ignore[arg-type]
+        restatement=first.restatement,
+        semantics=Monitor.semantics,
+        evidence=MetricEvidence(summaries=tuple(_ref(record) for record in records)),
+    )
+
+
+def _metrics(state: MonitorState, merged: PaneSummarized) -> tuple[tuple[Metric, ...], str]:
+    version = state.versions.get(f"{merged.model}\t{merged.version}")
+    config = state.configs.get(merged.config_hash, ModelConfig(model=merged.model))
+    metrics: tuple[Metric, ...] = ()
+    if merged.cut != "mature":
+        metrics += closed_metrics(merged, version)
+    if merged.cut != "closed":
+        metrics += mature_metrics(merged, version)
+        labelled = 0 if merged.performance is None else merged.performance.labelled
+        if labelled < config.min_coverage * merged.predictions or not labelled:
+            return metrics, "coverage"
+    return metrics, "evaluated"
+
+
+def _ref(record: Record) -> SummaryRef:
+    event = record.event
+    assert isinstance(event, PaneSummarized), "only summaries are grouped"
+    assert isinstance(event.stamp, Stamp), "a derived record has a stamp"
+    raw = event.evidence or RawEvidence()
+    return SummaryRef(id=event.id, stamp=event.stamp, offset=record.offset, raw=raw)

@@ -1,0 +1,168 @@
+"""Retrain policy: when challengers are asked for, from which outcomes, and why not.
+
+Rule 1: a request is a pure function of the panes seen: cool-down and budget count mature panes,
+        never time on a clock. A cause that is held back says so once.
+Rule 2: requests of one cause compete: the gate waits for all their answers.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from streamops.config import RetrainPolicy
+from streamops.core.model_state import PANES_MAX, ModelState, Retraining
+from streamops.core.times import micros, moment
+from streamops.events import Event, MetricEvaluated, RetrainRequested, RetrainSkipped
+from streamops.values import MetricRef, Proof
+
+Reason = Literal["cool-down", "budget", "too few labels", "paused", "request open"]
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Why challengers are wanted: an id, a sentence, and where the change is put (or None)."""
+
+    id: str
+    reason: str
+    since_us: int | None
+
+
+def saw_pane(state: Retraining, event: MetricEvaluated, epoch: int) -> Retraining:
+    """Count a mature pane of the champion."""
+    labelled = next((m.n for m in event.metrics if m.name == "label_delay_p50_s"), 0)
+    epochs = (*state.epochs[-PANES_MAX:], (micros(event.pane_start), epoch, labelled))
+    return msgspec.structs.replace(
+        state, panes=state.panes + 1, labels=state.labels + labelled, epochs=epochs
+    )
+
+
+def cause_of(model: ModelState, event: MetricEvaluated) -> Cause | None:
+    """Return what asks for challengers now: an open alert first, then the schedule."""
+    policy, done = model.config.retrain, model.retraining
+    opened = [
+        (rule.since_us, rule.alert_id)
+        for _, rule in sorted(model.rules.items())
+        if rule.alert_id and rule.kind in policy.kinds
+    ]
+    if opened:
+        since_us, alert = min(opened)
+        return Cause(alert, f"{len(opened)} open alert(s), first {alert}", since_us)
+    last = done.asked[-1] if done.asked else 0
+    name = f"{event.model}/{event.version}/{done.panes}"
+    if policy.every_panes and done.panes - last >= policy.every_panes:
+        return Cause(f"schedule/{name}", f"every {policy.every_panes} panes", None)
+    if policy.every_labels and done.labels >= policy.every_labels:
+        return Cause(f"labels/{name}", f"every {policy.every_labels} labels", None)
+    return None
+
+
+def held_back(model: ModelState) -> tuple[Reason, str] | None:
+    """Return why no request may be made now, or None."""
+    policy, done = model.config.retrain, model.retraining
+    if done.paused:
+        return "paused", "a person paused retraining"
+    if any(ask.scored is None and not ask.failed for ask in model.asks.values()):
+        return "request open", "an earlier request has no answer yet"
+    if done.asked and done.panes - done.asked[-1] < policy.cooldown_panes:
+        waited = done.panes - done.asked[-1]
+        return "cool-down", f"{waited} of {policy.cooldown_panes} panes since the last request"
+    used = budget_used(done, policy)
+    if used >= policy.budget:
+        return "budget", f"{used} of {policy.budget} in {policy.budget_panes} panes"
+    labels = _labelled(done)
+    if labels < policy.min_labels:
+        return "too few labels", f"{labels} of {policy.min_labels}"
+    return None
+
+
+def budget_used(done: Retraining, policy: RetrainPolicy) -> int:
+    """Return how many requests stand in the budget's window."""
+    return len([pane for pane in done.asked if done.panes - pane < policy.budget_panes])
+
+
+def requests(
+    model: ModelState, cause: Cause, ref: MetricRef, epoch: int, us: int
+) -> list[RetrainRequested]:
+    """Return one request a strategy."""
+    policy, done = model.config.retrain, model.retraining
+    ranges = {
+        "recent": _recent_epoch(done, policy),
+        "since_change": _since_epoch(done, cause),
+        "all": 0,
+        "online": 0,
+    }
+    return [
+        RetrainRequested(
+            id=f"retrain/{model.config.model}/{done.panes}/{strategy}",
+            time=moment(us),
+            model=model.config.model,
+            strategy=strategy,
+            cause=cause.id,
+            reason=cause.reason,
+            champion_version=model.champion,
+            first_epoch=ranges[strategy],
+            last_epoch=epoch,
+            labels=_labelled(done),
+            holdout_rows=policy.holdout_rows,
+            metric=model.config.gate.metric,
+            recent_rows=policy.recent_rows,
+            since=None if cause.since_us is None else moment(cause.since_us),
+            used=budget_used(done, policy) + 1,
+            budget=policy.budget,
+            config_hash=model.config_hash,
+            evidence=Proof(metrics=(ref,)),
+        )
+        for strategy in policy.strategies
+        if strategy != "since_change" or cause.since_us is not None
+    ]
+
+
+def skipped(
+    model: ModelState, cause: Cause, why: tuple[Reason, str], ref: MetricRef, us: int
+) -> tuple[ModelState, list[Event]]:
+    """Say why a cause was held back, once a cause and reason."""
+    said = f"{cause.id}/{why[0]}"
+    if model.retraining.held_back == said:
+        return model, []
+    event = RetrainSkipped(
+        id=f"skipped/{model.config.model}/{model.retraining.panes}",
+        time=moment(us),
+        model=model.config.model,
+        cause=cause.id,
+        reason=why[0],
+        detail=why[1],
+        evidence=Proof(metrics=(ref,)),
+    )
+    done = msgspec.structs.replace(model.retraining, held_back=said)
+    return msgspec.structs.replace(model, retraining=done), [event]
+
+
+def asked(done: Retraining) -> Retraining:
+    """Note that requests were made at this pane."""
+    return msgspec.structs.replace(
+        done, asked=(*done.asked[-1000:], done.panes), labels=0, held_back=""
+    )
+
+
+def _labelled(done: Retraining) -> int:
+    total = 0
+    for _, _, labelled in done.epochs:
+        total += labelled
+    return total
+
+
+def _recent_epoch(done: Retraining, policy: RetrainPolicy) -> int:
+    rows = 0
+    for _, epoch, labelled in reversed(done.epochs):
+        rows += labelled
+        if rows >= policy.recent_rows + policy.holdout_rows:
+            return epoch
+    return 0
+
+
+def _since_epoch(done: Retraining, cause: Cause) -> int:
+    if cause.since_us is None:
+        return 0
+    earlier = [epoch for start, epoch, _ in done.epochs if start <= cause.since_us]
+    return max(earlier, default=0)

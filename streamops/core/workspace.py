@@ -1,0 +1,42 @@
+"""One step's working copy of METER: what changes is copied first.
+
+Rule 1: a pane is copied before it is first changed in a step; the state passed in stays as it was.
+Rule 2: what stands behind a pane's cut goes to `after`, never into the pane that was summarized.
+"""
+
+from __future__ import annotations
+
+from streamops.config import ModelConfig
+from streamops.core.join import JoinTable
+from streamops.core.meter_state import ALL, MeterState, copy_state, pane_of
+from streamops.core.panes import Pane, PaneKey, copy_pane
+from streamops.core.processor import Output
+from streamops.events import PredictionFailed, PredictionMade
+
+
+class Workspace:
+    """State, join table and outputs of one step."""
+
+    def __init__(self, state: MeterState, join: JoinTable) -> None:
+        self.state = copy_state(state)
+        self.join = join
+        self.outputs: list[Output] = []
+        self._owned: set[int] = set()
+
+    def pane(self, key: PaneKey, *, after: bool) -> Pane:
+        """Return the pane to change: the open one, or what came behind its cut."""
+        table = self.state.after if after else self.state.panes
+        pane = table.get(key)
+        if pane is None or id(pane) not in self._owned:
+            pane = Pane() if pane is None else copy_pane(pane)
+            table[key] = pane
+            self._owned.add(id(pane))
+        return pane
+
+    def current(
+        self, event: PredictionMade | PredictionFailed, config: ModelConfig, hash_: str
+    ) -> Pane:
+        """Return the pane where predictions' tick stands: late events and repeats count there."""
+        start_us, end_us = pane_of(max(self.state.predictions_us, 0), config)
+        key = PaneKey(event.model, event.version, ALL, start_us, end_us, hash_)
+        return self.pane(key, after=key in self.state.closed)

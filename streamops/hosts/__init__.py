@@ -1,0 +1,1 @@
+"""Programs that feed processors: poll, decode, step, produce, checkpoint. They decide nothing."""
