@@ -262,7 +262,10 @@ class RunStarted(Event, frozen=True, kw_only=True, tag=True):
 
 
 class RunCompleted(Event, frozen=True, kw_only=True, tag=True):
-    """Training ended well. Rows are those trained on; epochs are those of the outcomes read."""
+    """Training ended well. Rows are those trained on; epochs are those of the outcomes read.
+
+    parameters  those found while it ran; the others stand in RunStarted
+    """
 
     model: str
     run_id: str
@@ -271,15 +274,17 @@ class RunCompleted(Event, frozen=True, kw_only=True, tag=True):
     rows: int = 0
     first_epoch: int = 0
     last_epoch: int = 0
+    parameters: dict[str, Value] = {}
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag=True):
-    """Training ended badly: the final answer to its request."""
+    """Training ended badly: the final answer to its request. `parameters` as in RunCompleted."""
 
     model: str
     run_id: str
     error: str
     request_id: str = ""
+    parameters: dict[str, Value] = {}
 
 
 class ModelRegistered(Event, frozen=True, kw_only=True, tag=True):
