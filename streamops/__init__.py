@@ -9,15 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamops.client import AsyncClient, Client
+    from streamops.async_client import AsyncClient
+    from streamops.client import Client
 
 __all__ = ["AsyncClient", "Client", "__version__"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name in ("AsyncClient", "Client"):
-        from streamops import client
+    if name == "Client":
+        from streamops.client import Client
 
-        return getattr(client, name)
+        return Client
+    if name == "AsyncClient":
+        from streamops.async_client import AsyncClient
+
+        return AsyncClient
     raise AttributeError(f"module 'streamops' has no attribute {name!r}")

@@ -166,25 +166,26 @@ def _in_utc(event: E) -> E:
 def _unpacked(event: E) -> E:
     """Refuse what MessagePack lets in and JSON doesn't; features become JSON."""
     for name in event.__struct_fields__:
-        _refuse_not_finite(name, getattr(event, name))
+        refuse_not_finite(name, getattr(event, name))
     if isinstance(event, (events.PredictionMade, events.OutcomeJoined)):
         return msgspec.structs.replace(event, features=_features_as_json(event.features))
     return event
 
 
-def _refuse_not_finite(path: str, value: object) -> None:
+def refuse_not_finite(path: str, value: object) -> None:
+    """Raise InputError naming the first NaN or infinity in a value, however deep."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{path} is {value}; send a finite number, or leave it out if you can")
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            _refuse_not_finite(f"{path}.{name}", getattr(value, name))
+            refuse_not_finite(f"{path}.{name}", getattr(value, name))
     elif isinstance(value, dict):
         for name, item in value.items():
-            _refuse_not_finite(f"{path}.{name}", item)
+            refuse_not_finite(f"{path}.{name}", item)
     elif isinstance(value, (tuple, list)):
         for i, item in enumerate(value):
-            _refuse_not_finite(f"{path}[{i}]", item)
+            refuse_not_finite(f"{path}[{i}]", item)
 
 
 def _features_as_json(raw: msgspec.Raw) -> msgspec.Raw:
@@ -193,7 +194,7 @@ def _features_as_json(raw: msgspec.Raw) -> msgspec.Raw:
         return raw
     try:
         features = msgspec.msgpack.decode(data, type=dict[str, Any])
-        _refuse_not_finite("features", features)
+        refuse_not_finite("features", features)
         return msgspec.Raw(_ENCODER.encode(features))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
         raise InputError(f"features can't be read: {error}; send a map of values") from None

@@ -1,0 +1,319 @@
+"""The client of applications: log predictions and labels, record runs, command, read alerts.
+
+    with streamops.Client("localhost:9092", source="shop") as client:
+        sale = client.log_prediction(model="demand", version="1", prediction=True, features={...})
+        client.log_label(sale, False)
+
+Nothing waits for the broker but `flush`, `close` and a full buffer under `on_full="block"`.
+"""
+
+# ruff: noqa: A002  `id` is the events' word.
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Literal
+
+from streamops.errors import ConfigError, ServiceError
+from streamops.events import (
+    DatasetVersioned,
+    Event,
+    LabelArrived,
+    PredictionFailed,
+    PredictionMade,
+    RunStarted,
+)
+from streamops.sdk.alerts import Alert, AlertReader, Patience, Resume, read_alerts
+from streamops.sdk.commands import Commands, origin
+from streamops.sdk.dataset import describe
+from streamops.sdk.ids import new_id
+from streamops.sdk.plain import plain_features, plain_score, plain_value
+from streamops.sdk.predictor import answer
+from streamops.sdk.run import Run, one_line, read_commit, read_environment
+from streamops.sdk.sender import CLOSE_TIMEOUT_S, Sender, Sending
+from streamops.settings import DEFAULT_NAMESPACE, Settings
+from streamops.topics import topic_name
+from streamops.values import Value
+
+
+class Client(Commands):
+    """One connection of an application; safe to share between threads, not across a fork.
+
+    bootstrap  Kafka's address, host:port[,host:port]
+    namespace  prefix of the topics
+    source     who sends, a URI reference; the host and the program if none
+    kafka      further client settings (security), as librdkafka names them
+    encoding   json, or msgpack where bytes are dear
+    buffer     most records that wait for the broker
+    on_full    what a full buffer does to a call: raise TransportError, or block
+    delivery_timeout_s  how long a record is tried before it counts as not delivered
+    on_error   called with each record's delivery failure, from the call that learns of it
+
+    Each call that sends raises InputError for what readers would refuse, and TransportError for
+    earlier records that were not delivered; then its own record was not taken. Used as a context,
+    it is closed, which flushes; a process that ends without that flushes too.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        source: str | None = None,
+        kafka: Mapping[str, str] | None = None,
+        encoding: Literal["json", "msgpack"] = "json",
+        buffer: int = 100_000,
+        on_full: Literal["raise", "block"] = "raise",
+        delivery_timeout_s: float = 300.0,
+        on_error: Callable[[ServiceError], None] | None = None,
+    ) -> None:
+        topic_name(namespace, "alerts")  # refuses a namespace Kafka can't take
+        self.settings = Settings(bootstrap=bootstrap, namespace=namespace, kafka=dict(kafka or {}))
+        sending = Sending(
+            source=source or default_source(),
+            encoding=encoding,
+            buffer=buffer,
+            on_full=on_full,
+            delivery_timeout_s=delivery_timeout_s,
+            on_error=on_error,
+        )
+        self._sender = Sender(self.settings, checked(sending))
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a full buffer makes calls wait."""
+        return self._sender.sending.on_full == "block"
+
+    def send(self, event: Event) -> None:
+        """Send an event as it is; for whoever builds events from `streamops.events`."""
+        self._sender.send(event)
+
+    def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Return once the broker has acknowledged every record; TransportError if it has not."""
+        self._sender.flush(timeout_s)
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Flush and end; a second call does nothing."""
+        self._sender.close(timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except ServiceError as failure:
+            if error is None:
+                raise
+            error.add_note(f"and on close: {failure}")
+
+    def predict(
+        self,
+        predictor: Any,
+        features: Mapping[str, Any],
+        *,
+        model: str,
+        version: str,
+        id: str | None = None,
+        segments: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Ask a model for one row, log the answer with its score and latency, and return it.
+
+        predictor  an object with `predict` (scikit-learn) or `predict_one` (river), or a function
+                   from features to a prediction or to (prediction, score)
+        What the model raises is logged as PredictionFailed and goes on. Features are checked
+        before the model is asked.
+        """
+        raw = plain_features(features)
+        begin = perf_counter()
+        try:
+            given = answer(predictor, features)
+        except Exception as error:
+            self.send(
+                PredictionFailed(
+                    model=model,
+                    version=version,
+                    error=one_line(error),
+                    latency_ms=elapsed_ms(begin),
+                    segments=dict(segments or {}),
+                    **origin(id, None),
+                )
+            )
+            raise
+        latency_ms = elapsed_ms(begin)
+        self.send(
+            PredictionMade(
+                model=model,
+                version=version,
+                prediction=plain_value("prediction", given.prediction),
+                score=plain_score(given.score),
+                features=raw,
+                latency_ms=latency_ms,
+                segments=dict(segments or {}),
+                **origin(id, None),
+            )
+        )
+        return given.prediction
+
+    def log_prediction(
+        self,
+        *,
+        model: str,
+        version: str,
+        prediction: Value,
+        features: Mapping[str, Any],
+        score: float | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+        latency_ms: float | None = None,
+        segments: Mapping[str, str] | None = None,
+        deployment_step: str = "",
+    ) -> str:
+        """Log what a model answered; returns the prediction's id, which its label must name.
+
+        features    by column; None is a missing value
+        score       probability of the positive class (binary) or of the predicted class, 0..1
+        latency_ms  from request to answer, milliseconds
+        segments    declared segment -> value
+        """
+        event = PredictionMade(
+            model=model,
+            version=version,
+            prediction=plain_value("prediction", prediction),
+            score=plain_score(score),
+            features=plain_features(features),
+            latency_ms=None if latency_ms is None else float(latency_ms),
+            segments=dict(segments or {}),
+            deployment_step=deployment_step,
+            **origin(id, time),
+        )
+        self.send(event)
+        return event.id
+
+    def log_label(
+        self,
+        prediction_id: str,
+        label: Value,
+        *,
+        time: datetime | None = None,
+        id: str | None = None,
+    ) -> str:
+        """Log the truth about one prediction; returns the label's id."""
+        event = LabelArrived(
+            prediction_id=prediction_id, label=plain_value("label", label), **origin(id, time)
+        )
+        self.send(event)
+        return event.id
+
+    def dataset(
+        self,
+        name: str,
+        content: Any,
+        *,
+        version: str | None = None,
+        parent: str = "",
+        uri: str = "",
+        rows: int | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+    ) -> DatasetVersioned:
+        """Record a data set by its content: a path, bytes, or a data frame.
+
+        version  the first 12 digits of the content's SHA-256 if none
+        parent   version it was made from
+        rows     counted for frames, .csv and (with pyarrow) .parquet; else give it, or it is 0
+        """
+        found = describe(content)
+        event = DatasetVersioned(
+            dataset=name,
+            version=version or found.content_hash[:12],
+            content_hash=found.content_hash,
+            rows=found.rows if rows is None else rows,
+            columns=found.columns,
+            parent=parent,
+            uri=uri or found.uri,
+            **origin(id, time),
+        )
+        self.send(event)
+        return event
+
+    def run(
+        self,
+        model: str,
+        *,
+        parameters: Mapping[str, Value] | None = None,
+        dataset: str = "",
+        request_id: str = "",
+        run_id: str | None = None,
+        time: datetime | None = None,
+    ) -> Run:
+        """A context for one training run; see `Run` for what it records by itself.
+
+        dataset     version it learns from
+        request_id  the RetrainRequested it answers; the run's id is that id (EPOCHS 22)
+        """
+        plain = {k: plain_value(f"parameter {k}", v) for k, v in (parameters or {}).items()}
+        started = RunStarted(
+            model=model,
+            run_id=run_id or request_id or new_id(),
+            request_id=request_id,
+            parameters=plain,
+            dataset=dataset,
+            code_commit=read_commit(),
+            environment=read_environment(),
+            **origin(None, time),
+        )
+        return Run(self.send, started)
+
+    def alerts(
+        self,
+        *,
+        group: str = "client",
+        resume_from: Resume = "last",
+        follow: bool = True,
+        timeout: float | None = None,
+    ) -> Iterator[Alert]:
+        """Alerts, resolutions and silences as they come, each once.
+
+        group    name of this reader; its position is kept under it
+        resume_from  `last`: after what the group consumed, or the beginning; `earliest`: the
+                 beginning again; `latest`: only what comes from now on
+        follow   wait for more at the end of the log
+        timeout  seconds without an alert after which it ends; None waits for ever
+        An alert counts as consumed when the next one is asked for: leave the loop at one, by
+        `break` or by an exception, and it comes again. Raises TransportError without a broker.
+        """
+        reader = AlertReader(self.settings, group=group, resume_from=resume_from)
+        yield from read_alerts(reader, Patience(follow=follow, timeout_s=timeout))
+
+
+def checked(sending: Sending) -> Sending:
+    """The settings, or ConfigError naming the first that can't hold."""
+    if sending.encoding not in ("json", "msgpack"):
+        raise ConfigError(f'encoding is {sending.encoding!r}; use "json" or "msgpack"')
+    if sending.on_full not in ("raise", "block"):
+        raise ConfigError(f'on_full is {sending.on_full!r}; use "raise" or "block"')
+    if sending.buffer < 1:
+        raise ConfigError(f"buffer is {sending.buffer}; use at least 1 record")
+    if not sending.delivery_timeout_s > 0:
+        raise ConfigError(f"delivery_timeout_s is {sending.delivery_timeout_s}; use more than 0")
+    return sending
+
+
+def default_source() -> str:
+    """`//host/program`."""
+    return f"//{socket.gethostname()}/{Path(sys.argv[0]).stem or 'python'}"
+
+
+def elapsed_ms(begin: float) -> float:
+    return (perf_counter() - begin) * 1000

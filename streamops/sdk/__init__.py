@@ -1,0 +1,1 @@
+"""Behind `streamops.Client`: one noun a module; msgspec and confluent-kafka are all it needs."""

@@ -1,0 +1,222 @@
+"""From an event to a record on its topic: buffered, bounded, checked before it is taken.
+
+Rule 1: a record that a reader would refuse is refused here, as InputError, to the one who made it.
+Rule 2: `send` returns once the record is in the buffer. What happens to it later is told by
+        `on_error`, and raised by the next `send`, `flush` or `close`.
+Rule 3: nothing is dropped in silence: a full buffer, an expiry, an exit before delivery.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamops import codec
+from streamops.errors import InputError, ServiceError, TransportError
+from streamops.events import Event
+from streamops.kafka.clients import make_producer
+from streamops.sdk.address import address
+from streamops.settings import Settings
+from streamops.topics import load_topics
+
+CLOSE_TIMEOUT_S = 10.0
+BLOCK_POLL_S = 0.05
+# What Kafka's record and batch headers add at most to key, value and headers, bytes.
+RECORD_OVERHEAD = 128
+BUFFER_KBYTES = 262_144
+
+CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack"}
+
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+class Sending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client sends.
+
+    source    who sends, a URI reference; with the id it makes a record unique (CloudEvents)
+    encoding  of the value
+    buffer    most records that wait for the broker
+    on_full   what a full buffer does to `send`: raise TransportError, or block
+    delivery_timeout_s  how long a record is tried, and how long a full buffer blocks
+    on_error  called with each delivery failure, from the call that learns of it
+    """
+
+    source: str
+    encoding: Literal["json", "msgpack"] = "json"
+    buffer: int = 100_000
+    on_full: Literal["raise", "block"] = "raise"
+    delivery_timeout_s: float = 300.0
+    on_error: Callable[[ServiceError], None] | None = None
+
+
+class Sender:
+    """One producer; safe to share between threads."""
+
+    def __init__(self, settings: Settings, sending: Sending) -> None:
+        self.settings = settings
+        self.sending = sending
+        self.closed = False
+        self._lock = threading.Lock()
+        self._failures: list[ServiceError] = []
+        self._producer = make_producer(
+            settings,
+            "client",
+            **{
+                "message.timeout.ms": max(1, round(sending.delivery_timeout_s * 1000)),
+                "queue.buffering.max.messages": sending.buffer,
+                "queue.buffering.max.kbytes": BUFFER_KBYTES,
+            },
+        )
+        self._at_exit = weakref.finalize(self, flush_at_exit, self._producer, settings.bootstrap)
+
+    def send(self, event: Event) -> None:
+        """Check, encode and buffer an event.
+
+        Raises InputError for what readers would refuse or the broker's limit forbids;
+        TransportError for earlier records that were not delivered (this one is then not taken
+        either) and for a full buffer.
+        """
+        if self.closed:
+            raise RuntimeError("the client is closed; make another")
+        self._serve(0)
+        self._raise_failures("; the record of this call was not taken, send it again")
+        topic, key = address(event)
+        value = encoded(event, self.sending.encoding)
+        headers = cloud_headers(event, self.sending)
+        check_size(event, topic, len(key.encode()) + len(value) + headers_size(headers))
+        self._produce(self.settings.topic(topic), key, value, headers)
+
+    def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Return once every record was acknowledged; TransportError for each that was not."""
+        left = self._producer.flush(timeout_s)
+        self._raise_failures("")
+        if left:
+            raise TransportError(
+                f"{left} records are undelivered after {timeout_s:g} s; they are tried on for "
+                f"delivery_timeout_s={self.sending.delivery_timeout_s:g}: is "
+                f"{self.settings.bootstrap} up?"
+            )
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Flush and end; a second call does nothing. Raises TransportError as `flush` does."""
+        if not self.closed:
+            self.closed = True
+            self._at_exit.detach()
+            self.flush(timeout_s)
+
+    def _produce(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
+        deadline = time.monotonic() + self.sending.delivery_timeout_s
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, headers=headers, on_delivery=self._delivered
+                )
+                return
+            except BufferError:
+                self._wait_or_raise(deadline)
+            except KafkaException as error:
+                raise TransportError(f"{topic} takes no record: {error.args[0].str()}") from error
+
+    def _wait_or_raise(self, deadline: float) -> None:
+        if self.sending.on_full == "raise" or time.monotonic() > deadline:
+            raise TransportError(
+                f"the buffer is full: buffer={self.sending.buffer} "
+                "(queue.buffering.max.messages) records wait for the broker; send slower, raise "
+                'it, or set on_full="block"'
+            )
+        self._serve(BLOCK_POLL_S)
+
+    def _serve(self, timeout_s: float) -> None:
+        self._producer.poll(timeout_s)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            return
+        failure = delivery_failure(error, message)
+        with self._lock:
+            self._failures.append(failure)
+        if self.sending.on_error is not None:
+            self.sending.on_error(failure)
+
+    def _raise_failures(self, consequence: str) -> None:
+        if not self._failures:
+            return
+        with self._lock:
+            failures, self._failures = self._failures, []
+        kind = InputError if isinstance(failures[0], InputError) else TransportError
+        raise kind(f"{len(failures)} not delivered; the first: {failures[0]}{consequence}")
+
+
+def encoded(event: Event, encoding: str) -> bytes:
+    """The record's value, read once as every reader will; InputError for what they would refuse."""
+    try:
+        for name in event.__struct_fields__:
+            codec.refuse_not_finite(name, getattr(event, name))
+        value = codec.pack(event) if encoding == "msgpack" else codec.encode(event)
+    except (TypeError, OverflowError, UnicodeEncodeError) as error:
+        raise InputError(
+            f"{type(event).__name__} {event.id!r} can't be written: {error}; see topics/schemas"
+        ) from None
+    codec.decode(value)
+    return value
+
+
+def cloud_headers(event: Event, sending: Sending) -> Headers:
+    """CloudEvents 1.0 attributes, Kafka protocol binding, binary content mode."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", sending.source.encode()),
+        ("ce_type", type(event).__name__.encode()),
+        ("ce_time", event.time.isoformat().encode()),
+        ("content-type", CONTENT_TYPES[sending.encoding].encode()),
+    ]
+
+
+def headers_size(headers: Headers) -> int:
+    """Bytes of headers in a record, lengths included."""
+    return sum(len(name) + len(value or "") + 4 for name, value in headers)
+
+
+@cache
+def size_limit(topic: str) -> int:
+    """The topic's max.message.bytes as declared."""
+    return load_topics()[topic].max_bytes
+
+
+def check_size(event: Event, topic: str, size: int) -> None:
+    """InputError for a record larger than its topic's declared max.message.bytes."""
+    limit = size_limit(topic)
+    if size + RECORD_OVERHEAD > limit:
+        raise InputError(
+            f"{type(event).__name__} {event.id!r} has {size:,} bytes; {topic} takes {limit:,} less "
+            f"{RECORD_OVERHEAD} (max.message.bytes): send less in one record"
+        )
+
+
+def delivery_failure(error: KafkaError, message: Message) -> ServiceError:
+    """What went wrong with one record, and whose fault it is."""
+    key = (message.key() or b"").decode(errors="replace")
+    what = f"{message.topic()}, key {key!r}: {error.str()}"
+    if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE):
+        size = len(message.value() or b"")
+        return InputError(f"{what}; its value has {size:,} bytes, more than the broker's limit")
+    if error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):
+        return TransportError(f"{what}; `streamops topics apply` creates a namespace's topics")
+    return TransportError(what)
+
+
+def flush_at_exit(producer: Producer, bootstrap: str) -> None:
+    left = producer.flush(CLOSE_TIMEOUT_S)
+    if left:
+        print(f"streamops: {left} records were lost at exit: no answer from {bootstrap} in "
+              f"{CLOSE_TIMEOUT_S:g} s", file=sys.stderr)  # fmt: skip
