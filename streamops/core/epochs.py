@@ -57,6 +57,7 @@ class Fold(Generic[S]):
         epoch: int = -1,
     ) -> None:
         self.processor, self.partition, self.partitions = processor, partition, partitions
+        self.skew_max_ms = skew_max_ms
         self.epoch = epoch
         self.state: S = processor.initial() if state is None else state
         self.source = f"{processor.name}/{partition}"
@@ -68,6 +69,20 @@ class Fold(Generic[S]):
         for topic, names in processor.derived.items():
             sources = sources_of(topic, names, partition, partitions)
             self.inboxes[topic] = DerivedInbox(topic, next_epoch=nxt, sources=sources)
+
+    def resumed(self, state: S, epoch: int, positions: dict[str, int]) -> Fold[S]:
+        """Return this fold as it stood after `epoch`, to be fed from `positions` on."""
+        fold = Fold(
+            self.processor,
+            partition=self.partition,
+            partitions=self.partitions,
+            skew_max_ms=self.skew_max_ms,
+            state=state,
+            epoch=epoch,
+        )
+        for topic, inbox in fold.inboxes.items():
+            inbox.position = positions.get(topic, 0)
+        return fold
 
     def feed(self, record: Record) -> list[Folded]:
         """Take one record; return the epochs that it completed, folded, in order."""

@@ -1,0 +1,117 @@
+"""Checkpoints: state and positions of one partition's fold, one write batch in its own RocksDB.
+
+A store is never ahead of its fold: changes stay in memory until everything written up to there is
+acknowledged (EPOCHS 14). Deleting the folder is always safe: the fold starts from the log again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rocksdict import AccessType, Options, Rdict, WriteBatch
+
+from streamops.core.epochs import Fold
+from streamops.core.meter import Meter
+from streamops.errors import ConfigError, TransportError
+
+FORMAT = 1
+_STATE = b"\x00state"
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fold needs to go on: its state after `epoch`, and where to read again."""
+
+    processor: str
+    partition: int
+    semantics: int
+    epoch: int
+    positions: dict[str, int]
+    state: bytes
+    cluster: str = ""
+    extra: bytes = b""
+    format: int = FORMAT
+
+
+class Store:
+    """The RocksDB of one (processor, partition)."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_open_files(64)
+        options.set_write_buffer_size(8 << 20)
+        options.set_keep_log_file_num(2)
+        try:
+            self._db = Rdict(str(folder), options, access_type=AccessType.read_write())
+        except Exception as error:
+            raise TransportError(
+                f"checkpoint folder {folder} can't be opened: {error}; stop the process that holds "
+                "it, or delete the folder (it comes back from the log)"
+            ) from error
+
+    def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
+        """Return the last checkpoint and the join table's rows."""
+        value = self._db.get(_STATE)
+        if value is None:
+            return None, []
+        items: list[tuple[bytes, bytes]] = list(self._db.items())  # type: ignore[arg-type]
+        rows = [(key, row) for key, row in items if key != _STATE]
+        return msgspec.msgpack.decode(value, type=Checkpoint), rows
+
+    def save(self, checkpoint: Checkpoint, changes: dict[bytes, bytes | None]) -> None:
+        """Write state, positions and the join table's changes as one batch."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_STATE, msgspec.msgpack.encode(checkpoint))
+        self._db.write(batch)
+
+    def close(self) -> None:
+        """Give the folder back."""
+        self._db.close()
+
+
+def state_type(fold: Fold[Any]) -> type[Any]:
+    """Return the type of a fold's state."""
+    return type(fold.processor.initial())
+
+
+def checkpoint_of(
+    fold: Fold[Any], positions: dict[str, int], *, cluster: str = "", extra: bytes = b""
+) -> Checkpoint:
+    """Return a checkpoint of a fold that stands at an epoch boundary."""
+    return Checkpoint(
+        processor=fold.processor.name,
+        partition=fold.partition,
+        semantics=fold.processor.semantics,
+        epoch=fold.epoch,
+        positions=positions,
+        state=msgspec.msgpack.encode(fold.state),
+        cluster=cluster,
+        extra=extra,
+    )
+
+
+def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, bytes]]) -> Fold[Any]:
+    """Return a fold that goes on where the checkpoint stands.
+
+    Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7).
+    """
+    processor = fold.processor
+    if checkpoint.semantics != processor.semantics:
+        raise ConfigError(
+            f"checkpoint of {processor.name}/{fold.partition} has semantics "
+            f"{checkpoint.semantics}, this version has {processor.semantics}; run the version "
+            "that wrote it up to a close, or delete the checkpoint to fold again from the log"
+        )
+    if isinstance(processor, Meter):
+        processor.join.restore(rows)
+    state = msgspec.msgpack.decode(checkpoint.state, type=state_type(fold))
+    return fold.resumed(state, checkpoint.epoch, checkpoint.positions)

@@ -1,0 +1,212 @@
+"""The confluent-kafka host: one worker of a processor, any number of partitions.
+
+The loop is poll, decode, feed, produce, flush, checkpoint. It decides nothing: the fold says what
+to write and where to read again. The consumer group only balances work; its offsets are never used.
+On assignment a partition starts from its checkpoint; on revocation its fold is dropped (EPOCHS 15).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from streamops.core import numeric
+from streamops.core.epochs import Fold
+from streamops.errors import ServiceError, TransportError
+from streamops.hosts.memory import to_record
+from streamops.hosts.partition_host import PartitionHost
+from streamops.hosts.progress import concluded_epochs
+from streamops.hosts.sender import Sender
+from streamops.kafka.clients import make_consumer
+from streamops.settings import Settings
+
+LOG = logging.getLogger(__name__)
+CHUNK = 1000
+POLL_S = 0.05
+EPOCHS_AHEAD_MAX = 64
+CHECKPOINT_EVERY_S = 1.0
+
+MakeFold = Callable[[int], Fold[Any]]
+
+
+class KafkaHost:
+    """One worker process of one processor."""
+
+    def __init__(
+        self, settings: Settings, name: str, make_fold: MakeFold, *, instance: str = "0"
+    ) -> None:
+        numeric.self_test()
+        self.settings, self.name, self.make_fold = settings, name, make_fold
+        self.sender = Sender(settings, f"{name}-{instance}")
+        self.hosts: dict[int, PartitionHost] = {}
+        self.generation = 0
+        self._trouble: ServiceError | None = None
+        self._paused: set[tuple[str, int]] = set()
+        sample = make_fold(0)
+        self.topics = list(sample.inboxes)
+        self.consumer: Consumer = make_consumer(
+            settings,
+            name,
+            **{
+                "group.instance.id": f"{settings.namespace}.{name}-{instance}",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 500,
+                "max.poll.interval.ms": 300_000,
+                "error_cb": self._on_error,
+            },
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Fold until `stop`, then checkpoint and leave cleanly."""
+        self.consumer.subscribe(
+            [self.settings.topic(t) for t in self.topics],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 1000)
+        due = time.monotonic() + CHECKPOINT_EVERY_S
+        try:
+            while not stop.is_set():
+                self._round()
+                if time.monotonic() >= due:
+                    self._checkpoint()
+                    due = time.monotonic() + CHECKPOINT_EVERY_S
+            self._checkpoint()
+        finally:
+            self._drop(list(self.hosts))
+            self.consumer.close()
+
+    def _round(self) -> None:
+        generation = self.generation
+        messages = self.consumer.consume(CHUNK, POLL_S)
+        if self._trouble is not None:
+            raise self._trouble
+        if generation != self.generation:
+            self._read_again()
+            return
+        for message in messages:
+            self._take(message)
+        self.sender.settle()
+        self._keep_pace()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            _judge(error)
+            return
+        topic, partition = self.settings.short(message.topic() or ""), message.partition() or 0
+        host = self.hosts.get(partition)
+        offset = message.offset()
+        if host is None or offset is None or offset < host.fold.inboxes[topic].position:
+            return
+        record = to_record(
+            topic, partition, offset, message.timestamp()[1], message.key() or b"",
+            message.value() or b"",
+        )  # fmt: skip
+        host.feed(record, self.sender)
+
+    def _checkpoint(self) -> None:
+        self.sender.settle()
+        for host in self.hosts.values():
+            host.checkpoint()
+
+    def _keep_pace(self) -> None:
+        """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
+        if not self.hosts:
+            return
+        slowest = min(host.fold.epoch for host in self.hosts.values())
+        for partition, host in self.hosts.items():
+            for topic, inbox in host.fold.inboxes.items():
+                ahead = host.fold.epoch + inbox.ahead - slowest
+                self._pause(topic, partition, ahead)
+
+    def _pause(self, topic: str, partition: int, ahead: int) -> None:
+        place, paused = (topic, partition), (topic, partition) in self._paused
+        where = [TopicPartition(self.settings.topic(topic), partition)]
+        if ahead > EPOCHS_AHEAD_MAX and not paused:
+            self.consumer.pause(where)
+            self._paused.add(place)
+        elif ahead <= EPOCHS_AHEAD_MAX // 2 and paused:
+            self.consumer.resume(where)
+            self._paused.discard(place)
+
+    def _read_again(self) -> None:
+        """What was fetched under the former assignment is dropped and read again."""
+        for partition, host in self.hosts.items():
+            for topic, inbox in host.fold.inboxes.items():
+                offset = inbox.position or OFFSET_BEGINNING
+                self.consumer.seek(TopicPartition(self.settings.topic(topic), partition, offset))
+
+    def _on_assign(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        try:
+            self._take_over(consumer, places)
+        except ServiceError as error:
+            self._trouble = error
+
+    def _take_over(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        self.generation += 1
+        self.sender.acknowledged = concluded_epochs(self.settings)
+        wanted = {(self.settings.short(tp.topic), tp.partition) for tp in places}
+        partitions = sorted({partition for _, partition in wanted})
+        starts: list[TopicPartition] = []
+        for partition in partitions:
+            for topic in self.topics:
+                if (topic, partition) not in wanted:
+                    raise TransportError(
+                        f"{self.name} was given partition {partition} without its {topic}; give "
+                        "the input topics equal partition counts"
+                    )
+            host = PartitionHost(self.settings, self.make_fold(partition))
+            self.hosts[partition] = host
+            for topic, inbox in host.fold.inboxes.items():
+                offset = inbox.position or OFFSET_BEGINNING
+                starts.append(TopicPartition(self.settings.topic(topic), partition, offset))
+        consumer.assign(starts)
+        LOG.info("%s holds partitions %s", self.name, partitions)
+
+    def _on_revoke(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
+        self._drop([tp.partition for tp in places])
+
+    def _on_lost(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
+        self._drop([tp.partition for tp in places])
+
+    def _drop(self, partitions: list[int]) -> None:
+        self.generation += 1
+        for partition in partitions:
+            self._paused = {place for place in self._paused if place[1] != partition}
+            host = self.hosts.pop(partition, None)
+            if host is not None:
+                host.close()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._trouble = TransportError(
+                f"Kafka refuses the connection: {error.str()}; check --kafka-config"
+            )
+
+
+def _judge(error: KafkaError) -> None:
+    """Raise for what won't mend itself; the client retries the rest."""
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        raise TransportError(
+            f"a checkpoint's offset is gone from Kafka: {error.str()}; delete the checkpoint to "
+            "fold again from the log, or restore the archive"
+        )
+    if error.fatal():
+        raise KafkaException(error)

@@ -1,0 +1,52 @@
+"""One partition's fold with its store: resume, feed, checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamops.core.detect import Detect
+from streamops.core.epochs import Fold
+from streamops.core.meter import Meter
+from streamops.core.processor import Record
+from streamops.hosts.bank import dump_bank, load_bank
+from streamops.hosts.checkpoint import Store, checkpoint_of, resume
+from streamops.hosts.sender import Sender
+from streamops.settings import Settings
+
+
+class PartitionHost:
+    """A fold, its checkpoint store, and the positions of its last folded epoch."""
+
+    def __init__(self, settings: Settings, fold: Fold[Any]) -> None:
+        folder = settings.data / "state" / f"{fold.processor.name}-{fold.partition}"
+        self._key_file = settings.data / "state" / "key"
+        self.store = Store(folder)
+        checkpoint, rows = self.store.load()
+        self.fold = fold
+        self._positions: dict[str, int] | None = None
+        if checkpoint is not None:
+            self.fold = resume(fold, checkpoint, rows)
+            if isinstance(fold.processor, Detect) and checkpoint.extra:
+                load_bank(fold.processor.bank, checkpoint.extra, self._key_file)
+
+    def feed(self, record: Record, sender: Sender) -> None:
+        """Feed one record; hand what it concluded to the sender."""
+        for folded in self.fold.feed(record):
+            sender.send(folded)
+            self._positions = folded.positions
+
+    def checkpoint(self) -> None:
+        """Save the fold; everything it wrote must be acknowledged."""
+        if self._positions is None:
+            return
+        processor = self.fold.processor
+        extra = b""
+        if isinstance(processor, Detect):
+            extra = dump_bank(processor.bank, self._key_file)
+        changes = processor.join.take_changes() if isinstance(processor, Meter) else {}
+        self.store.save(checkpoint_of(self.fold, self._positions, extra=extra), changes)
+        self._positions = None
+
+    def close(self) -> None:
+        """Give the store back without saving: a refold repeats what is missing."""
+        self.store.close()
