@@ -7,7 +7,7 @@
 Nothing waits for the broker but `flush`, `close` and a full buffer under `on_full="block"`.
 """
 
-# ruff: noqa: A002  `id` is the events' word.
+
 from __future__ import annotations
 
 import socket

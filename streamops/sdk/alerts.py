@@ -57,7 +57,7 @@ class AlertReader:
             **{
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 500,
+                "fetch.wait.max.ms": 100,
             },
         )
         try:

@@ -1,6 +1,6 @@
 """What people command and report: each is a fact with its actor on the log, nothing is called."""
 
-# ruff: noqa: A002  `id` is the events' word.
+
 from __future__ import annotations
 
 import getpass

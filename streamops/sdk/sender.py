@@ -29,6 +29,8 @@ from streamops.topics import load_topics
 
 CLOSE_TIMEOUT_S = 10.0
 BLOCK_POLL_S = 0.05
+# librdkafka looks for expired records once a second.
+EXPIRY_SCAN_S = 2.0
 # What Kafka's record and batch headers add at most to key, value and headers, bytes.
 RECORD_OVERHEAD = 128
 BUFFER_KBYTES = 262_144
@@ -114,7 +116,7 @@ class Sender:
             self.flush(timeout_s)
 
     def _produce(self, topic: str, key: str, value: bytes, headers: Headers) -> None:
-        deadline = time.monotonic() + self.sending.delivery_timeout_s
+        deadline = time.monotonic() + self.sending.delivery_timeout_s + EXPIRY_SCAN_S
         while True:
             try:
                 self._producer.produce(
@@ -127,11 +129,12 @@ class Sender:
                 raise TransportError(f"{topic} takes no record: {error.args[0].str()}") from error
 
     def _wait_or_raise(self, deadline: float) -> None:
-        if self.sending.on_full == "raise" or time.monotonic() > deadline:
+        blocks = self.sending.on_full == "block"
+        if not blocks or time.monotonic() > deadline:
+            way_out = "send slower or raise it" + ("" if blocks else ', or set on_full="block"')
             raise TransportError(
                 f"the buffer is full: buffer={self.sending.buffer} "
-                "(queue.buffering.max.messages) records wait for the broker; send slower, raise "
-                'it, or set on_full="block"'
+                f"(queue.buffering.max.messages) records wait for the broker; {way_out}"
             )
         self._serve(BLOCK_POLL_S)
 
