@@ -1,0 +1,1 @@
+"""Serving: the version that deployments name, scored in process or over HTTP."""
