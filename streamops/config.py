@@ -77,6 +77,8 @@ class RetrainPolicy(
     strategies     one challenger each: recent, all, since_change, online
     recent_rows    rows the `recent` challenger learns from
     holdout_rows   newest rows kept from training and used to compare
+    trainer        hist_gradient_boosting, or module:function that gets (X, y)
+    refit          fit a scored challenger again with the held-out rows before it is registered
     """
 
     kinds: tuple[AlertKind, ...] = ("performance", "concept_drift", "data_drift")
@@ -89,6 +91,8 @@ class RetrainPolicy(
     strategies: tuple[Strategy, ...] = ("recent", "all", "since_change", "online")
     recent_rows: int = 4000
     holdout_rows: int = 500
+    trainer: str = "hist_gradient_boosting"
+    refit: bool = True
 
 
 class GatePolicy(

@@ -302,6 +302,7 @@ class CandidateScored(Event, frozen=True, kw_only=True, tag=True):
 
     rows      held-out rows; candidate, champion: metric -> value on the same rows
     segments  segment -> [candidate, champion, rows] in the gate's metric
+    refit     the registered artifact was fitted again with the held-out rows after this scoring
     """
 
     model: str
@@ -314,6 +315,7 @@ class CandidateScored(Event, frozen=True, kw_only=True, tag=True):
     segments: dict[str, tuple[float, float, int]] = {}
     first_epoch: int = 0
     last_epoch: int = 0
+    refit: bool = False
 
 
 class PromotionRequested(Event, frozen=True, kw_only=True, tag=True):
@@ -471,6 +473,7 @@ class RetrainRequested(Event, frozen=True, kw_only=True, tag=True):
     since        where the change is put (since_change only)
     labels       labelled outcomes in the range
     used, budget requests in the budget's window, this one included, and how many it allows
+    trainer      what fits the challenger; refit: again with the held-out rows, once scored
     """
 
     model: str
@@ -488,6 +491,8 @@ class RetrainRequested(Event, frozen=True, kw_only=True, tag=True):
     used: int = 0
     budget: int = 0
     config_hash: str = ""
+    trainer: str = ""
+    refit: bool = False
     stamp: Stamp | None = None
     evidence: Proof | None = None
 

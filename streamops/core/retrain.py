@@ -111,6 +111,8 @@ def requests(
             used=budget_used(done, policy) + 1,
             budget=policy.budget,
             config_hash=model.config_hash,
+            trainer=policy.trainer,
+            refit=policy.refit,
             evidence=Proof(metrics=(ref,)),
         )
         for strategy in policy.strategies

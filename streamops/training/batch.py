@@ -53,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     model      see `fitting.fit`
     positive   text of a binary task's positive class; empty: the last class found
     champion   artifact to answer the held-out rows too; empty: none
+    refit      store a model fitted again with the held-out rows, once they are scored
     """
 
     features: Sequence[msgspec.Raw]
@@ -65,6 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     positive: str = ""
     champion: str = ""
     fit: bool = True
+    refit: bool = False
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True, tag=True):

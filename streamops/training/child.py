@@ -25,8 +25,8 @@ from streamops.core.profile import profile_hash
 from streamops.errors import InputError, ServiceError
 from streamops.training.batch import Failure, Job, Trained
 from streamops.training.fitting import fit
-from streamops.training.frames import Row, infer_columns, profile_rows
-from streamops.training.scoring import Answer, open_model, score_answers
+from streamops.training.frames import Columns, Row, infer_columns, profile_rows
+from streamops.training.scoring import Answer, SklearnModel, open_model, score_answers
 
 PR_SET_PDEATHSIG = 1
 MEMORY_FLOOR_BYTES = 1 << 28
@@ -55,14 +55,7 @@ def _fitted(
 ) -> Trained:
     training, labels = rows[used.start : used.stop], list(job.labels[used.start : used.stop])
     columns = job.columns or infer_columns(training)
-    model = fit(
-        training,
-        labels,
-        task=job.task,
-        columns=columns,
-        model=job.model,
-        positive=job.positive,
-    )
+    model = _fit(job, training, labels, columns)
     answers = tuple(model.answer(rows[used.stop :]))
     judged = answers or tuple(model.answer(training))
     truth = list(job.labels[used.stop :]) or labels
@@ -73,6 +66,10 @@ def _fitted(
         if job.task == "regression" or answer.score is not None
     ]
     known = [score for score in scores if score is not None]
+    if job.refit and answers:
+        used = range(used.start, len(rows))
+        training, labels = rows[used.start :], list(job.labels[used.start :])
+        model = _fit(job, training, labels, columns)
     profile = profile_rows(training, labels, known, job.task, columns, metrics)
     return Trained(
         artifact=model.save(artifacts),
@@ -86,6 +83,12 @@ def _fitted(
         metrics=metrics,
         answers=answers,
         champion=champion,
+    )
+
+
+def _fit(job: Job, rows: list[Row], labels: list[Value], columns: Columns) -> SklearnModel:
+    return fit(
+        rows, labels, task=job.task, columns=columns, model=job.model, positive=job.positive
     )
 
 
