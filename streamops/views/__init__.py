@@ -1,0 +1,1 @@
+"""What the log looks like to a person: its archive, its read port, and the DuckDB views of it."""

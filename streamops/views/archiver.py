@@ -1,0 +1,220 @@
+"""The archiver: Kafka's records into Parquet files, before retention drops them.
+
+Rule 1: positions are the files' own; no group commits, no second memory.
+Rule 2: only one archiver works on an archive; another finds a file where it wants one and stops.
+Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is told to stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import NamedTuple
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from streamops.errors import TransportError
+from streamops.kafka.clients import make_consumer
+from streamops.settings import Settings
+from streamops.views.archive import ArchiveLog, cover_of, write_raw
+from streamops.views.log import (
+    TIMEOUT_S,
+    Held,
+    Partition,
+    RawRecord,
+    is_notice,
+    missing,
+    partition_counts,
+    to_raw,
+    unreachable,
+)
+from streamops.views.typed import mend_typed, write_typed
+
+CHUNK = 1000
+POLL_S = 0.2
+# A record in a buffer costs about this beside its bytes.
+RECORD_BYTES = 250
+
+
+class Roll(NamedTuple):
+    """When a partition's buffer becomes a file.
+
+    rows, size   records, and bytes of keys and values
+    idle_s       seconds without a new record
+    age_s        seconds since its first record
+    total        bytes of all buffers together: beyond, the largest is written
+    """
+
+    rows: int = 100_000
+    size: int = 32 * 1024**2
+    idle_s: float = 10.0
+    age_s: float = 300.0
+    total: int = 96 * 1024**2
+
+
+DEFAULT_ROLL = Roll()
+
+
+@dataclass
+class Buffer:
+    """Records of one partition that are in no file yet: those of the offsets [first, next)."""
+
+    first: int
+    next: int
+    born: float = 0.0
+    touched: float = 0.0
+    size: int = 0
+    records: list[RawRecord] = field(default_factory=list)
+
+    def add(self, record: RawRecord, now: float) -> None:
+        """Take the partition's next record; `now` is in seconds of a monotonic clock."""
+        if not self.records:
+            self.born = now
+        self.touched = now
+        self.records.append(record)
+        self.size += len(record.key) + len(record.value) + RECORD_BYTES
+        self.next = record.offset + 1
+
+    def due(self, roll: Roll, now: float) -> bool:
+        """Tell whether the buffer should become a file."""
+        if not self.records:
+            return False
+        full = len(self.records) >= roll.rows or self.size >= roll.size
+        return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s
+
+
+class Archiver:
+    """Reads every partition of a namespace's log from where its files end, and writes files.
+
+    Raises TransportError where Kafka no longer has what the archive lacks, or where the topic was
+    made anew; close it after use.
+    """
+
+    def __init__(self, settings: Settings, roll: Roll = DEFAULT_ROLL) -> None:
+        self._settings, self._roll = settings, roll
+        self._folder = settings.archive
+        self._log = ArchiveLog(self._folder)
+        self._consumer = make_consumer(settings, "archiver", **{"enable.partition.eof": True})
+        self._buffers: dict[Partition, Buffer] = {}
+        try:
+            self._begin()
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def close(self) -> None:
+        """Close the client; what is in the buffers stays in Kafka, and is read again."""
+        self._consumer.close()
+
+    def ends(self) -> dict[Partition, int]:
+        """Return each partition's end on the cluster at this moment."""
+        return {place: self._on_cluster(place).next for place in self._buffers}
+
+    def reached(self, ends: dict[Partition, int]) -> bool:
+        """Tell whether everything below these ends was read."""
+        return all(self._buffers[place].next >= end for place, end in ends.items())
+
+    def run_once(self, timeout_s: float = POLL_S) -> int:
+        """Read some records, write what is due; returns how many records came."""
+        messages = self._consumer.consume(CHUNK, timeout_s)
+        now = time.monotonic()
+        count = 0
+        for message in messages:
+            place = (self._settings.short(message.topic() or ""), message.partition() or 0)
+            buffer = self._buffers[place]
+            if is_notice(message):
+                # The end stands behind markers, too: they are covered, as gaps.
+                buffer.next = max(buffer.next, message.offset() or 0)
+            elif (message.offset() or 0) >= buffer.next:
+                buffer.add(to_raw(place[0], message), now)
+                count += 1
+        self._roll_due(now)
+        return count
+
+    def flush(self) -> None:
+        """Write every buffer that covers anything."""
+        self._write([p for p, buffer in self._buffers.items() if buffer.next > buffer.first])
+
+    def _begin(self) -> None:
+        counts = partition_counts(self._settings, self._consumer)
+        places = [(topic, n) for topic, count in sorted(counts.items()) for n in range(count)]
+        for place in places:
+            mend_typed(self._folder, self._log, place)
+            start = self._start(place)
+            self._buffers[place] = Buffer(start, start)
+        self._consumer.assign(
+            [
+                TopicPartition(self._settings.topic(topic), partition, buffer.next)
+                for (topic, partition), buffer in self._buffers.items()
+            ]
+        )
+
+    def _start(self, place: Partition) -> int:
+        kept, live = self._log.held(*place), self._on_cluster(place)
+        if kept.next == kept.first:
+            return live.first
+        if kept.next < live.first:
+            raise missing(*place, kept.next, live.first)
+        if kept.next > live.next:
+            raise TransportError(
+                f"{place[0]}-{place[1]}: the archive in {self._folder} ends at offset {kept.next}, "
+                f"the topic at {live.next}: it was made anew; use a new namespace or archive"
+            )
+        return kept.next
+
+    def _on_cluster(self, place: Partition) -> Held:
+        name = TopicPartition(self._settings.topic(place[0]), place[1])
+        try:
+            return Held(*self._consumer.get_watermark_offsets(name, timeout=TIMEOUT_S))
+        except KafkaException as error:
+            raise unreachable(f"{place[0]}-{place[1]}", error.args[0]) from error
+
+    def _roll_due(self, now: float) -> None:
+        self._write([p for p, buffer in self._buffers.items() if buffer.due(self._roll, now)])
+        held = sorted(self._buffers, key=lambda place: self._buffers[place].size)
+        while sum(buffer.size for buffer in self._buffers.values()) > self._roll.total:
+            self._write([held.pop()])
+
+    def _write(self, places: Iterable[Partition]) -> None:
+        for place in places:
+            buffer = self._buffers[place]
+            cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
+            write_raw(self._folder, buffer.records, place, cover)
+            write_typed(self._folder, buffer.records, place, buffer.first)
+            self._buffers[place] = Buffer(buffer.next, buffer.next)
+
+
+def run_archiver(settings: Settings, stop: Event) -> None:
+    """Archive the namespace until `stop` is set, then write what is buffered and return."""
+    archiver = Archiver(settings)
+    try:
+        while not stop.is_set():
+            archiver.run_once()
+        archiver.flush()
+    finally:
+        archiver.close()
+
+
+def archive_until_end(settings: Settings) -> None:
+    """Archive everything up to the ends the partitions have now, and return.
+
+    No other archiver may work on the archive meanwhile. Raises TransportError if no record comes
+    for 30 s though some are missing.
+    """
+    archiver = Archiver(settings)
+    try:
+        ends = archiver.ends()
+        heard = time.monotonic()
+        while not archiver.reached(ends):
+            if archiver.run_once():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise TransportError(
+                    f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
+                    "lacks records; is a transaction open, or the broker down?"
+                )
+        archiver.flush()
+    finally:
+        archiver.close()

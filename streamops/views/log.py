@@ -1,0 +1,300 @@
+"""The Log port: raw records by topic, partition and offset, wherever they lie (DESIGN rule 13).
+
+Rule 1: a reader gets every record of the range it asked for, in offset order, or TransportError.
+        Never less in silence.
+Rule 2: an offset without a record (a transaction marker) is no missing record.
+Rule 3: topics are named without their namespace, and `checkpoints` is no part of the log: it is
+        compacted and disposable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streamops import codec
+from streamops.core.processor import Record, Refusal
+from streamops.errors import InputError, TransportError
+from streamops.kafka.clients import make_consumer
+from streamops.settings import Settings
+
+TIMEOUT_S = 30.0
+CHUNK = 1000
+NOT_LOG = frozenset({"checkpoints"})
+
+Partition = tuple[str, int]
+
+
+class RawRecord(NamedTuple):
+    """One record as the broker keeps it; a null key or value is empty bytes.
+
+    topic      without the namespace
+    append_ms  the broker's append time, milliseconds since 1970
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    append_ms: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Held(NamedTuple):
+    """The offsets [first, next) that a log holds of one partition."""
+
+    first: int
+    next: int
+
+
+class Log(Protocol):
+    """Where records are read from."""
+
+    def topics(self) -> list[str]:
+        """Return the topics that are held, sorted."""
+        ...
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the partitions of a topic that are held, sorted."""
+        ...
+
+    def held(self, topic: str, partition: int) -> Held:
+        """Return the offsets that can be read; first equals next where there are none."""
+        ...
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        first: int = 0,
+        next: int | None = None,
+    ) -> Iterator[RawRecord]:
+        """Yield the records of [first, next) in offset order; without `next`, up to the end.
+
+        Raises TransportError, naming topic, partition and offsets, where any of them is not held.
+        """
+        ...
+
+
+def to_record(raw: RawRecord) -> Record:
+    """Return the record decoded; what can't be decoded carries a Refusal with the reason."""
+    try:
+        event: Any = codec.decode(raw.value)
+    except InputError as error:
+        event = Refusal(str(error))
+    return Record(*raw[:6], event)
+
+
+def to_raw(topic: str, message: Any) -> RawRecord:
+    """Return a confluent-kafka message as a record of the topic's short name."""
+    headers = message.headers()
+    return RawRecord(
+        topic,
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key() or b"",
+        message.value() or b"",
+        tuple((name, value or b"") for name, value in headers) if headers else (),
+    )
+
+
+def require_held(held: Held, topic: str, partition: int, first: int, end: int) -> None:
+    """Raise TransportError if any offset of [first, end) is outside what is held."""
+    if first >= end or (held.first <= first and end <= held.next):
+        return
+    if first < held.first:
+        raise missing(topic, partition, first, min(end, held.first))
+    raise missing(topic, partition, max(first, held.next), end)
+
+
+def missing(topic: str, partition: int, first: int, end: int) -> TransportError:
+    """Return the error for offsets [first, end) that no log holds any more."""
+    return TransportError(
+        f"{topic}-{partition}: offsets {first} to {end - 1} are missing; "
+        "give an archive that holds them, or keep them longer in Kafka (retention_ms)"
+    )
+
+
+class MemoryLog:
+    """A log in a list, for tests and what-if; records may come in any order."""
+
+    def __init__(self, records: Sequence[RawRecord]) -> None:
+        self._records: dict[Partition, list[RawRecord]] = {}
+        for record in sorted(records, key=lambda r: (r.topic, r.partition, r.offset)):
+            self._records.setdefault((record.topic, record.partition), []).append(record)
+
+    def topics(self) -> list[str]:
+        """Return the topics of the records."""
+        return sorted({topic for topic, _ in self._records})
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the partitions of the topic's records."""
+        return sorted(p for t, p in self._records if t == topic)
+
+    def held(self, topic: str, partition: int) -> Held:
+        """Return the span from the first record to the last."""
+        records = self._records.get((topic, partition))
+        return Held(records[0].offset, records[-1].offset + 1) if records else Held(0, 0)
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        first: int = 0,
+        next: int | None = None,
+    ) -> Iterator[RawRecord]:
+        """Yield the records of [first, next); a hole in the offsets counts as a marker."""
+        held = self.held(topic, partition)
+        end = held.next if next is None else next
+        require_held(held, topic, partition, first, end)
+        for record in self._records.get((topic, partition), ()):
+            if first <= record.offset < end:
+                yield record
+
+
+class KafkaLog:
+    """What a namespace's topics hold at this moment; one consumer for each range that is read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer = self._make()
+
+    def close(self) -> None:
+        """Give back the connection; the log is not used after this."""
+        self._consumer.close()
+
+    def topics(self) -> list[str]:
+        """Return the namespace's topics on the cluster."""
+        return sorted(self._counts())
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the partitions the cluster has for the topic."""
+        return list(range(self._counts().get(topic, 0)))
+
+    def held(self, topic: str, partition: int) -> Held:
+        """Return what retention has left, up to the high watermark."""
+        name = TopicPartition(self._settings.topic(topic), partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(name, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(f"{topic}-{partition}", error.args[0]) from error
+        return Held(low, high)
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        first: int = 0,
+        next: int | None = None,
+    ) -> Iterator[RawRecord]:
+        """Yield the committed records of [first, next)."""
+        held = self.held(topic, partition)
+        end = held.next if next is None else next
+        require_held(held, topic, partition, first, end)
+        if first < end:
+            yield from self._read(topic, partition, first, end)
+
+    def _read(self, topic: str, partition: int, first: int, end: int) -> Iterator[RawRecord]:
+        consumer = self._make()
+        try:
+            consumer.assign([TopicPartition(self._settings.topic(topic), partition, first)])
+            while True:
+                messages = consumer.consume(CHUNK, TIMEOUT_S)
+                if not messages:
+                    raise TransportError(
+                        f"{topic}-{partition}: no answer for {TIMEOUT_S:.0f} s in offsets "
+                        f"{first} to {end - 1}; is a transaction open, or the broker down?"
+                    )
+                for message in messages:
+                    notice, offset = is_notice(message), message.offset() or 0
+                    if offset >= end:
+                        return
+                    if not notice:
+                        yield to_raw(topic, message)
+                        if offset == end - 1:
+                            return
+        finally:
+            consumer.close()
+
+    def _counts(self) -> dict[str, int]:
+        return partition_counts(self._settings, self._consumer)
+
+    def _make(self) -> Consumer:
+        return make_consumer(self._settings, "log", **{"enable.partition.eof": True})
+
+
+def partition_counts(settings: Settings, consumer: Consumer) -> dict[str, int]:
+    """Return the partitions of each topic of the log, by short name; raises TransportError."""
+    try:
+        found = consumer.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise unreachable(settings.bootstrap, error.args[0]) from error
+    prefix = settings.topic("")
+    counts = {
+        settings.short(n): len(t.partitions) for n, t in found.items() if n.startswith(prefix)
+    }
+    return {name: count for name, count in counts.items() if name not in NOT_LOG}
+
+
+def is_notice(message: Any) -> bool:
+    """Tell whether a message is no record: the partition's end, or what the client retries.
+
+    Raises TransportError for what broker or client report as lost.
+    """
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+        return True
+    raise unreachable(f"{message.topic()}-{message.partition()}", error)
+
+
+def unreachable(what: str, error: Any) -> TransportError:
+    """Return the error for a call that broker or client refused."""
+    return TransportError(f"{what}: {error.str()}; check the broker and its retention")
+
+
+class Joined:
+    """The archive as far as it reaches, then Kafka: everything a namespace has ever written."""
+
+    def __init__(self, archive: Log, live: Log) -> None:
+        self._archive, self._live = archive, live
+
+    def topics(self) -> list[str]:
+        """Return the topics of either."""
+        return sorted({*self._archive.topics(), *self._live.topics()})
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the topic's partitions of either."""
+        return sorted({*self._archive.partitions(topic), *self._live.partitions(topic)})
+
+    def held(self, topic: str, partition: int) -> Held:
+        """Return what both hold together; only Kafka's part where a gap lies between them."""
+        old, new = self._archive.held(topic, partition), self._live.held(topic, partition)
+        if old.first == old.next:
+            return new
+        if new.first == new.next and new.next <= old.next:
+            return old
+        if old.next < new.first:
+            return new
+        return Held(min(old.first, new.first), max(old.next, new.next))
+
+    def read(
+        self,
+        topic: str,
+        partition: int,
+        first: int = 0,
+        next: int | None = None,
+    ) -> Iterator[RawRecord]:
+        """Yield the records of [first, next), from the archive while it has them."""
+        old = self._archive.held(topic, partition)
+        if old.first <= first < old.next:
+            seam = old.next if next is None else min(old.next, next)
+            yield from self._archive.read(topic, partition, first, seam)
+            first = seam
+        if next is None or first < next:
+            yield from self._live.read(topic, partition, first, next)

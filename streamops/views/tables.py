@@ -1,0 +1,224 @@
+"""One table for each event type, made from its struct: names, columns, rows.
+
+Rule 1: a scalar field is a typed column, anything nested is JSON. A table's columns follow its
+        event's fields, so a new field is a new column and nothing is written twice.
+Rule 2: where a record stands are columns too: topic, partition, "offset", append_time, epoch, and a
+        stamp's source and ordinal. An event's field of such a name gets its event's word in front,
+        as in `refused_topic`.
+Rule 3: a record that can't be stored is told apart from its neighbours: it never stops them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from streamops.codec import EVENT_TYPES
+from streamops.core.processor import Record
+from streamops.core.profile import category_text
+from streamops.events import Event
+from streamops.values import Value
+
+Convert = Callable[[Any], Any]
+
+NAMES = {
+    "PredictionMade": "predictions",
+    "LabelArrived": "labels",
+    "OutcomeJoined": "outcomes",
+    "Sealed": "seals",
+}
+INT64 = range(-(2**63), 2**63)
+INSTANT = pa.timestamp("us", tz="UTC")
+UNSTORABLE = (pa.ArrowException, UnicodeError, OverflowError)
+PLACE = ("topic", "partition", "offset", "append_time", "epoch")
+STAMP = ("source", "ordinal")
+
+
+class Column(NamedTuple):
+    """A column: its name, DuckDB's type, Arrow's type, and how a field's value becomes its."""
+
+    name: str
+    field: str
+    sql: str
+    arrow: Any
+    convert: Convert | None = None
+
+    def values(self, items: Sequence[Event]) -> Any:
+        """Return the column of these events as an Arrow array."""
+        field, convert = self.field, self.convert
+        if convert is None:
+            return pa.array([getattr(e, field) for e in items], self.arrow)
+        return pa.array([convert(getattr(e, field)) for e in items], self.arrow)
+
+
+class Table(NamedTuple):
+    """The table of one event type; `stamped` when a processor concludes it."""
+
+    name: str
+    kind: type[Event]
+    columns: tuple[Column, ...]
+    stamped: bool
+
+    def create(self) -> str:
+        """Return the statement that creates the table."""
+        place = (
+            "topic VARCHAR",
+            "partition INTEGER",
+            '"offset" BIGINT',
+            "append_time TIMESTAMPTZ",
+            "epoch BIGINT",
+        )
+        stamp = ("source VARCHAR", "ordinal INTEGER") if self.stamped else ()
+        columns = (*(f'"{c.name}" {c.sql}' for c in self.columns), *place, *stamp)
+        return f'CREATE TABLE IF NOT EXISTS "{self.name}" ({", ".join(columns)})'
+
+
+class Row(NamedTuple):
+    """A decoded record with the epoch it belongs to, if that is known."""
+
+    record: Record
+    epoch: int | None
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """Return all tables by the name of their event type."""
+    return {kind.__name__: table_of(kind) for kind in EVENT_TYPES}
+
+
+def table_of(kind: type[Event]) -> Table:
+    """Return the table of an event type."""
+    fields = [f for f in msgspec.structs.fields(kind) if f.name != "stamp"]
+    stamped = "stamp" in kind.__struct_fields__
+    taken = PLACE + (STAMP if stamped else ("source",))
+    word = words_of(kind)[-1]
+    columns = tuple(
+        column_of(f"{word}_{f.name}" if f.name in taken else f.name, f.name, f.type) for f in fields
+    )
+    return Table(table_name(kind), kind, columns, stamped)
+
+
+def words_of(kind: type[Event]) -> list[str]:
+    """Return the words of a type's name in lower case."""
+    return [word.lower() for word in re.findall(r"[A-Z][a-z]+", kind.__name__)]
+
+
+def table_name(kind: type[Event]) -> str:
+    """Return the table's name: the noun in the plural, then what happened to it."""
+    if kind.__name__ in NAMES:
+        return NAMES[kind.__name__]
+    words = words_of(kind)
+    past = (n for n, word in enumerate(words) if n and word.endswith("ed"))
+    cut = next(past, max(1, len(words) - 1))
+    noun = words[cut - 1]
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return "_".join([*words[: cut - 1], plural, *words[cut:]])
+
+
+def column_of(name: str, field: str, kind: Any) -> Column:
+    """Return the column for a field's type."""
+    info = msgspec.inspect.type_info(kind)
+    if kind == Value:
+        return Column(name, field, "VARCHAR", pa.string(), text_of)
+    if isinstance(info, msgspec.inspect.UnionType):
+        some = [t for t in info.types if not isinstance(t, msgspec.inspect.NoneType)]
+        info = some[0]
+    for types, (sql, arrow, convert) in SCALARS:
+        if isinstance(info, types):
+            return Column(name, field, sql, arrow, convert)
+    return Column(name, field, "JSON", pa.string(), json_of)
+
+
+def text_of(value: Value) -> str:
+    """Return a class or number as text: the text it is counted under, or a number's shortest."""
+    text = category_text(value)
+    return str(value) if text is None else text
+
+
+def json_of(value: Any) -> bytes | None:
+    """Return a nested value as JSON; raw JSON stays as it came."""
+    if value is None:
+        return None
+    return bytes(value) if type(value) is msgspec.Raw else msgspec.json.encode(value)
+
+
+def in_range(value: int | None) -> int | None:
+    """Return the integer, or None if DuckDB has no room for it."""
+    return value if value is not None and value in INT64 else None
+
+
+SCALARS: tuple[tuple[tuple[type, ...], tuple[str, Any, Convert | None]], ...] = (
+    ((msgspec.inspect.StrType, msgspec.inspect.LiteralType), ("VARCHAR", pa.string(), None)),
+    ((msgspec.inspect.BoolType,), ("BOOLEAN", pa.bool_(), None)),
+    ((msgspec.inspect.IntType,), ("BIGINT", pa.int64(), in_range)),
+    ((msgspec.inspect.FloatType,), ("DOUBLE", pa.float64(), None)),
+    ((msgspec.inspect.DateTimeType,), ("TIMESTAMPTZ", INSTANT, None)),
+    ((msgspec.inspect.BytesType,), ("BLOB", pa.binary(), None)),
+)
+
+
+def rows_of(table: Table, rows: Sequence[Row]) -> Any:
+    """Return records of one event type as an Arrow table with the table's columns.
+
+    Raises one of UNSTORABLE if any of them can't be stored.
+    """
+    records = [row.record for row in rows]
+    items: list[Any] = [record.event for record in records]
+    columns = {c.name: c.values(items) for c in table.columns}
+    columns["topic"] = pa.array([r.topic for r in records], pa.string())
+    columns["partition"] = pa.array([r.partition for r in records], pa.int32())
+    columns["offset"] = pa.array([r.offset for r in records], pa.int64())
+    appended = pa.array([r.append_ms * 1000 for r in records], pa.int64())
+    columns["append_time"] = appended.cast(INSTANT)
+    columns["epoch"] = pa.array([in_range(row.epoch) for row in rows], pa.int64())
+    if table.stamped:
+        stamps = [e.stamp for e in items]
+        columns["source"] = pa.array([s.source if s else None for s in stamps], pa.string())
+        columns["ordinal"] = pa.array([s.ordinal if s else None for s in stamps], pa.int32())
+    return pa.table(columns)
+
+
+def arrow_rows(table: Table, rows: Sequence[Row]) -> tuple[Any, list[tuple[Row, str]]]:
+    """Return what can be stored as an Arrow table, and each row that can't with the reason."""
+    try:
+        return rows_of(table, rows), []
+    except UNSTORABLE:
+        good, bad = part(table, rows)
+        return rows_of(table, good), bad
+
+
+def part(table: Table, rows: Sequence[Row]) -> tuple[list[Row], list[tuple[Row, str]]]:
+    """Part the rows that can be stored from those that can't, each of these with the reason."""
+    good, bad = list[Row](), list[tuple[Row, str]]()
+    for row in rows:
+        try:
+            checked = rows_of(table, [row])
+            for column in table.columns:
+                if column.sql == "JSON":
+                    _check_json(column.name, checked[column.name][0].as_py())
+            good.append(row)
+        except (*UNSTORABLE, msgspec.MsgspecError) as error:
+            bad.append((row, f"can't be stored: {error}"))
+    return good, bad
+
+
+def _check_json(name: str, text: str | None) -> None:
+    if text is not None:
+        try:
+            msgspec.json.decode(text)
+        except msgspec.MsgspecError as error:
+            raise msgspec.ValidationError(f"{name}: {error}") from error
+
+
+def epoch_of(event: Event) -> int | None:
+    """Return the epoch an event itself names: its stamp's, or its own."""
+    stamp = getattr(event, "stamp", None)
+    if stamp is not None:
+        return int(stamp.epoch)
+    epoch = getattr(event, "epoch", None)
+    return epoch if isinstance(epoch, int) else None

@@ -1,0 +1,187 @@
+"""Raw and typed archive files: covers, exclusive creation, damage, typed rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import duckdb
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from streamops import codec
+from streamops.errors import TransportError
+from streamops.events import LabelArrived, PredictionMade
+from streamops.views.archive import (
+    ArchiveLog,
+    Cover,
+    cover_of,
+    file_name,
+    raw_folder,
+    read_cover,
+    write_raw,
+)
+from streamops.views.archiver import Buffer, Roll
+from streamops.views.log import RawRecord
+from streamops.views.typed import mend_typed, typed_rows, write_typed
+
+PLACE = ("predictions", 3)
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def made(offset: int) -> RawRecord:
+    event = PredictionMade(
+        id=f"p{offset}",
+        time=NOON,
+        model="m",
+        version="1",
+        prediction=offset % 2 == 0,
+        features=msgspec.Raw(b'{"x":1.5}'),
+    )
+    return RawRecord(*PLACE, offset, 1_700_000_000_000 + offset, b"k", codec.encode(event))
+
+
+def write(archive, first, end, records=None):
+    some = [made(n) for n in range(first, end)] if records is None else records
+    return write_raw(archive, some, PLACE, cover_of([r.offset for r in some], first, end))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "first", "end", "gaps"),
+    [
+        ([0, 1, 2], 0, 3, ()),
+        ([1, 2], 0, 3, ((0, 1),)),
+        ([0, 3, 4, 7], 0, 10, ((1, 3), (5, 7), (8, 10))),
+        ([], 5, 7, ((5, 7),)),
+    ],
+)
+def test_a_cover_lists_every_offset_without_a_record(offsets, first, end, gaps):
+    assert cover_of(offsets, first, end) == Cover(first, end, gaps)
+
+
+def test_a_raw_file_says_what_it_covers(tmp_path):
+    path = write(tmp_path, 10, 14, [made(10), made(12)])
+    assert path == raw_folder(tmp_path, *PLACE) / "00000000000000000010.parquet"
+    assert read_cover(path) == Cover(10, 14, ((11, 12), (13, 14)))
+    assert pq.read_metadata(path).row_group(0).column(3).compression == "ZSTD"
+
+
+def test_a_file_without_records_covers_markers(tmp_path):
+    write(tmp_path, 0, 2)
+    write(tmp_path, 2, 3, [])
+    log = ArchiveLog(tmp_path)
+    assert log.held(*PLACE) == (0, 3)
+    assert [r.offset for r in log.read(*PLACE)] == [0, 1]
+    assert list(log.read(*PLACE, 2, 3)) == []
+
+
+def test_of_two_archivers_one_loses_and_the_file_stays(tmp_path):
+    path = write(tmp_path, 0, 3)
+    before = path.read_bytes()
+    with pytest.raises(TransportError, match="another archiver works on this archive"):
+        write(tmp_path, 0, 2)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [file_name(0)]
+
+
+def test_a_missing_file_is_named_by_its_offsets(tmp_path):
+    for first in (0, 2, 4):
+        write(tmp_path, first, first + 2)
+    (raw_folder(tmp_path, *PLACE) / file_name(2)).unlink()
+    with pytest.raises(TransportError, match="predictions-3: offsets 2 to 3 are missing"):
+        list(ArchiveLog(tmp_path).read(*PLACE))
+
+
+def test_what_was_archived_late_is_missing_before(tmp_path):
+    write(tmp_path, 4, 6)
+    log = ArchiveLog(tmp_path)
+    assert [r.offset for r in log.read(*PLACE, 4)] == [4, 5]
+    with pytest.raises(TransportError, match="offsets 0 to 3 are missing"):
+        list(log.read(*PLACE))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = write(tmp_path, 0, 3)
+    data = path.read_bytes()
+    path.write_bytes(data[:20])
+    with pytest.raises(TransportError, match=f"{file_name(0)} can't be read"):
+        list(ArchiveLog(tmp_path).read(*PLACE))
+    path.write_bytes(data[:200] + bytes(40) + data[240:])
+    with pytest.raises(TransportError, match="can't be read"):
+        list(ArchiveLog(tmp_path).read(*PLACE))
+
+
+def test_a_temporary_file_of_a_crash_is_no_part_of_the_log(tmp_path):
+    path = write(tmp_path, 0, 3)
+    (path.parent / ".3.4711.tmp").write_bytes(b"half")
+    assert ArchiveLog(tmp_path).held(*PLACE) == (0, 3)
+
+
+def test_reading_skips_row_groups_outside_the_range(tmp_path):
+    write(tmp_path, 0, 45_000)
+    log = ArchiveLog(tmp_path)
+    assert [r.offset for r in log.read(*PLACE, 19_999, 20_001)] == [19_999, 20_000]
+    assert sum(1 for _ in log.read(*PLACE)) == 45_000
+
+
+def test_typed_files_have_columns_and_tell_what_was_unreadable(tmp_path):
+    label = codec.encode(LabelArrived(id="l", time=NOON, prediction_id="p0", label="up"))
+    records = [
+        made(0),
+        made(1)._replace(value=b"no JSON"),
+        made(2)._replace(value=label),
+        made(3)._replace(value=made(3).value.replace(b'{"x":1.5}', b'{"x":"\xff"}')),
+    ]
+    write(tmp_path, 0, 4, records)
+    write_typed(tmp_path, records, PLACE, 0)
+    assert typed_rows(tmp_path, PLACE, 0) == 4
+    with duckdb.connect() as con:
+        rows = con.execute(
+            f"SELECT id, prediction, features, topic, partition FROM '{tmp_path}/typed/"
+            "type=PredictionMade/*/*/*.parquet'"
+        ).fetchall()
+        bad = con.execute(
+            f"SELECT \"offset\", reason FROM '{tmp_path}/typed/type=Unreadable/*/*/*.parquet'"
+        ).fetchall()
+    assert rows == [("p0", "true", '{"x":1.5}', "predictions", 3)]
+    assert [offset for offset, _ in sorted(bad)] == [1, 3]
+    assert all(len(reason) > 20 for _, reason in bad)
+
+
+def test_typed_files_come_back_after_a_crash_between(tmp_path):
+    write(tmp_path, 0, 5)
+    log = ArchiveLog(tmp_path)
+    assert typed_rows(tmp_path, PLACE, 0) == 0
+    mend_typed(tmp_path, log, PLACE)
+    assert typed_rows(tmp_path, PLACE, 0) == 5
+    stamp = next((tmp_path / "typed").rglob("*.parquet")).stat().st_mtime_ns
+    mend_typed(tmp_path, log, PLACE)
+    assert next((tmp_path / "typed").rglob("*.parquet")).stat().st_mtime_ns == stamp
+
+
+def test_any_engine_reads_the_raw_files(tmp_path):
+    write(tmp_path, 0, 3)
+    with duckdb.connect() as con:
+        row = con.execute(
+            f"SELECT topic, partition, count(*), max(timestamp_ms), any_value(value) "
+            f"FROM '{tmp_path}/raw/*/*/*.parquet' GROUP BY ALL"
+        ).fetchone()
+    assert row is not None
+    assert row[:4] == ("predictions", 3, 3, 1_700_000_000_002)
+    assert json.loads(row[4])["type"] == "PredictionMade"
+
+
+def test_a_buffer_is_due_by_rows_bytes_idleness_or_age():
+    roll = Roll(rows=3, size=10_000, idle_s=10, age_s=60)
+    buffer = Buffer(0, 0)
+    assert not buffer.due(roll, 1e9)
+    buffer.add(made(0), 100.0)
+    assert not buffer.due(roll, 109.9)
+    assert buffer.due(roll, 110.0)
+    buffer.add(made(1), 155.0)
+    assert not buffer.due(roll, 159.9)
+    assert buffer.due(roll, 160.0)
+    assert buffer.due(roll._replace(rows=2), 156.0)
+    assert buffer.due(roll._replace(size=100), 156.0)
+    assert (buffer.first, buffer.next) == (0, 2)
