@@ -46,19 +46,20 @@ def main() -> None:
 def consume(consumer: Consumer, *, until_end: bool) -> None:
     """Act on each new alert, then commit; return at the end of every partition if asked."""
     revisions: dict[str, int] = {}
-    ended: set[int] = set()
+    ended: set[int | None] = set()
     while True:
         message = consumer.poll(1.0)
         if message is None:
             continue
-        if message.error():
-            if message.error().code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(message.error())
+        error = message.error()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
             ended.add(message.partition())
             if until_end and len(ended) == len(consumer.assignment()):
                 return
             continue
-        event = json.loads(message.value())
+        event = json.loads(message.value() or b"")
         if event["revision"] > revisions.get(event["fingerprint"], -1):
             revisions[event["fingerprint"]] = event["revision"]
             act(event)

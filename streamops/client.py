@@ -7,7 +7,6 @@
 Nothing waits for the broker but `flush`, `close` and a full buffer under `on_full="block"`.
 """
 
-
 from __future__ import annotations
 
 import socket
@@ -32,7 +31,7 @@ from streamops.sdk.alerts import Alert, AlertReader, Patience, Resume, read_aler
 from streamops.sdk.commands import Commands, origin
 from streamops.sdk.dataset import describe
 from streamops.sdk.ids import new_id
-from streamops.sdk.plain import plain_features, plain_score, plain_value
+from streamops.sdk.plain import plain_features, plain_number, plain_score, plain_value
 from streamops.sdk.predictor import answer
 from streamops.sdk.run import Run, one_line, read_commit, read_environment
 from streamops.sdk.sender import CLOSE_TIMEOUT_S, Sender, Sending
@@ -192,7 +191,7 @@ class Client(Commands):
             prediction=plain_value("prediction", prediction),
             score=plain_score(score),
             features=plain_features(features),
-            latency_ms=None if latency_ms is None else float(latency_ms),
+            latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
             segments=dict(segments or {}),
             deployment_step=deployment_step,
             **origin(id, time),

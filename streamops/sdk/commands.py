@@ -1,6 +1,5 @@
 """What people command and report: each is a fact with its actor on the log, nothing is called."""
 
-
 from __future__ import annotations
 
 import getpass
@@ -23,7 +22,7 @@ from streamops.events import (
     RollbackRequested,
 )
 from streamops.sdk.ids import new_id
-from streamops.sdk.plain import plain_value
+from streamops.sdk.plain import plain_number
 from streamops.values import ModelVersion
 
 
@@ -209,12 +208,8 @@ class Commands(ABC):
         time: datetime | None = None,
     ) -> MetricReported:
         """Report a business metric of a model."""
-        number = plain_value(f"metric {name}", value)
-        if isinstance(number, str):
-            raise InputError(f"metric {name} is {number!r}; send a number")
-        event = MetricReported(
-            model=model, name=name, value=float(number), unit=unit, **origin(id, time)
-        )
+        number = plain_number(f"metric {name}", value)
+        event = MetricReported(model=model, name=name, value=number, unit=unit, **origin(id, time))
         self.send(event)
         return event
 

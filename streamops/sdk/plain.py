@@ -21,6 +21,10 @@ def plain_value(name: str, value: object) -> Value:
     Raises InputError naming the field for NaN, an infinity, an integer beyond 64 bits, or another
     type.
     """
+    if type(value) is str or type(value) is bool:
+        return value
+    if type(value) is float and math.isfinite(value):
+        return value
     item = getattr(value, "item", None)
     if item is not None and getattr(value, "shape", None) == ():
         value = item()
@@ -47,11 +51,19 @@ def plain_features(features: Mapping[str, object]) -> msgspec.Raw:
         raise InputError(f"features can't be written: {error}; send a dict by name") from None
 
 
+def plain_number(name: str, value: object) -> float:
+    """The number as a float. Raises InputError for a text too."""
+    number = plain_value(name, value)
+    if isinstance(number, str):
+        raise InputError(f"{name} is {number!r}; send a number")
+    return float(number)
+
+
 def plain_score(score: object | None) -> float | None:
     """The score as a float; None stays. Raises InputError outside 0..1."""
     if score is None:
         return None
-    value = plain_value("score", score)
-    if isinstance(value, str) or not 0 <= value <= 1:
-        raise InputError(f"score is {value!r}; send a probability, 0 to 1, or leave it out")
-    return float(value)
+    number = plain_number("score", score)
+    if not 0 <= number <= 1:
+        raise InputError(f"score is {number}; send a probability, 0 to 1, or leave it out")
+    return number

@@ -15,7 +15,7 @@ from types import TracebackType
 from streamops.events import Event, RunCompleted, RunFailed, RunStarted
 from streamops.sdk.dataset import hash_file
 from streamops.sdk.ids import new_id
-from streamops.sdk.plain import plain_value
+from streamops.sdk.plain import plain_number, plain_value
 from streamops.values import Value
 
 GIT_TIMEOUT_S = 5.0
@@ -40,7 +40,7 @@ class Run:
 
     def log_metric(self, name: str, value: float) -> None:
         """Record a number; the last one of a name counts. InputError unless it is finite."""
-        self._metrics[name] = float(plain_value(f"metric {name}", value))
+        self._metrics[name] = plain_number(f"metric {name}", value)
 
     def log_parameter(self, name: str, value: Value) -> None:
         """Record a parameter found while training. InputError for anything but a plain value."""

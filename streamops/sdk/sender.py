@@ -163,7 +163,9 @@ def encoded(event: Event, encoding: str) -> bytes:
     """The record's value, read once as every reader will; InputError for what they would refuse."""
     try:
         for name in event.__struct_fields__:
-            codec.refuse_not_finite(name, getattr(event, name))
+            field = getattr(event, name)
+            if type(field) is not str:
+                codec.refuse_not_finite(name, field)
         value = codec.pack(event) if encoding == "msgpack" else codec.encode(event)
     except (TypeError, OverflowError, UnicodeEncodeError) as error:
         raise InputError(
