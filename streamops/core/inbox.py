@@ -4,6 +4,8 @@ Rule 1: a raw partition is cut by counting ticks only: higher epoch, time not fa
         its append time (2). All else about time is the processor's.
 Rule 2: a derived partition's epoch is complete when, for every source, one close's count and hash
         match the set of stamps held (9, 10). Repeats and earlier epochs vanish here.
+Rule 3: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
+        the time below which no tick counts, and a jump it stands in the middle of.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class RawInbox:
     def __init__(self, topic: str, *, next_epoch: int, skew_max_ms: int | None) -> None:
         self.topic = topic
         self.position = 0
+        self._first = next_epoch == 0
         self._open = next_epoch
         self._skew_max_ms = skew_max_ms
         self._time_us: int | None = None
@@ -63,7 +66,8 @@ class RawInbox:
         elif event.epoch > self._open:
             self._close(record, event)
         elif event.epoch == self._open and self._time_us is None:
-            self._held.append(record)
+            if self._first:
+                self._held.append(record)
             self._time_us = micros(event.time)
 
     def ready(self, epoch: int) -> bool:
@@ -71,7 +75,7 @@ class RawInbox:
         return epoch in self._complete
 
     def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
-        """Hand over an epoch: its records, closing tick's time, and the position after it."""
+        """Hand over an epoch: its records, its closing tick's time and position."""
         return self._complete.pop(epoch)
 
     def _refused(self, tick: Tick, append_ms: int) -> str | None:
@@ -92,14 +96,18 @@ class RawInbox:
     def _close(self, record: Record, tick: Tick) -> None:
         for epoch in range(self._open, tick.epoch):
             held = [*self._held, record]
-            self._complete[epoch] = (held, tick.time, record.offset + 1)
+            self._complete[epoch] = (held, tick.time, record.offset)
             self._held = []
         self._open = tick.epoch
         self._time_us = micros(tick.time)
 
 
 class DerivedInbox:
-    """Records of one derived partition: per epoch and source a set of stamps, until they close."""
+    """Records of one derived partition: per epoch and source a set of stamps, until they close.
+
+    strays       records that no source of this partition stamped: reports from outside, junk
+    quarantined  closes that didn't match what their source sent
+    """
 
     def __init__(self, topic: str, *, next_epoch: int, sources: frozenset[str]) -> None:
         self.topic = topic
@@ -111,7 +119,7 @@ class DerivedInbox:
         self._closes: dict[tuple[int, str], list[EpochClosed]] = {}
         self._matched: dict[int, set[str]] = {}
         self._lowest: dict[int, int] = {}
-        self.strays: list[Record] = []
+        self.strays = 0
 
     @property
     def ahead(self) -> int:
@@ -127,11 +135,11 @@ class DerivedInbox:
         else:
             stamp: Stamp | None = getattr(event, "stamp", None)
             if stamp is None:
-                self.strays.append(record)
+                self.strays += 1
                 return
             source, epoch = stamp.source, stamp.epoch
         if source not in self._sources:
-            self.strays.append(record)
+            self.strays += 1
         elif epoch >= self._next:
             self._hold(record, event, source, epoch)
 
@@ -168,8 +176,12 @@ class DerivedInbox:
         else:
             stamp: Stamp = event.stamp  # type: ignore[union-attr]
             held.setdefault(stamp.ordinal, record)
-        if any(self._matches(close, held) for close in closes):
+        right = next((close for close in closes if self._matches(close, held)), None)
+        if right is not None:
             self._matched.setdefault(epoch, set()).add(source)
+            wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
+            self._closes[(epoch, source)] = [right]
+            self.quarantined += len(wrong)
 
     def _matches(self, close: EpochClosed, held: dict[int, Record]) -> bool:
         if close.count != len(held):
@@ -181,8 +193,7 @@ class DerivedInbox:
 
     def _quarantine(self, epoch: int, source: str, close: EpochClosed) -> None:
         accepted = self._closes[(epoch, source)]
-        if all((c.count, c.hash) != (close.count, close.hash) for c in accepted):
-            self.quarantined += 1
+        self.quarantined += all((c.count, c.hash) != (close.count, close.hash) for c in accepted)
 
 
 def total_key(record: Record) -> tuple[bool, int, str, str, str, int]:
