@@ -109,14 +109,18 @@ class _Step(Workspace):
     def _activate(self, record: Record, event: VersionActivated | ConfigActivated) -> None:
         if record.topic != "predictions" or event.revision <= self.state.revision:
             return
-        self.state.revision = event.revision
         if isinstance(event, VersionActivated):
             model = event.version.model
+            known = version_of(self.state, model, event.version.version)
+            if known is not None and known.profile_hash != event.version.profile_hash:
+                self.outputs.append(_another_profile(record, event))
+                return
             self.state.versions[f"{model}\t{event.version.version}"] = event.version
         else:
             model = event.config.model
             row = (micros(event.first_pane), event.config, event.config_hash)
             self.state.configs[model] = [*self.state.configs.get(model, ()), row]
+        self.state.revision = event.revision
         self.outputs += [Output(topic, model, event) for topic in ("outcomes", "summaries")]
 
     def _tick(self, record: Record, tick: Tick) -> None:
@@ -136,7 +140,7 @@ class _Step(Workspace):
         time_us = micros(event.time)
         config, hash_ = config_at(self.state, event.model, time_us)
         if event.id in self.join.pending:
-            self.current(event, config, hash_).repeats += 1
+            self.current(event).repeats += 1
             return
         version = version_of(self.state, event.model, event.version)
         try:
@@ -145,10 +149,10 @@ class _Step(Workspace):
             self.outputs.append(refusal(record, str(error), "producer"))
             return
         start_us, end_us = pane_of(time_us, config)
-        late = self._is_late(event, config, hash_, end_us)
-        expires_us = time_us + config.horizon_s * SECOND_US
-        if expires_us <= self.state.labels_us:
-            return
+        late = self._is_late(event, config, end_us)
+        horizon_us = config.horizon_s * SECOND_US
+        if late and end_us + horizon_us <= self.state.labels_us:
+            return  # counted as late; its pane was restated for the last time
         for segment in segments_of(event.segments, config):
             key = PaneKey(event.model, event.version, segment, start_us, end_us, hash_)
             pane = self.pane(key, after=late)
@@ -156,14 +160,15 @@ class _Step(Workspace):
             if version is not None and segment == ALL:
                 count_features(pane, features, version)
             note_evidence(pane, "predictions", record.offset, record.value)
-        self._keep(record, event, (start_us, expires_us), hash_, late=late)
+        if time_us + horizon_us > self.state.labels_us:
+            self._keep(record, event, (start_us, time_us + horizon_us), hash_, late=late)
 
     def _is_late(
-        self, event: PredictionMade | PredictionFailed, config: ModelConfig, hash_: str, end_us: int
+        self, event: PredictionMade | PredictionFailed, config: ModelConfig, end_us: int
     ) -> bool:
         late = end_us + config.allowed_lateness_s * SECOND_US <= self.state.predictions_us
         if late:
-            self.current(event, config, hash_).late += 1
+            self.current(event).late += 1
         return late
 
     def _keep(
@@ -202,10 +207,18 @@ class _Step(Workspace):
         time_us = micros(event.time)
         config, hash_ = config_at(self.state, event.model, time_us)
         start_us, end_us = pane_of(time_us, config)
-        if self._is_late(event, config, hash_, end_us):
+        if self._is_late(event, config, end_us):
             return
         for segment in segments_of(event.segments, config):
             key = PaneKey(event.model, event.version, segment, start_us, end_us, hash_)
             pane = self.pane(key, after=False)
             pane.failures += 1
             note_evidence(pane, "predictions", record.offset, record.value)
+
+
+def _another_profile(record: Record, event: VersionActivated) -> Output:
+    why = (
+        f"version is {event.version.version!r} of model {event.version.model!r}, active with "
+        "another profile: panes can't be counted in both; register it under a new name"
+    )
+    return refusal(record, why, "operator")

@@ -3,7 +3,7 @@
 Rule 1: everything in a pane is an integer, so merging is commutative and associative to the last
         bit (DESIGN rule 6); evidence (spans, chain) belongs to one source and is never merged.
 Rule 2: state a pane: bins of the version's features, LATENCY_EDGES_MS, DELAY_EDGES_S, and at most
-        CONFUSION_MAX pairs of classes; the rest counts under `~other`.
+        CONFUSION_MAX pairs of classes and two for the rest.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LATENCY_EDGES_MS: tuple[float, ...] = tuple(
 DELAY_EDGES_S: tuple[int, ...] = (1, 10, 60, 600, 3600, 10800, 21600, 43200, 86400, 259200, 604800)
 CONFUSION_MAX = 1000
 OTHER = "~other"
+DIFFERENT = "~different"
 TENTHS = 10
 
 
@@ -49,7 +50,7 @@ class Pane(msgspec.Struct, array_like=True):
     score: list[int] = []
     score_sums: list[int] = []
     latency: list[int] = []
-    confusion: dict[str, int] = {}
+    confusion: dict[tuple[str, str], int] = {}
     labelled: int = 0
     scored: int = 0
     log_loss: int = 0
@@ -119,17 +120,19 @@ def delay_bin(delay_us: int) -> int:
 
 
 def count_pair(pane: Pane, prediction: str, label: str) -> None:
-    """Count one (prediction, label) of classes; beyond CONFUSION_MAX pairs under `~other`."""
-    pair = f"{prediction}\t{label}"
+    """Count one (prediction, label) of classes; beyond CONFUSION_MAX pairs as OTHER.
+
+    A right one stays right (OTHER, OTHER), a wrong one wrong (OTHER, DIFFERENT).
+    """
+    pair = (prediction, label)
     if pair not in pane.confusion and len(pane.confusion) >= CONFUSION_MAX:
-        pair = f"{OTHER}\t{label if prediction == label else OTHER}"
+        pair = (OTHER, OTHER if prediction == label else DIFFERENT)
     pane.confusion[pair] = pane.confusion.get(pair, 0) + 1
 
 
 def performance_of(pane: Pane) -> Performance:
     """Return the labelled part of a pane as it stands in a summary."""
-    pairs = (key.partition("\t") for key in sorted(pane.confusion))
-    confusion = tuple((p, label, pane.confusion[f"{p}\t{label}"]) for p, _, label in pairs)
+    confusion = tuple((*pair, pane.confusion[pair]) for pair in sorted(pane.confusion))
     return Performance(
         labelled=pane.labelled,
         confusion=confusion,

@@ -6,11 +6,18 @@ Rule 2: what stands behind a pane's cut goes to `after`, never into the pane tha
 
 from __future__ import annotations
 
-from streamops.config import ModelConfig
 from streamops.core.join import JoinTable
-from streamops.core.meter_state import ALL, MeterState, copy_state, pane_of
+from streamops.core.meter_state import (
+    ALL,
+    BEGINNING_US,
+    MeterState,
+    config_at,
+    copy_state,
+    pane_of,
+)
 from streamops.core.panes import Pane, PaneKey, copy_pane
 from streamops.core.processor import Output
+from streamops.core.times import micros
 from streamops.events import PredictionFailed, PredictionMade
 
 
@@ -33,10 +40,15 @@ class Workspace:
             self._owned.add(id(pane))
         return pane
 
-    def current(
-        self, event: PredictionMade | PredictionFailed, config: ModelConfig, hash_: str
-    ) -> Pane:
-        """Return the pane where predictions' tick stands: late events and repeats count there."""
-        start_us, end_us = pane_of(max(self.state.predictions_us, 0), config)
-        key = PaneKey(event.model, event.version, ALL, start_us, end_us, hash_)
+    def current(self, event: PredictionMade | PredictionFailed) -> Pane:
+        """Return the pane where predictions' tick stands: late events and repeats count there.
+
+        Its configuration is the one that rules that time, not the event's: else a late event would
+        open a second pane beside the current one, and both would be `mixed`.
+        """
+        now_us = self.state.predictions_us
+        if now_us == BEGINNING_US:
+            now_us = micros(event.time)
+        config, hash_ = config_at(self.state, event.model, now_us)
+        key = PaneKey(event.model, event.version, ALL, *pane_of(now_us, config), hash_)
         return self.pane(key, after=key in self.state.closed)
