@@ -3,7 +3,8 @@
 Rule 1: `closed` when predictions' tick passes end + allowed lateness; `mature` when labels' tick
         passes end + maturity and the pane is closed; `restated` once, at end + horizon, if anything
         came behind a cut. Each pane is then forgotten. One immutable summary each.
-Rule 2: an outcome goes out when labels' tick is above prediction time + cohort delay (EPOCHS 19).
+Rule 2: an outcome goes out when labels' tick is above prediction time + cohort delay, and before
+        its prediction is forgotten (EPOCHS 19).
 Rule 3: output order is the order of the keys, never of arrival.
 """
 
@@ -72,7 +73,12 @@ def restate(state: MeterState, partition: int) -> list[Output]:
 
 def release(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
     """Send the outcomes that are due, in order of prediction time and id."""
-    due = [i for i, held in state.held.items() if held.release_us < state.labels_us]
+    tick_us = state.labels_us
+    due = [
+        i
+        for i, held in state.held.items()
+        if held.release_us < tick_us or join.pending[i].expires_us <= tick_us
+    ]
     due.sort(key=lambda i: (join.pending[i].time_us, i))
     return [_outcome(join, i, state.held.pop(i).after_cohort, partition) for i in due]
 

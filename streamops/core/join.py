@@ -14,6 +14,8 @@ import msgspec
 from streamops.core.times import SECOND_US
 from streamops.values import Value
 
+LATER_MAX = 100
+
 
 class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A prediction that may still get a label. Times in microseconds; features as JSON."""
@@ -34,16 +36,21 @@ class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Matched(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first label of a pending prediction."""
+    """The first label of a pending prediction, and the latest correction of it."""
 
     label_id: str
     label: Value
     time_us: int
     offset: int
+    latest_id: str
+    latest: Value
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A label that came before its prediction; `stood_us` is labels' tick where it stands."""
+    """A label that came before its prediction; `stood_us` is labels' tick where it stands.
+
+    later  more labels for the same prediction, in log order, at most LATER_MAX
+    """
 
     prediction_id: str
     label_id: str
@@ -54,8 +61,7 @@ class Waiting(msgspec.Struct, array_like=True, frozen=True, gc=False):
     offset: int
     append_ms: int
     value: bytes
-    duplicates: int = 0
-    corrections: int = 0
+    later: tuple[Waiting, ...] = ()
 
 
 class JoinTable:
@@ -82,8 +88,9 @@ class JoinTable:
 
     def add_waiting(self, entry: Waiting) -> None:
         """Keep a label until its prediction comes or it expires."""
+        if entry.prediction_id not in self.waiting:
+            self._waiting_due.setdefault(_due(entry.expires_us), []).append(entry.prediction_id)
         self.waiting[entry.prediction_id] = entry
-        self._waiting_due.setdefault(_due(entry.expires_us), []).append(entry.prediction_id)
         self.changes[b"w" + entry.prediction_id.encode()] = _ENCODER.encode(entry)
 
     def drop_waiting(self, prediction_id: str) -> None:
@@ -110,7 +117,7 @@ class JoinTable:
             entry = self.waiting.get(key)
             if entry is not None and entry.expires_us <= predictions_tick_us:
                 self.drop_waiting(key)
-                gone.append(entry)
+                gone += (entry, *entry.later)
             elif entry is not None:
                 self._waiting_due.setdefault(_due(entry.expires_us), []).append(key)
         return sorted(gone, key=lambda entry: entry.offset)

@@ -2,8 +2,8 @@
 
 Rule 1: a label matches exactly if labels' tick where it stands is below prediction time + horizon
         (EPOCHS 17); one that came first waits for its prediction.
-Rule 2: the first label counts. The same event id or an equal value again is a duplicate, another
-        value a correction: recorded, ignored by DETECT, the last one wins in training sets.
+Rule 2: the first label counts. Its event id again, or the value that stands, is a duplicate;
+        another value a correction: recorded, ignored by DETECT, the last one wins in training sets.
 Rule 3: a label whose prediction never came is refused, with the reason.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamops.core.join import Matched, Pending, Waiting
+from streamops.core.join import LATER_MAX, Matched, Pending, Waiting
 from streamops.core.meter_state import (
     ALL,
     Held,
@@ -37,7 +37,7 @@ def take_label(work: Workspace, record: Record, event: LabelArrived) -> None:
         event.label,
         micros(event.time),
         work.state.labels_us,
-        micros(event.time) + horizon_max_us(work.state),
+        0,
         record.offset,
         record.append_ms,
         record.value,
@@ -45,54 +45,63 @@ def take_label(work: Workspace, record: Record, event: LabelArrived) -> None:
     entry = work.join.pending.get(event.prediction_id)
     if entry is not None and work.state.labels_us < entry.expires_us:
         match(work, entry, label)
-        return
-    first = work.join.waiting.get(event.prediction_id)
+    elif (why := _wait(work, label)) is not None:
+        work.outputs.append(refusal(record, why, "producer"))
+
+
+def _wait(work: Workspace, label: Waiting) -> str | None:
+    expires_us = label.time_us + horizon_max_us(work.state)
+    label = msgspec.structs.replace(label, expires_us=expires_us)
+    first = work.join.waiting.get(label.prediction_id)
     if first is None:
         work.join.add_waiting(label)
+    elif len(first.later) < LATER_MAX:
+        work.join.add_waiting(msgspec.structs.replace(first, later=(*first.later, label)))
     else:
-        same = (first.label_id, first.label)
-        again = label.label_id == same[0] or label.label == same[1]
-        work.join.add_waiting(
-            msgspec.structs.replace(
-                first,
-                duplicates=first.duplicates + again,
-                corrections=first.corrections + (not again),
-            )
+        return (
+            f"prediction_id is {label.prediction_id!r}; {LATER_MAX + 1} labels wait for it: "
+            "send a label once, and again only to correct it"
         )
+    return None
 
 
 def match(work: Workspace, entry: Pending, label: Waiting) -> None:
-    """Give a pending prediction a label; only the first one counts."""
+    """Give a pending prediction a label and those that came after it; only the first counts."""
     config = config_of(work.state, _key_of(entry, ALL, 0))
     end_us = entry.pane_us + config.pane_s * SECOND_US
     keys = [_key_of(entry, s, end_us) for s in segments_of(entry.segments, config)]
     panes = [work.pane(k, after=entry.late or k in work.state.matured) for k in keys]
-    first = work.join.matched.get(entry.id)
-    if first is not None:
-        _again(work, entry, first, label, panes)
-        return
-    version = version_of(work.state, entry.model, entry.version)
     for pane in panes:
-        count_label(pane, entry, label.label, label.time_us, version)
-        pane.duplicates += label.duplicates
-        pane.corrections += label.corrections
         note_evidence(pane, "labels", label.offset, label.value)
-    matched = Matched(label.label_id, label.label, label.time_us, label.offset)
+    if entry.id in work.join.matched:
+        _again(work, entry, label, panes)
+    else:
+        version = version_of(work.state, entry.model, entry.version)
+        for pane in panes:
+            count_label(pane, entry, label.label, label.time_us, version)
+        _first(work, entry, label, config.cohort_delay_s * SECOND_US)
+    for later in label.later:
+        match(work, entry, later)
+
+
+def _first(work: Workspace, entry: Pending, label: Waiting, delay_us: int) -> None:
+    matched = Matched(
+        label.label_id, label.label, label.time_us, label.offset, label.label_id, label.label
+    )
     work.join.add_matched(entry.id, matched)
-    delay_us = config.cohort_delay_s * SECOND_US
     after_cohort = delay_us > 0 and label.stood_us > entry.time_us + delay_us
     work.state.held[entry.id] = Held(entry.time_us + delay_us, after_cohort)
 
 
-def _again(
-    work: Workspace, entry: Pending, first: Matched, label: Waiting, panes: list[Pane]
-) -> None:
-    same = label.label_id == first.label_id or label.label == first.label
+def _again(work: Workspace, entry: Pending, label: Waiting, panes: list[Pane]) -> None:
+    known = work.join.matched[entry.id]
+    same = label.label_id in (known.label_id, known.latest_id) or label.label == known.latest
     for pane in panes:
         pane.duplicates += same
         pane.corrections += not same
-        note_evidence(pane, "labels", label.offset, label.value)
     if not same:
+        corrected = msgspec.structs.replace(known, latest_id=label.label_id, latest=label.label)
+        work.join.add_matched(entry.id, corrected)
         work.outputs.append(_correction(entry, label))
 
 

@@ -90,9 +90,13 @@ def version_of(state: MeterState, model: str, version: str) -> ModelVersion | No
 
 
 def horizon_max_us(state: MeterState) -> int:
-    """Return the longest horizon of any configuration, the default one included."""
-    configs = [config for rows in state.configs.values() for _, config, _ in rows]
-    return max((c.horizon_s for c in configs), default=ModelConfig(model="~").horizon_s) * SECOND_US
+    """Return the longest horizon of any known model; one without configuration has the default."""
+    rows = [row for rows in state.configs.values() for row in rows]
+    known = {key.model for key in state.panes} | {v.model for v in state.versions.values()}
+    horizons = [config.horizon_s for _, config, _ in rows]
+    if not rows or not known <= state.configs.keys():
+        horizons.append(ModelConfig(model="~").horizon_s)
+    return max(horizons) * SECOND_US
 
 
 def pane_of(time_us: int, config: ModelConfig) -> tuple[int, int]:
