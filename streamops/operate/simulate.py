@@ -1,0 +1,271 @@
+"""`streamops simulate`: play any labelled table as a live application would, and prove the result.
+
+It starts its own stack in its own driven namespace (or uses --bootstrap), trains version 1 on the
+first tenth, streams the rest pane by pane in lock-step, archives, verifies every alert, sums up.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from streamops.audit.verify import verify
+from streamops.operate.stack import Stack
+
+from streamops.config import ModelConfig, check_config
+from streamops.core.times import SECOND_US, moment
+from streamops.errors import ConfigError
+from streamops.operate.application import Application, Due, rounds
+from streamops.operate.defaults import config_for, pane_seconds, training_rows
+from streamops.operate.first_version import (
+    namespace_for,
+    promote_first,
+    register_first,
+    task_of_rows,
+    train_first,
+)
+from streamops.operate.lockstep import Lockstep
+from streamops.operate.summary import Facts, Summary, Verified, read_facts
+from streamops.operate.table import Columns, Row, Table, read_table
+from streamops.settings import Settings
+from streamops.training.batch import Trained
+from streamops.views.archiver import archive_until_end
+from streamops.views.materializer import Materializer
+
+SERVICES = (
+    "meter", "detect", "control", "broadcaster", "trainer", "materializer", "archiver",
+)  # fmt: skip
+ROWS_MIN = 100
+
+
+class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to play and how.
+
+    rows       play only the first so many rows of the table; 0: all
+    wait       lock-step: go on only when an epoch is concluded and answered
+    trainer    hist_gradient_boosting, or module:function
+    home       folder of this run; what stood there is removed
+    keep       leave stack and page up until interrupted
+    """
+
+    file: Path
+    columns: Columns = Columns()
+    rows: int = 0
+    pane_s: int = 0
+    trainer: str = "hist_gradient_boosting"
+    partitions: int = 4
+    wait: bool = True
+    home: Path = Path(".streamops/simulate")
+    keep: bool = False
+    bootstrap: str = ""
+    kafka: dict[str, str] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A table made ready: model name, task, configuration, and the rows to train on and stream."""
+
+    table: Table
+    model: str
+    task: str
+    config: ModelConfig
+    training: list[Row]
+    streamed: list[Row]
+
+
+def make_plan(options: SimulateOptions) -> Plan:
+    """Read the table and decide the configuration; raises ConfigError before anything starts."""
+    table = read_table(options.file, options.columns)
+    rows = table.rows[: options.rows or None]
+    if len(rows) < ROWS_MIN:
+        raise ConfigError(f"{options.file} has {len(rows)} rows; give at least {ROWS_MIN}")
+    first = training_rows(table)
+    if len(rows) <= first:
+        raise ConfigError(f"--rows is {options.rows}; the first {first} rows only train; give more")
+    task = task_of_rows(rows[:first])
+    pane_s = options.pane_s or pane_seconds(table.rows[first:])
+    model = options.file.stem
+    config = config_for(table, model, task, pane_s=pane_s, trainer=options.trainer)
+    return Plan(
+        table=table,
+        model=model,
+        task=task,
+        config=check_config(config),
+        training=rows[:first],
+        streamed=rows[first:],
+    )
+
+
+def simulate(options: SimulateOptions, console: Console | None = None) -> Summary:
+    """Run the whole loop over a table; progress goes to `console` (standard error)."""
+    console = console or Console(file=sys.stderr)
+    started = time.monotonic()
+    plan = make_plan(options)
+    shutil.rmtree(options.home, ignore_errors=True)
+    options.home.mkdir(parents=True)
+    settings = Settings(
+        bootstrap=options.bootstrap,
+        namespace=namespace_for(options.file),
+        data=options.home.resolve(),
+        kafka=options.kafka,
+        partitions=options.partitions,
+        driven=True,
+    )
+    stack = Stack(settings, SERVICES)
+    with _running(stack, console):
+        run = _Run(options, plan, stack, console)
+        run.play()
+        facts, matches = run.settle()
+        verified = _verify(options.home / "archive", console)
+        summary = run.summary(facts, matches, verified, time.monotonic() - started)
+        (options.home / "summary.json").write_bytes(msgspec.json.encode(summary))
+        if options.keep:
+            run.keep(summary)
+    return summary
+
+
+@contextmanager
+def _running(stack: Stack, console: Console) -> Iterator[None]:
+    with console.status("starting broker and services"):
+        stack.start()
+    try:
+        yield
+    finally:
+        stack.stop()
+
+
+class _Run:
+    """One simulation under way."""
+
+    def __init__(
+        self, options: SimulateOptions, plan: Plan, stack: Stack, console: Console
+    ) -> None:
+        self.options, self.plan, self.stack, self.console = options, plan, stack, console
+        self.settings = stack.settings
+        self.driver = Lockstep(self.settings, stack.check)
+        self.application = Application(self.settings, plan.table, plan.model, plan.task)
+
+    def play(self) -> None:
+        """Train and promote version 1, then stream every round."""
+        plan, config = self.plan, self.plan.config
+        pane_us = config.pane_s * SECOND_US
+        start_us = plan.streamed[0].time_us // pane_us * pane_us
+        with self.console.status("training version 1"):
+            trained = train_first(
+                plan.training, self.settings.artifacts, plan.task, self.options.trainer
+            )
+        self._open(trained, start_us)
+        labels = [row.label for row in plan.training if row.label is not None]
+        self.application.use_first(trained.artifact, labels[-1])
+        tail_us = [config.maturity_s * SECOND_US, (config.horizon_s + config.pane_s) * SECOND_US]
+        with _progress(self.console, len(plan.streamed)) as show:
+            for due in rounds(plan.streamed, pane_us, tail_us):
+                self._round(due)
+                show(len(due.rows), self._state())
+        if not self.options.wait:
+            self.driver.wait_concluded(self.driver.epoch - 1)
+
+    def settle(self) -> tuple[Facts, bool]:
+        """Stop what writes, archive to the end, and hold the views against the topics."""
+        self.driver.close()
+        self.application.close()
+        with self.console.status("archiving, comparing views with topics"):
+            self.stack.stop_services()
+            archive_until_end(self.settings)
+            facts = read_facts(self.settings)
+            materializer = Materializer(self.settings)
+            try:
+                materializer.run_to_end()
+                matches = materializer.counts() == facts.by_type
+            finally:
+                materializer.close()
+        return facts, matches
+
+    def summary(self, facts: Facts, matches: bool, verified: Verified, seconds: float) -> Summary:
+        """Put the result together."""
+        return Summary(
+            rows=len(self.plan.streamed),
+            predictions=facts.by_type.get("PredictionMade", 0),
+            labels=facts.by_type.get("LabelArrived", 0),
+            outcomes=facts.outcomes,
+            panes=facts.panes,
+            refused=facts.refused,
+            alerts=facts.alerts,
+            retrains=facts.retrains,
+            score=self.application.tally.score(),
+            verified=verified,
+            views_match_topics=matches,
+            seconds=round(seconds, 1),
+            peak_pss_mb=self.stack.peak_pss_mb,
+        )
+
+    def keep(self, summary: Summary) -> None:
+        """Start the page again and wait to be interrupted."""
+        from streamops.operate.summary import print_summary
+
+        self.stack.start_services(("materializer",))
+        print_summary(summary, self.console, where=str(self.options.home), page=self.stack.page())
+        self.console.print("Kept up; press Ctrl-C to stop.")
+        try:
+            while True:
+                self.stack.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return
+
+    def _open(self, trained: Trained, start_us: int) -> None:
+        client, model = self.application.client, self.plan.model
+        self.driver.found(moment(start_us))
+        wanted = register_first(client, model, self.plan.config, trained, start_us)
+        self.application.flush()
+        self.driver.wait_delivered(wanted)
+        promote_first(client, model, start_us)
+        self.application.flush()
+        self.driver.step(moment(start_us))
+        self._follow_deployment()
+
+    def _round(self, due: Due) -> None:
+        self.application.serve(due.rows)
+        self.application.learn(due.labels)
+        self.application.flush()
+        if self.options.wait:
+            self.driver.step(moment(due.tick_us))
+            self._follow_deployment()
+        else:
+            self.driver.tick(moment(due.tick_us))
+            self.application.scorer.poll()
+        self.stack.check()
+
+    def _follow_deployment(self) -> None:
+        revision = self.driver.revisions().get(self.plan.model)
+        if revision:
+            self.application.scorer.wait_for(self.plan.model, revision)
+
+    def _state(self) -> str:
+        serving = self.application.scorer.serving(self.plan.model)
+        version = "" if serving is None else serving.target.version
+        score = self.application.tally.score()
+        return f"{score.metric} {score.operated:.3f} · serving {version}"
+
+
+@contextmanager
+def _progress(console: Console, rows: int) -> Iterator[Callable[[int, str], None]]:
+    columns = (
+        TextColumn("streaming"), BarColumn(), TextColumn("{task.completed:,}/{task.total:,} rows"),
+        TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        task: TaskID = progress.add_task("rows", total=rows, state="")
+        yield lambda done, state: progress.update(task, advance=done, state=state)
+
+
+def _verify(archive: Path, console: Console) -> Verified:
+    with console.status("verifying every alert from the archive"):
+        result = verify(archive)
+    return Verified(alerts=len(result.alerts), ok=result.ok)
