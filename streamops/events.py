@@ -3,8 +3,8 @@
 `time` is event time, UTC, RFC 3339 on the wire. A number has its unit in its name. A new field goes
 last and has a default; a new meaning gets a new event. Do not subclass an event.
 
-A derived event (one that a processor concluded) has `stamp` and may have `evidence`. Everything else
-in it is its conclusion: equal bytes in every run, host and partitioning (DESIGN rule 8).
+A derived event (one that a processor concluded) has `stamp` and may have `evidence`. Everything
+else in it is its conclusion: equal bytes in every run, host and partitioning (DESIGN rule 8).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from streamops.values import (
     Stamp,
     Value,
 )
-
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -156,7 +155,7 @@ class OutcomeJoined(Event, frozen=True, kw_only=True, tag=True):
 
 
 class EpochClosed(Event, frozen=True, kw_only=True, tag=True):
-    """Last output of a source's epoch to one partition: how many stand before it, and their hash."""
+    """Last output of a source's epoch to one partition: the count before it, and their hash."""
 
     source: str
     epoch: int

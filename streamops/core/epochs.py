@@ -87,6 +87,10 @@ class Fold(Generic[S]):
     def feed(self, record: Record) -> list[Folded]:
         """Take one record; return the epochs that it completed, folded, in order."""
         self.inboxes[record.topic].feed(record)
+        return self.advance()
+
+    def advance(self) -> list[Folded]:
+        """Fold the epochs that are complete, in order."""
         folded: list[Folded] = []
         while all(inbox.ready(self.epoch + 1) for inbox in self.inboxes.values()):
             folded.append(self._fold(self.epoch + 1))

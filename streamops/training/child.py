@@ -27,6 +27,7 @@ from streamops.training.batch import Failure, Job, Trained
 from streamops.training.fitting import fit
 from streamops.training.frames import Columns, Row, infer_columns, profile_rows
 from streamops.training.scoring import Answer, SklearnModel, open_model, score_answers
+from streamops.values import Value
 
 PR_SET_PDEATHSIG = 1
 MEMORY_FLOOR_BYTES = 1 << 28
@@ -87,9 +88,7 @@ def _fitted(
 
 
 def _fit(job: Job, rows: list[Row], labels: list[Value], columns: Columns) -> SklearnModel:
-    return fit(
-        rows, labels, task=job.task, columns=columns, model=job.model, positive=job.positive
-    )
+    return fit(rows, labels, task=job.task, columns=columns, model=job.model, positive=job.positive)
 
 
 def _content(job: Job, used: range) -> str:
