@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driven      a driver (simulate, backfill) is the only ticker; times may be any year's
     interval_s  seconds between live ticks
     skew_max_ms how far a record's time may be ahead of its append time; not used when driven
+    control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
     """
 
     bootstrap: str
@@ -30,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driven: bool = False
     interval_s: float = 1.0
     skew_max_ms: int = 60_000
+    control: Literal["faust", "kafka"] = "faust"
 
     @property
     def skew_ms(self) -> int | None:

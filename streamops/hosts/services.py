@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from streamops.core.detect import Detector
 from streamops.hosts.broadcaster import Broadcaster
@@ -34,6 +35,46 @@ def run_fold(
         instance=instance,
     )
     host.run(stop)
+
+
+def run_control(settings: Settings, stop: threading.Event, *, instance: str = "0") -> None:
+    """Run MONITOR and CONTROLLER in one process, on the host that `settings.control` names.
+
+    Raises what ends either of them.
+    """
+    if settings.control == "kafka":
+        _run_together(settings, ("monitor", "controller"), stop, instance)
+        return
+    # Faust takes a second and 40 MB: the services of the data plane don't pay for it.
+    from streamops.hosts import control
+
+    control.run_control(settings, stop, instance=instance)
+
+
+def _run_together(
+    settings: Settings, names: tuple[str, ...], stop: threading.Event, instance: str
+) -> None:
+    """Run folds in a thread each; the first that ends stops the others."""
+    ended = _Either(stop)
+    with ThreadPoolExecutor(len(names)) as pool:
+        running = [
+            pool.submit(run_fold, settings, name, ended, instance=instance) for name in names
+        ]
+        wait(running, return_when=FIRST_COMPLETED)
+        ended.set()
+    for one in running:
+        one.result()
+
+
+class _Either(threading.Event):
+    """Set when it or the other event is."""
+
+    def __init__(self, other: threading.Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set()
 
 
 def run_broadcaster(settings: Settings, stop: threading.Event) -> None:

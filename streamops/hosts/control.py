@@ -1,0 +1,379 @@
+"""The Faust host: MONITOR and CONTROLLER in one process, for every partition given to it.
+
+Faust is a thin at-least-once reactor here (DESIGN 6): it balances, reads and calls. State, order,
+resuming and sending are the lanes'. This is the only module that imports it.
+
+Rule 1: no exception leaves an agent: Faust would commit the record it failed on and go on.
+Rule 2: the group's offsets decide nothing: after every seek of Faust's own the consumer seeks to
+        where each fold stands, and a gap in what arrives is read again.
+Rule 3: whatever dies (a lane, an agent, the app), the process ends and its supervisor starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar, cast
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode.threads import WorkerThread
+
+from streamops.core import numeric
+from streamops.core.epochs import Fold
+from streamops.core.processor import Record
+from streamops.errors import ConfigError, ServiceError, TransportError
+from streamops.hosts.aio_clients import auth, make_aio_producer
+from streamops.hosts.checkpoint import resume
+from streamops.hosts.checkpoint_topic import read_checkpoints
+from streamops.hosts.lane import Lane
+from streamops.hosts.log_limit import LogLimit, limit_logs
+from streamops.hosts.memory import make_fold, to_record
+from streamops.hosts.progress import concluded_epochs
+from streamops.kafka.admin import connect, partition_counts
+from streamops.settings import Settings
+from streamops.topics import load_topics
+
+LOG = logging.getLogger(__name__)
+PROCESSORS = ("monitor", "controller")
+SESSION_S = 6.0
+WATCH_S = 0.1
+STOP_S = 10.0
+EPOCHS_AHEAD_MAX = 1024
+LOG_EVERY_S = 10.0
+
+T = TypeVar("T")
+
+
+def run_control(settings: Settings, stop: threading.Event, *, instance: str = "0") -> None:
+    """Run MONITOR and CONTROLLER on Faust until `stop`.
+
+    instance  name of this worker, unique among those that run; the same after a restart
+    Raises TransportError where topics are missing, a record isn't taken, or Faust has crashed, and
+    ConfigError for partition counts or client settings that can't work.
+    """
+    numeric.self_test()
+    check_topics(settings)
+    limit_logs(("aiokafka", "faust", "mode"), LogLimit(LOG_EVERY_S))
+    asyncio.run(ControlHost(settings, instance).run(stop))
+
+
+def check_topics(settings: Settings) -> None:
+    """Raise unless every topic stands: Faust would wait for ever without a word (measured)."""
+    counts = partition_counts(connect({"bootstrap.servers": settings.bootstrap, **settings.kafka}))
+    for spec in load_topics().values():
+        name, wanted = settings.topic(spec.name), spec.partition_count(settings.partitions)
+        if name not in counts:
+            raise TransportError(f"topic {name} doesn't exist; `streamops topics apply` makes it")
+        if counts[name] != wanted:
+            raise ConfigError(
+                f"topic {name} has {counts[name]} partitions, the settings say {wanted}; a "
+                "namespace's partitions are fixed"
+            )
+
+
+class ControlHost:
+    """One Faust worker: an app, its agents, and a lane a (processor, partition)."""
+
+    def __init__(self, settings: Settings, instance: str) -> None:
+        self.settings, self.instance = settings, instance
+        self.failure: BaseException | None = None
+        self.lanes: dict[tuple[str, int], Lane] = {}
+        self.readers: dict[str, list[str]] = {}
+        for name in PROCESSORS:
+            for topic in self._fold(name, 0).inboxes:
+                self.readers.setdefault(topic, []).append(name)
+        self.app = make_app(settings, instance, self._resume)
+        self.producer: Any = None
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._paused: set[TP] = set()
+        self._resuming = asyncio.Lock()
+        for topic in self.readers:
+            self._add_agent(topic)
+        self.app.finalize()
+
+    async def run(self, stop: threading.Event) -> None:
+        """Fold until `stop`, then checkpoint and leave; raises what ended it early."""
+        self.producer = make_aio_producer(self.settings, f"control-{self.instance}")
+        try:
+            await _of_kafka(self.producer.start(), "the producer can't start")
+            await _of_kafka(self.app.start(), "Faust can't start")
+            while not stop.is_set() and not self._has_failed():
+                await asyncio.sleep(WATCH_S)
+            if self.failure is None:
+                for lane in list(self.lanes.values()):
+                    await lane.settle(save=True)
+        finally:
+            await self._leave()
+        if self.failure is not None:
+            raise self.failure
+
+    def _has_failed(self) -> bool:
+        """Find what died: Faust and asyncio only log it."""
+        if self.failure is None and self.app.crashed:
+            self.failure = TransportError(f"Faust has crashed: {self.app.crash_reason!r}")
+        dead = [agent.name for agent in self.app.agents.values() if agent.crashed]
+        if self.failure is None and dead:
+            self.failure = TransportError(f"agent {dead[0]} has died; start again")
+        return self.failure is not None
+
+    async def _leave(self) -> None:
+        for place in list(self.lanes):
+            await self._close(place)
+        for closing in (self.app.stop, self.producer.stop):
+            try:
+                await asyncio.wait_for(closing(), STOP_S)
+            except Exception as error:
+                LOG.warning("%s did not end cleanly: %r", closing.__qualname__, error)
+
+    def _fold(self, name: str, partition: int) -> Fold[Any]:
+        return make_fold(
+            name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
+        )
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def _add_agent(self, topic: str) -> None:
+        channel = self.app.topic(
+            self.settings.topic(topic), key_serializer="raw", value_serializer="raw"
+        )
+
+        async def read(stream: Any) -> None:
+            async for event in stream.events():
+                await self._take(topic, event.message)
+
+        self.app.agent(channel, name=f"{self.settings.namespace}.{topic}")(read)
+
+    async def _take(self, topic: str, message: Any) -> None:
+        """Feed one message to every fold that reads its topic; nothing is raised (rule 1)."""
+        for name in self.readers[topic]:
+            lane = self.lanes.get((name, message.partition))
+            if lane is None or self.failure is not None:
+                continue
+            try:
+                expected = lane.expects(topic, message.offset)
+                if expected:
+                    self._feed(lane, topic, message)
+                    await lane.room()
+                elif expected is None:
+                    await self._read_again(lane, topic, message.tp)
+            except Exception as error:
+                self._fail(error)
+
+    def _feed(self, lane: Lane, topic: str, message: Any) -> None:
+        """Decode and fold. A record on which our own code fails is dead-lettered and ends us."""
+        record = to_record(
+            topic, message.partition, message.offset, round((message.timestamp or 0) * 1000),
+            message.key or b"", message.value or b"",
+        )  # fmt: skip
+        try:
+            lane.feed(record)
+        except Exception as error:
+            lane.refuse(record, f"{lane.fold.source} failed on it: {error!r}", "us")
+            raise
+        self._keep_pace(lane, record, message.tp)
+
+    def _keep_pace(self, lane: Lane, record: Record, tp: Any) -> None:
+        """Pause a topic far ahead of the other one that its fold reads (EPOCHS 6)."""
+        ahead = lane.fold.inboxes[record.topic].ahead
+        if ahead > EPOCHS_AHEAD_MAX:
+            self.app.consumer.pause_partitions({tp})
+            self._paused.add(tp)
+        for paused in [p for p in self._paused if p.partition == record.partition]:
+            inbox = lane.fold.inboxes.get(self.settings.short(paused.topic))
+            if inbox is not None and inbox.ahead <= EPOCHS_AHEAD_MAX // 2:
+                self.app.consumer.resume_partitions({paused})
+                self._paused.discard(paused)
+
+    async def _read_again(self, lane: Lane, topic: str, tp: Any) -> None:
+        position = lane.fold.inboxes[topic].position
+        LOG.info("%s reads %s again from %d", lane.fold.source, topic, position)
+        if tp in self.app.consumer.assignment():
+            await self.app.consumer.seek_wait({tp: position})
+
+    # Lanes --------------------------------------------------------------------------------------
+
+    async def _resume(self, places: set[Any], earliest: dict[Any, int]) -> dict[Any, int]:
+        """Make lanes for what is assigned now; return where each place is to be read."""
+        async with self._resuming:
+            try:
+                partitions = self._held_together(places)
+                for key in [key for key in self.lanes if key[1] not in partitions]:
+                    await self._close(key)
+                for partition in sorted(partitions):
+                    await self._open(partition)
+                return {tp: self._start(tp, earliest) for tp in places}
+            except Exception as error:
+                self._fail(error)
+                raise
+
+    def _held_together(self, places: Iterable[Any]) -> set[int]:
+        held = {(self.settings.short(tp.topic), tp.partition) for tp in places}
+        partitions = {partition for _, partition in held}
+        for partition in partitions:
+            for topic in self.readers:
+                if (topic, partition) not in held:
+                    raise TransportError(
+                        f"control was given partition {partition} without its {topic}; give the "
+                        "input topics equal partition counts"
+                    )
+        return partitions
+
+    async def _open(self, partition: int) -> None:
+        missing = [name for name in PROCESSORS if (name, partition) not in self.lanes]
+        if not missing:
+            return
+        found = await asyncio.to_thread(read_checkpoints, self.settings, partition, missing)
+        concluded = await asyncio.to_thread(concluded_epochs, self.settings)
+        for name in missing:
+            fold = self._fold(name, partition)
+            if name in found:
+                fold = resume(fold, found[name], [])
+            acknowledged = concluded.get(partition, -1) if name == "controller" else -1
+            lane = Lane(
+                self.settings,
+                fold,
+                self.producer,
+                instance=self.instance,
+                acknowledged=acknowledged,
+            )
+            self.lanes[(name, partition)] = lane
+            task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
+            task.add_done_callback(self._lane_ended)
+            self._tasks[(name, partition)] = task
+            LOG.info("control resumes %s after epoch %d", fold.source, fold.epoch)
+
+    def _start(self, tp: Any, earliest: dict[Any, int]) -> int:
+        topic = self.settings.short(tp.topic)
+        lanes = [self.lanes[(name, tp.partition)] for name in self.readers[topic]]
+        position = min(lane.fold.inboxes[topic].position for lane in lanes)
+        if 0 < position < earliest.get(tp, 0):
+            raise TransportError(
+                f"{tp.topic} partition {tp.partition} begins at {earliest[tp]}, the checkpoint "
+                f"stands at {position}; restore the archive, or empty the topic "
+                f"{self.settings.topic('checkpoints')} to fold again from what is left"
+            )
+        return position
+
+    async def _close(self, key: tuple[str, int]) -> None:
+        """Drop a lane; whoever holds the partition next sends what it had not."""
+        self.lanes.pop(key)
+        task = self._tasks.pop(key)
+        task.remove_done_callback(self._lane_ended)
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._fail(task.exception() or AssertionError(f"{task.get_name()} ended"))
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            LOG.error("control ends: %r", error)
+            self.failure = error
+
+
+async def _of_kafka(work: Coroutine[Any, Any, T], what: str) -> T:
+    """Await; what the client raises becomes a TransportError."""
+    try:
+        return await work
+    except ServiceError:
+        raise
+    except Exception as error:
+        raise TransportError(f"{what}: {error!r}; is the broker up?") from error
+
+
+# Faust, bent ------------------------------------------------------------------------------------
+
+Resume = Callable[[set[Any], dict[Any, int]], Awaitable[dict[Any, int]]]
+
+
+class _Daemon(WorkerThread):
+    """A consumer thread that can't keep a failed process alive."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The driver's thread, reading what is committed only (EPOCHS 8)."""
+
+    Worker = _Daemon
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        assert consumer._isolation_level == "read_uncommitted", "aiokafka names it otherwise now"
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    """The driver's consumer, which seeks to where the folds stand after Faust has sought."""
+
+    def _new_consumer_thread(self) -> Any:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        places = self.assignment()
+        earliest = await self.earliest_offsets(*places)
+        app = cast(_App, self.app)
+        await self.seek_wait(await app.resume_at(places, dict(earliest)))
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _App(faust.App):
+    """An app with our transport; `resume_at` says where each place is to be read."""
+
+    resume_at: Resume
+
+    def _new_transport(self) -> Any:
+        return _Transport(self.conf.broker_consumer, self)
+
+
+def make_app(settings: Settings, instance: str, resume_at: Resume) -> Any:
+    """Return an app set up as `measured` says: no tables, no web, no topics of its own."""
+    name = f"{settings.namespace}.control"
+    app = _App(
+        name,
+        broker=[f"kafka://{address}" for address in settings.bootstrap.split(",")],
+        broker_credentials=_credentials(settings),
+        broker_client_id=f"{name}-{instance}",
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=0.5,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{name}-{instance}",
+        processing_guarantee="at_least_once",
+        producer_acks=-1,
+        store="memory://",
+        datadir=settings.data / "state" / f"faust-{instance}",
+        topic_partitions=settings.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        web_enabled=False,
+    )
+    app.resume_at = resume_at
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    given = auth(settings)
+    context = given.get("ssl_context")
+    if given["security_protocol"].startswith("SASL"):
+        return SASLCredentials(
+            username=given["sasl_plain_username"],
+            password=given["sasl_plain_password"],
+            mechanism=given["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)

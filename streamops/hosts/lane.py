@@ -1,0 +1,171 @@
+"""One fold on an event loop: records in, at once; conclusions out, in order, acknowledged.
+
+Rule 1: `feed` never awaits, so nothing comes between reading and writing the fold's state.
+Rule 2: one task sends. Epochs folded meanwhile wait in order; a checkpoint is taken when they are
+        and written when all they wrote is acknowledged, marks on `progress` among it (EPOCHS 14).
+Rule 3: what stands on `progress` as acknowledged isn't sent again by the controller (EPOCHS 15).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streamops import codec
+from streamops.core.epochs import Addressed, Fold, Folded
+from streamops.core.processor import Record, Refusal
+from streamops.core.refusal import refusal
+from streamops.errors import TransportError
+from streamops.hosts import checkpoint_topic
+from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
+from streamops.settings import Settings
+from streamops.values import Fault
+
+LOG = logging.getLogger(__name__)
+BACKLOG_MAX = 256
+CHECKPOINT_EVERY_S = 1.0
+
+
+class Lane:
+    """A fold of one (processor, partition) and the queue behind it.
+
+    producer      a started AIOKafkaProducer: acks=all, idempotent
+    instance      name of this worker, part of its checkpoints' key
+    acknowledged  last epoch of this fold that stands on `progress`; only the controller has one
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        fold: Fold[Any],
+        producer: Any,
+        *,
+        instance: str,
+        acknowledged: int = -1,
+    ) -> None:
+        self.settings, self.fold, self.producer = settings, fold, producer
+        self.instance, self.acknowledged = instance, acknowledged
+        self._folded: list[Folded] = []
+        self._refused: list[Addressed] = []
+        self._unsaved: Folded | None = None
+        self._due = time.monotonic() + CHECKPOINT_EVERY_S
+        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+        self._settling = asyncio.Lock()
+        self._gaps: dict[str, int] = {}
+
+    def expects(self, topic: str, offset: int) -> bool | None:
+        """Tell whether the offset comes next: True, False for a repeat, None for a gap.
+
+        A gap is believed only when a read from where it begins shows it again: then it is Kafka's
+        own (a transaction's marker), not records that a rebalance dropped on their way here.
+        """
+        position = self.fold.inboxes[topic].position
+        if offset <= position:
+            if offset == position:
+                self._gaps.pop(topic, None)
+            return offset == position
+        known = self._gaps.get(topic)
+        if known == offset:
+            del self._gaps[topic]
+            return True
+        if known is None or offset < known:
+            self._gaps[topic] = offset
+            return None
+        return False
+
+    def feed(self, record: Record) -> None:
+        """Fold the record; what it concluded waits to be sent."""
+        event = record.event
+        if isinstance(event, Refusal) and record.topic in self.fold.processor.derived:
+            self.refuse(record, event.reason, event.fault)
+        self._folded.extend(self.fold.feed(record))
+        self._signal()
+
+    def refuse(self, record: Record, reason: str, fault: Fault) -> None:
+        """Dead-letter a record that the fold can't refuse itself; its id is where it stood."""
+        output = refusal(record, reason, fault)
+        self._refused.append(Addressed(output.topic, output.partition, output.key, output.event))
+        self._signal()
+
+    async def room(self) -> None:
+        """Wait while too much waits to be sent."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Send for ever; raises TransportError where Kafka doesn't take it."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.settle()
+
+    async def settle(self, *, save: bool = False) -> None:
+        """Send what waits; checkpoint where it is due, or where `save` asks for it."""
+        async with self._settling:
+            folded, self._folded = self._folded, []
+            refused, self._refused = self._refused, []
+            self._room.set()
+            if folded:
+                self._unsaved = folded[-1]
+            checkpoint = self._checkpoint(save)
+            outputs = [a for f in folded for a in f.outputs if f.epoch > self.acknowledged]
+            await self._send([*refused, *(a for a in outputs if a.topic != "progress")])
+            await self._send(a for a in outputs if a.topic == "progress")
+            if checkpoint is not None:
+                await self._save(checkpoint)
+
+    def _signal(self) -> None:
+        if self._folded or self._refused:
+            self._wake.set()
+        if len(self._folded) > BACKLOG_MAX:
+            self._room.clear()
+
+    def _checkpoint(self, save: bool) -> Checkpoint | None:
+        now = time.monotonic()
+        if self._unsaved is None or not (save or now >= self._due):
+            return None
+        checkpoint = checkpoint_of(self.fold, self._unsaved.positions)
+        assert checkpoint.epoch == self._unsaved.epoch, "state and positions are of one epoch"
+        self._unsaved, self._due = None, now + CHECKPOINT_EVERY_S
+        return checkpoint
+
+    async def _send(self, outputs: Iterable[Addressed]) -> None:
+        """Hand over in order, then wait until all are acknowledged."""
+        pending = []
+        try:
+            for addressed in outputs:
+                value, key = codec.encode(addressed.event), addressed.key.encode()
+                topic = self.settings.topic(addressed.topic)
+                pending.append(
+                    await self.producer.send(topic, value, key, partition=addressed.partition)
+                )
+            await asyncio.gather(*pending)
+        except KafkaError as error:
+            raise TransportError(
+                f"{self.fold.source}: a record was not delivered ({error!r}); the process ends "
+                "before its checkpoint and sends it again"
+            ) from error
+
+    async def _save(self, checkpoint: Checkpoint) -> None:
+        value = checkpoint_topic.encode(checkpoint)
+        try:
+            await self.producer.send_and_wait(
+                self.settings.topic(checkpoint_topic.TOPIC),
+                value,
+                checkpoint_topic.key_of(checkpoint, self.instance),
+                partition=checkpoint.partition,
+            )
+        except MessageSizeTooLargeError:
+            LOG.error(
+                "checkpoint of %s is %d bytes, above the topic's limit; a restart folds again "
+                "from the last one",
+                self.fold.source,
+                len(value),
+            )
+        except KafkaError as error:
+            raise TransportError(f"a checkpoint was not delivered: {error!r}") from error
