@@ -1,0 +1,172 @@
+"""A stack's data folder: who holds it, its settings, its state.
+
+lock            held by the running supervisor; the kernel frees it when that dies
+settings.json   what the services are started with; may hold a broker's password, so mode 0600
+stack.json      state of the running stack, or of the last one
+logs/NAME.log   output of each process; NAME.ready: its id, once it is loaded
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import psutil
+
+from streamops.errors import ConfigError
+from streamops.operate.child import Report
+from streamops.settings import Settings
+
+SETTINGS_NAME = "settings.json"
+STATE_NAME = "stack.json"
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service child is started with.
+
+    gateway_port, page_port  ports of 127.0.0.1, chosen free and kept; 0: the service's default
+    """
+
+    settings: Settings
+    gateway_port: int = 0
+    page_port: int = 0
+
+
+class StackState(msgspec.Struct, frozen=True, kw_only=True):
+    """A stack as others see it.
+
+    pid, began  the supervisor's process id and start time (seconds since 1970): no other process
+                has both
+    phase       what the supervisor is doing
+    children    broker and services
+    """
+
+    pid: int
+    began: float
+    phase: str
+    namespace: str
+    bootstrap: str
+    partitions: int
+    gateway: str = ""
+    page: str = ""
+    children: tuple[Report, ...] = ()
+    began_children: dict[str, float] = {}
+
+
+class Folder:
+    """The files of one data folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self.broker = self.path / "broker"
+        self.settings_file = self.path / SETTINGS_NAME
+        self.state_file = self.path / STATE_NAME
+
+    def log(self, name: str) -> Path:
+        """The log of a process of the stack."""
+        return self.broker / "broker.log" if name == "broker" else self.logs / f"{name}.log"
+
+    def ready(self, name: str) -> Path:
+        """Where a service writes its process id once it is loaded."""
+        return self.logs / f"{name}.ready"
+
+    def lock(self) -> IO[bytes]:
+        """Hold the folder until the file is closed; ConfigError if another stack holds it."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        held = (self.path / "lock").open("ab")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held.close()
+            state = self.read_state()
+            who = f" by process {state.pid}" if state else ""
+            raise ConfigError(
+                f"data folder {self.path} is in use{who}: `streamops down --data {self.path}` ends "
+                "that stack, or choose another folder with --data"
+            ) from None
+        return held
+
+    def is_running(self) -> bool:
+        """Whether a supervisor holds the folder."""
+        try:
+            with (self.path / "lock").open("ab") as probe:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def read_state(self) -> StackState | None:
+        """State of the running stack or of the last one; None where there was none."""
+        return _read(self.state_file, StackState)
+
+    def write_state(self, state: StackState) -> None:
+        _write(self.state_file, state)
+
+    def read_settings(self) -> ServiceSettings | None:
+        """What the services were last started with; None where there was no stack."""
+        return _read(self.settings_file, ServiceSettings)
+
+    def write_settings(self, settings: ServiceSettings) -> None:
+        _write(self.settings_file, settings)
+
+
+def read_service_settings(file: Path) -> ServiceSettings:
+    """The settings in a file; ConfigError names it when it is missing or can't be read."""
+    found = _read(file, ServiceSettings)
+    if found is None:
+        raise ConfigError(f"settings file {file} is not there: `streamops up` writes it")
+    return found
+
+
+def started_at(pid: int) -> float | None:
+    """When a process began, seconds since 1970; None for one that is gone."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def end_leftovers(state: StackState) -> list[int]:
+    """Kill what an earlier, killed supervisor may have left; returns the process ids.
+
+    A recorded id counts only with its recorded start time: it may be another process's by now.
+    """
+    ended = []
+    for child in state.children:
+        recorded = state.began_children.get(child.name)
+        if child.pid is None or recorded is None or started_at(child.pid) != recorded:
+            continue
+        process = psutil.Process(child.pid)
+        process.kill()
+        process.wait(10)
+        ended.append(child.pid)
+    return ended
+
+
+def _read(file: Path, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind, dec_hook=_decode_path)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{file} can't be read ({error}): mend or remove it") from error
+
+
+def _write(file: Path, value: msgspec.Struct) -> None:
+    fresh = file.with_suffix(".new")
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(text)
+    fresh.replace(file)
+
+
+def _decode_path(kind: type[Any], value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} has no decoder")

@@ -1,0 +1,151 @@
+"""The services by name: what `streamops run NAME` and each child of a stack runs.
+
+    python -m streamops.operate.services NAME SETTINGS_FILE PARENT_PID
+
+Everything a service needs is imported when it is started: the meter never loads scikit-learn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from streamops.errors import ConfigError, ServiceError, exit_code
+from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
+from streamops.operate.parent import end_with
+
+LOG = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+Stop = threading.Event
+Run = Callable[[Stop], None]
+# Loads what the service needs, then returns what runs it.
+Service = Callable[[ServiceSettings], Run]
+
+
+def meter(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_fold
+
+    return lambda stop: run_fold(given.settings, "meter", stop)
+
+
+def detect(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_fold
+    from streamops.training.detectors import make_detector
+
+    return lambda stop: run_fold(given.settings, "detect", stop, make_detector=make_detector)
+
+
+def control(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_fold
+
+    return lambda stop: _run_together(
+        [
+            lambda: run_fold(given.settings, "monitor", stop),
+            lambda: run_fold(given.settings, "controller", stop),
+        ],
+        stop,
+    )
+
+
+def broadcaster(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_broadcaster
+
+    return lambda stop: run_broadcaster(given.settings, stop)
+
+
+def materializer(given: ServiceSettings) -> Run:
+    from streamops.views.materializer import run_materializer
+
+    return lambda stop: run_materializer(given.settings, stop)
+
+
+def archiver(given: ServiceSettings) -> Run:
+    from streamops.views.archiver import run_archiver
+
+    return lambda stop: run_archiver(given.settings, stop)
+
+
+# In the order in which they are started; they end in reverse.
+SERVICES: dict[str, Service] = {
+    "broadcaster": broadcaster,
+    "meter": meter,
+    "detect": detect,
+    "control": control,
+    "materializer": materializer,
+    "archiver": archiver,
+}
+
+
+def check_services(names: list[str]) -> list[str]:
+    """The names in starting order; ConfigError for one that isn't a service."""
+    for name in names:
+        if name not in SERVICES:
+            raise ConfigError(f"service is {name!r}; use one of {', '.join(SERVICES)}")
+    return [name for name in SERVICES if name in names]
+
+
+def run_service(
+    name: str, given: ServiceSettings, *, on_loaded: Callable[[], None] = lambda: None
+) -> None:
+    """Run one service in this process until SIGTERM or SIGINT; raises what it raises.
+
+    on_loaded  called once everything is loaded, before the service begins
+    """
+    check_services([name])
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run = SERVICES[name](given)
+    on_loaded()
+    LOG.info("%s runs as process %d", name, os.getpid())
+    run(stop)
+    LOG.info("%s ends", name)
+
+
+def _run_together(runners: list[Callable[[], None]], stop: Stop) -> None:
+    """Run each in a thread; the first that raises ends them all, and its error goes on."""
+    failures: list[BaseException] = []
+
+    def run(runner: Callable[[], None]) -> None:
+        try:
+            runner()
+        except BaseException as error:
+            failures.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=run, args=(runner,)) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def main(arguments: list[str]) -> int:
+    """The entry of a stack's child: exit status as `streamops.errors` says."""
+    name, file, parent = arguments
+    end_with(int(parent))
+    try:
+        given = read_service_settings(Path(file))
+        ready = Folder(given.settings.data).ready(name)
+        run_service(name, given, on_loaded=lambda: ready.write_text(str(os.getpid())))
+    except ServiceError as error:
+        LOG.error("%s: %s", type(error).__name__, error)
+        return exit_code(error)
+    return 0
+
+
+if __name__ == "__main__":
+    # Threads of client libraries may outlive their service; none has anything left to do.
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(status)
