@@ -19,7 +19,10 @@ from streamops.values import FeatureCounts, ModelVersion, Performance, RawEviden
 LATENCY_EDGES_MS: tuple[float, ...] = tuple(
     m * d for d in (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0) for m in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 )
-DELAY_EDGES_S: tuple[int, ...] = (1, 10, 60, 600, 3600, 10800, 21600, 43200, 86400, 259200, 604800)
+# Floats, as the metrics made of them are: 10 and 10.0 are other bytes in a close's hash.
+DELAY_EDGES_S: tuple[float, ...] = tuple(
+    map(float, (1, 10, 60, 600, 3600, 10800, 21600, 43200, 86400, 259200, 604800))
+)
 CONFUSION_MAX = 1000
 OTHER = "~other"
 DIFFERENT = "~different"
