@@ -1,0 +1,1 @@
+"""Computing again what the log says was concluded: replay, verify, explain (DESIGN §6)."""

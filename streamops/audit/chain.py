@@ -1,0 +1,187 @@
+"""From an alert back to the raw records: which faults lie in its own proof.
+
+    alert -> metrics its Proof names -> summaries their evidence names -> raw records
+                                     -> outcomes before a detector spoke -> raw records
+
+Rule 1: an alert is affected exactly if a link in its own proof fails; other faults are findings.
+Rule 2: a detector's conclusion rests on every outcome of its version up to the one it spoke at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger
+from streamops.audit.records import Hole
+from streamops.core.processor import Record
+from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
+from streamops.values import MetricEvidence, MetricRef, Proof, RawEvidence, Span, Stamp, SummaryRef
+
+Version = tuple[str, str]
+
+
+class Faults(NamedTuple):
+    """What is wrong with a proof: contents that differ, parts that are missing, a platform."""
+
+    integrity: tuple[str, ...] = ()
+    completeness: tuple[str, ...] = ()
+    foreign: str = ""
+
+    def joined(self, other: Faults) -> Faults:
+        """Return the faults of both, each once."""
+        return Faults(
+            _union(self.integrity, other.integrity),
+            _union(self.completeness, other.completeness),
+            self.foreign or other.foreign,
+        )
+
+
+class Drifted(NamedTuple):
+    """What a detector's conclusion rests on: so many outcomes of a version, up to an epoch."""
+
+    version: Version
+    outcomes: int
+    last_epoch: int
+
+
+class Metered(NamedTuple):
+    """A recorded metric: its id, and the summaries or the outcomes it rests on."""
+
+    id: str
+    summaries: tuple[SummaryRef, ...] = ()
+    drift: Drifted | None = None
+
+
+class OutcomeAt(NamedTuple):
+    """A recorded outcome as DETECT read it: its version, its number there, its raw records."""
+
+    version: Version
+    number: int
+    id: str
+    spans: tuple[Span, ...]
+
+
+class Chains:
+    """Every recorded metric with what it rests on, and the outcomes that aren't proven."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._metrics: dict[Stamp, Metered] = {}
+        self._counts: dict[Version, int] = {}
+        self._doubted: dict[Key, OutcomeAt] = {}
+        self._broken: dict[Version, list[tuple[int, Faults]]] = {}
+        self._lost: dict[Version, list[tuple[int, Faults]]] = {}
+        self._why: dict[Key, str] = {}
+        self.holes: list[Hole] = []
+
+    def note(self, event: Event) -> None:
+        """Remember what a recorded metric rests on."""
+        stamp: Stamp | None = getattr(event, "stamp", None)
+        if stamp is None:
+            return
+        if isinstance(event, MetricEvaluated):
+            evidence = event.evidence or MetricEvidence()
+            self._metrics.setdefault(stamp, Metered(event.id, evidence.summaries))
+        elif isinstance(event, DriftDetected):
+            last = event.evidence.last_epoch if event.evidence else stamp.epoch
+            drift = Drifted((event.model, event.version), event.outcomes, last)
+            self._metrics.setdefault(stamp, Metered(event.id, drift=drift))
+
+    def take(self, topic: str, records: list[Record]) -> None:
+        """Number the outcomes that DETECT is about to read; keep those that may be wrong."""
+        if topic != "outcomes":
+            return
+        for record in records:
+            event = record.event
+            if isinstance(event, OutcomeJoined) and is_read(event):
+                version = (event.model, event.version)
+                number = self._counts[version] = self._counts.get(version, 0) + 1
+                assert event.stamp is not None, "an inbox holds stamped records"
+                key = Key(topic, *_place(event.stamp))
+                if not self._ledger.is_good(key):
+                    spans = (event.evidence or RawEvidence()).spans
+                    self._doubted[key] = OutcomeAt(version, number, event.id, spans)
+
+    def conclude(self, missing: dict[Key, Event], unfounded: dict[Key, str]) -> None:
+        """Draw up, at the end, which outcomes fail."""
+        self._why = {**unfounded, **self._ledger.bad}
+        for key, at in self._doubted.items():
+            if key in self._why:
+                faults = self._torn(f"outcome {at.id}", self._why[key], at.spans)
+                self._broken.setdefault(at.version, []).append((at.number, faults))
+        for key, event in missing.items():
+            if key.topic == "outcomes" and isinstance(event, OutcomeJoined) and is_read(event):
+                faults = Faults(completeness=(f"outcome {event.id}: is not in the archive",))
+                self._lost.setdefault((event.model, event.version), []).append((key.epoch, faults))
+
+    def faults_of(self, proof: Proof | None) -> Faults:
+        """Return what is wrong below an action: in its metrics, and in what these rest on."""
+        refs = () if proof is None else proof.metrics
+        if not refs:
+            return Faults(completeness=("it names no metric",))
+        faults = Faults()
+        for ref in refs:
+            faults = faults.joined(self._metric(ref))
+        return faults
+
+    def _metric(self, ref: MetricRef) -> Faults:
+        key = Key("metrics", *_place(ref.stamp))
+        known = self._metrics.get(ref.stamp)
+        if known is None:
+            return Faults(completeness=(f"metric {ref.id}: is not in the archive",))
+        faults = self._offset(f"metric {ref.id}", key, ref.offset)
+        if key in self._why:
+            faults = faults.joined(self._torn(f"metric {ref.id}", self._why[key]))
+        for summary in known.summaries:
+            faults = faults.joined(self._summary(summary))
+        if known.drift is not None:
+            faults = faults.joined(self._drift(known.drift))
+        return faults
+
+    def _summary(self, ref: SummaryRef) -> Faults:
+        key, what = Key("summaries", *_place(ref.stamp)), f"summary {ref.id}"
+        if key not in self._ledger.offsets:
+            return Faults(completeness=(f"{what}: is not in the archive",))
+        faults = self._offset(what, key, ref.offset)
+        if key in self._why:
+            return faults.joined(self._torn(what, self._why[key], ref.raw.spans))
+        return faults
+
+    def _drift(self, drift: Drifted) -> Faults:
+        for number, faults in self._broken.get(drift.version, ()):
+            if number <= drift.outcomes:
+                return faults
+        for epoch, faults in self._lost.get(drift.version, ()):
+            if epoch <= drift.last_epoch:
+                return faults
+        return Faults()
+
+    def _offset(self, what: str, key: Key, offset: int) -> Faults:
+        if offset in self._ledger.offsets.get(key, ()):
+            return Faults()
+        return Faults(integrity=(f"{what}: doesn't stand at offset {offset}",))
+
+    def _torn(self, what: str, why: str, spans: tuple[Span, ...] = ()) -> Faults:
+        return failed(what, why, [str(hole) for hole in self.holes if hole.meets(spans)])
+
+
+def failed(what: str, why: str, lacking: Sequence[str] = ()) -> Faults:
+    """Return the faults that a reason stands for; `lacking` says which parts aren't there."""
+    if why.startswith(FOREIGN):
+        return Faults(foreign=why)
+    absent = (*lacking, *([why] if why.startswith(ENDED) else []))
+    return Faults((f"{what}: {why}",), tuple(f"{what}: {part}" for part in absent))
+
+
+def is_read(event: OutcomeJoined) -> bool:
+    """Tell whether DETECT reads an outcome (EPOCHS 17, 19)."""
+    return not event.after_cohort and not event.correction
+
+
+def _place(stamp: Stamp) -> tuple[str, int, int]:
+    return stamp.source, stamp.epoch, stamp.ordinal
+
+
+def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    return (*a, *(item for item in b if item not in a))

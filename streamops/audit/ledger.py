@@ -1,0 +1,212 @@
+"""What the log says beside what was concluded here, stamp by stamp, byte by byte.
+
+Rule 1: conclusions are compared as their canonical bytes. Evidence of METER too: it names raw
+        offsets. Evidence of later stages is compared without offsets, as a repeat may have been
+        read in place of the first; that the offsets hold is checked by reading.
+Rule 2: every copy counts. A repeat that says something else is a fault of its own.
+Rule 3: outcomes and refusals are forgotten WINDOW epochs later, so that memory doesn't grow with
+        the log; a copy that comes after that is counted, not compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from streamops import codec
+from streamops.core.epochs import Addressed
+from streamops.core.processor import Record
+from streamops.events import DriftDetected, EpochClosed, Event
+from streamops.values import MetricEvidence, Proof, Stamp
+
+WINDOW = 64
+# How reasons begin that are more than a difference.
+FOREIGN = "not recomputable here: platform "
+ENDED = "its inputs in the archive end before epoch "
+FORGOTTEN = frozenset({"outcomes", "dlq"})
+FROM_RAW = frozenset({"outcomes", "summaries"})
+
+
+Place = tuple[str, int, int]
+
+
+class Key(NamedTuple):
+    """One conclusion: its topic and stamp; a close has ordinal -1 and a partition."""
+
+    topic: str
+    source: str
+    epoch: int
+    ordinal: int
+    partition: int = -1
+
+
+class Concluded(NamedTuple):
+    """A conclusion drawn here: where it goes, and what is compared."""
+
+    partition: int | None
+    event: Event
+    conclusion: bytes
+    evidence: bytes
+
+
+class Ledger:
+    """Recorded and concluded records, matched as they come in any order.
+
+    differing  place of a record -> its key, and how it differs
+    bad        keys of which some copy differs -> how
+    late       copies that came too late to be compared
+    """
+
+    def __init__(self) -> None:
+        self.differing: dict[Place, tuple[Key, str]] = {}
+        self.bad: dict[Key, str] = {}
+        self.late = 0
+        self.offsets: dict[Key, list[int]] = {}
+        self._concluded: dict[Key, Concluded] = {}
+        self._recorded: dict[Key, list[Record]] = {}
+        self._settled: dict[Key, bytes] = {}
+        self._forgettable: dict[int, list[Key]] = {}
+        self._floor = 0
+
+    def conclude(self, addressed: Addressed) -> None:
+        """Take what a stage concludes from its recorded inputs."""
+        key = key_of(addressed.topic, addressed.partition or 0, addressed.event)
+        assert key is not None, "a fold stamps what it concludes"
+        event = addressed.event
+        conclusion = codec.conclusion(event)
+        made = Concluded(addressed.partition, event, conclusion, evidence_of(key.topic, event))
+        copies = self._recorded.pop(key, [])
+        if not copies:
+            self._concluded[key] = made
+        for record in copies:
+            self._compare(key, record, made)
+
+    def record(self, record: Record, event: Event) -> Key | None:
+        """Take a record of a derived topic; returns its key, None where nothing stamped it."""
+        key = key_of(record.topic, record.partition, event)
+        if key is None:
+            return None
+        if key.topic not in FORGOTTEN:
+            self.offsets.setdefault(key, []).append(record.offset)
+        made = self._concluded.pop(key, None)
+        if made is not None:
+            self._compare(key, record, made)
+        elif key in self._settled:
+            if self._settled[key] != _digest(record.partition, key.topic, event):
+                self._differs(key, record, "a repeat says something else")
+        elif key.topic in FORGOTTEN and key.epoch < self._floor:
+            self.late += 1
+        else:
+            self._recorded.setdefault(key, []).append(record)
+        return key
+
+    def is_good(self, key: Key) -> bool:
+        """Tell whether every copy so far equals what was concluded."""
+        return key in self._settled and key not in self.bad
+
+    def missing(self) -> Iterator[tuple[Key, Event]]:
+        """Yield what was concluded and is not on the log, in stage order."""
+        for key, made in self._concluded.items():
+            yield key, made.event
+
+    def unfounded(self) -> Iterator[tuple[Key, Record]]:
+        """Yield what is on the log and was not concluded."""
+        for key, records in self._recorded.items():
+            for record in records:
+                yield key, record
+
+    def _compare(self, key: Key, record: Record, made: Concluded) -> None:
+        event = record.event
+        assert isinstance(event, Event), "a refusal has no stamp"
+        self._settled[key] = _digest_of(made, record.partition, key.topic)
+        if key.topic in FORGOTTEN:
+            self._forgettable.setdefault(key.epoch, []).append(key)
+            self._forget(key.epoch - WINDOW)
+        why = difference(key.topic, record, event, made)
+        if why:
+            self._differs(key, record, why)
+
+    def _differs(self, key: Key, record: Record, why: str) -> None:
+        self.differing[place_of(record)] = (key, why)
+        self.bad.setdefault(key, why)
+
+    def _forget(self, epoch: int) -> None:
+        if epoch > self._floor:
+            self._floor = epoch
+            for old in [e for e in self._forgettable if e < epoch]:
+                for key in self._forgettable.pop(old):
+                    self._settled.pop(key, None)
+
+
+def key_of(topic: str, partition: int, event: Event) -> Key | None:
+    """Return what identifies a conclusion; None for an event without a stamp."""
+    if isinstance(event, EpochClosed):
+        return Key(topic, event.source, event.epoch, -1, partition)
+    stamp: Stamp | None = getattr(event, "stamp", None)
+    return None if stamp is None else Key(topic, stamp.source, stamp.epoch, stamp.ordinal)
+
+
+def place_of(record: Record) -> Place:
+    """Return topic, partition and offset."""
+    return record.topic, record.partition, record.offset
+
+
+def difference(topic: str, record: Record, event: Event, made: Concluded) -> str:
+    """Return how a recorded event differs from what was concluded; empty where it doesn't."""
+    if made.partition is not None and made.partition != record.partition:
+        return f"stands on partition {record.partition}, not {made.partition}"
+    if codec.conclusion(event) != made.conclusion:
+        return _fields(event, made.event)
+    if evidence_of(topic, event) != made.evidence:
+        if topic in FROM_RAW:
+            return "the raw records aren't those it was made of: spans, number or chain differ"
+        return "its evidence names other records"
+    return ""
+
+
+def evidence_of(topic: str, event: Event) -> bytes:
+    """Return the part of an event's evidence that every run shares, as bytes."""
+    evidence = getattr(event, "evidence", None)
+    if isinstance(evidence, MetricEvidence):
+        refs = tuple(replace(ref, offset=0) for ref in evidence.summaries)
+        evidence = replace(evidence, summaries=refs)
+    elif isinstance(evidence, Proof):
+        named = tuple(replace(ref, offset=0) for ref in evidence.metrics)
+        evidence = replace(evidence, metrics=named)
+    return b"" if evidence is None else msgspec.json.encode(evidence, order="deterministic")
+
+
+def _fields(event: Event, concluded: Event) -> str:
+    if type(event) is not type(concluded):
+        return f"is a {type(event).__name__}, but {type(concluded).__name__} was concluded"
+    match event, concluded:
+        case DriftDetected(), DriftDetected() if event.platform != concluded.platform:
+            return f"{FOREIGN}{event.platform}"
+    names = [
+        name
+        for name in event.__struct_fields__
+        if name not in ("stamp", "evidence") and _said(event, name) != _said(concluded, name)
+    ]
+    return f"the recomputation gives another {', '.join(names)}"
+
+
+def _said(event: Event, name: str) -> bytes:
+    return msgspec.json.encode(getattr(event, name), order="deterministic")
+
+
+def _digest_of(made: Concluded, partition: int, topic: str) -> bytes:
+    at = partition if made.partition is None else made.partition
+    return _sha(at, topic, made.conclusion, made.evidence)
+
+
+def _digest(partition: int, topic: str, event: Event) -> bytes:
+    return _sha(partition, topic, codec.conclusion(event), evidence_of(topic, event))
+
+
+def _sha(partition: int, topic: str, conclusion: bytes, evidence: bytes) -> bytes:
+    about = b"%d %s\n" % (partition, topic.encode())
+    return hashlib.sha256(b"\n".join((about, conclusion, evidence))).digest()[:16]

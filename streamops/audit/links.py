@@ -1,0 +1,158 @@
+"""The three links of a proof, folded again, each over the recorded inputs of its stage (EPOCHS 23).
+
+    summary, outcome <- raw            METER over predictions and labels
+    metric           <- either         MONITOR over recorded summaries, DETECT over outcomes
+    action           <- metrics        CONTROLLER over recorded metrics and lifecycle
+
+Rule 1: no stage is fed what another one concluded here, only what the log says it concluded: a
+        fault in one link doesn't spread to the next.
+Rule 2: an epoch that its sources' closes don't confirm is folded with what there is, once they are
+        LAG epochs further on, or at the end: the fault is named, the rest is still verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from streamops import codec
+from streamops.core.detect import Detector
+from streamops.core.epochs import Addressed, Fold
+from streamops.core.inbox import DerivedInbox, close_hash, sources_of, total_key
+from streamops.core.processor import Record
+from streamops.events import EpochClosed, Event
+from streamops.hosts.memory import make_fold
+from streamops.values import Stamp
+
+STAGES = ("meter", "detect", "monitor", "controller")
+LAG = 64
+
+Conclude = Callable[[Addressed], None]
+Take = Callable[[str, list[Record]], None]
+
+
+class RecordedInbox(DerivedInbox):
+    """A derived partition as it is in the archive: closes confirm its epochs, faults don't stop it.
+
+    on_take  gets the topic and an epoch's records as its fold is about to read them
+    """
+
+    def __init__(self, topic: str, sources: frozenset[str], on_take: Take) -> None:
+        super().__init__(topic, next_epoch=0, sources=sources)
+        self._on_take, self._names = on_take, sources
+        self._first_open = 0
+        self._waived = -1
+        self._records: dict[int, dict[str, dict[int, Record]]] = {}
+        self._closed: dict[int, dict[str, list[EpochClosed]]] = {}
+        self._confirmed: dict[int, set[str]] = {}
+        self._last: dict[str, int] = dict.fromkeys(sources, -1)
+
+    def feed(self, record: Record) -> None:
+        """Take the next record; what a source of this partition didn't stamp is left out."""
+        event = record.event
+        if isinstance(event, EpochClosed):
+            source, epoch = event.source, event.epoch
+        else:
+            stamp: Stamp | None = getattr(event, "stamp", None)
+            if stamp is None:
+                return
+            source, epoch = stamp.source, stamp.epoch
+        if source in self._names and epoch >= self._first_open:
+            self._note(record, source, epoch)
+
+    def waive(self, epoch: int) -> None:
+        """Give up waiting for closes up to an epoch."""
+        self._waived = max(self._waived, epoch)
+
+    def ready(self, epoch: int) -> bool:
+        """Tell whether the epoch's closes are confirmed, or waited for no longer."""
+        return epoch <= self._waived or len(self._confirmed.get(epoch, ())) == len(self._names)
+
+    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
+        """Hand over an epoch's records in their total order."""
+        held = self._records.pop(epoch, {})
+        self._closed.pop(epoch, None)
+        self._confirmed.pop(epoch, None)
+        self._first_open = epoch + 1
+        records = sorted((r for of in held.values() for r in of.values()), key=total_key)
+        self._on_take(self.topic, records)
+        return records, None, 0
+
+    def _note(self, record: Record, source: str, epoch: int) -> None:
+        held = self._records.setdefault(epoch, {}).setdefault(source, {})
+        closes = self._closed.setdefault(epoch, {}).setdefault(source, [])
+        event = record.event
+        if isinstance(event, EpochClosed):
+            closes.append(event)
+            self._last[source] = max(self._last[source], epoch)
+            self.waive(min(self._last.values()) - LAG)
+        else:
+            held.setdefault(event.stamp.ordinal, record)  # type: ignore[union-attr]
+        if any(_confirms(close, held) for close in closes):
+            self._confirmed.setdefault(epoch, set()).add(source)
+
+
+def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
+    if close.count != len(held):
+        return False
+    events = (held[n].event for n in sorted(held))
+    return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
+
+
+class Links:
+    """All stages of a namespace over its recorded inputs; `conclude` gets what each says."""
+
+    def __init__(
+        self,
+        partitions: int,
+        skew_ms: int | None,
+        make_detector: Callable[[str], Detector],
+        conclude: Conclude,
+        on_take: Take,
+    ) -> None:
+        self._conclude, self._partitions = conclude, partitions
+        self._recorded: list[RecordedInbox] = []
+        self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
+        self.folds: list[Fold[Any]] = []
+        for name in STAGES:
+            for partition in range(partitions):
+                fold = make_fold(
+                    name,
+                    partition,
+                    partitions,
+                    skew_max_ms=skew_ms,
+                    make_detector=make_detector,
+                )
+                self._add(fold, on_take)
+
+    def feed(self, record: Record) -> None:
+        """Take one record of the archive."""
+        for fold in self._readers.get((record.topic, record.partition), ()):
+            self._emit(fold, record)
+
+    def finish(self, epoch: int) -> None:
+        """At the end: fold what is left up to an epoch, confirmed or not."""
+        for inbox in self._recorded:
+            inbox.waive(epoch)
+        for fold in self.folds:
+            self._emit(fold, None)
+
+    def epoch_of(self, source: str) -> int:
+        """Return the last epoch that a source folded here; -1 for none, or a stranger."""
+        return next((fold.epoch for fold in self.folds if fold.source == source), -1)
+
+    def _add(self, fold: Fold[Any], on_take: Take) -> None:
+        self.folds.append(fold)
+        for topic, names in fold.processor.derived.items():
+            sources = sources_of(topic, names, fold.partition, self._partitions)
+            recorded = RecordedInbox(topic, sources, on_take)
+            fold.inboxes[topic] = recorded
+            self._recorded.append(recorded)
+        for topic in fold.inboxes:
+            self._readers.setdefault((topic, fold.partition), []).append(fold)
+
+    def _emit(self, fold: Fold[Any], record: Record | None) -> None:
+        for folded in fold.advance() if record is None else fold.feed(record):
+            for addressed in folded.outputs:
+                self._conclude(addressed)

@@ -1,0 +1,120 @@
+"""An archive's records as they stand, holes and all: verify goes on where a file is damaged.
+
+Rule 1: what should be there and isn't is a Hole, with topic, partition and offsets; never silence.
+Rule 2: only the columns of the raw schema are read, by name, so a file that another engine wrote
+        again is still read; without its cover it is a Hole of no width, for what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streamops.core.processor import Record
+from streamops.errors import TransportError
+from streamops.hosts.memory import to_record
+from streamops.values import Span
+from streamops.views.archive import Cover, raw_folder, read_cover
+
+COLUMNS = ["offset", "timestamp_ms", "key", "value"]
+BATCH = 4096
+
+
+class Hole(NamedTuple):
+    """Offsets [first, next) that the archive should hold and doesn't, and why."""
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    why: str
+
+    def meets(self, spans: Iterable[Span]) -> bool:
+        """Tell whether any of its offsets lies in the spans."""
+        return any(
+            (s.topic, s.partition) == (self.topic, self.partition)
+            and self.first < s.next
+            and s.first < self.next
+            for s in spans
+        )
+
+    def __str__(self) -> str:
+        if self.first >= self.next:
+            return f"{self.topic}-{self.partition}: {self.why}"
+        end = f"{self.first} to {self.next - 1}" if self.next < NO_END else f"from {self.first}"
+        return f"{self.topic}-{self.partition}: offsets {end}: {self.why}"
+
+
+NO_END = 1 << 62
+
+
+class PartitionReader:
+    """The records of one partition in offset order; `holes` grows while it is read."""
+
+    def __init__(self, archive: Path, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.holes: list[Hole] = []
+        self._paths = sorted(raw_folder(archive, topic, partition).glob("[0-9]*.parquet"))
+        self._next = 0
+
+    def rows(self) -> int:
+        """Return how many records its readable files say they have."""
+        total = 0
+        for path in self._paths:
+            try:
+                total += pq.read_metadata(path).num_rows
+            except (pa.ArrowException, OSError):
+                continue
+        return total
+
+    def __iter__(self) -> Iterator[Record]:
+        for path in self._paths:
+            yield from self._file(path)
+
+    def _file(self, path: Path) -> Iterator[Record]:
+        cover = self._cover(path)
+        if cover.first > self._next:
+            self._hole(cover.first, "no file holds them")
+        self._next = max(self._next, cover.first)
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH, columns=COLUMNS):
+                    yield from self._batch(batch, cover)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            self._hole(max(cover.next, self._next + 1), f"{path.name} can't be read ({error})")
+        if cover.next > self._next and not _is_gap(cover, self._next, cover.next):
+            self._hole(cover.next, f"{path.name} lacks them")
+        self._next = max(self._next, cover.next)
+
+    def _batch(self, batch: Any, cover: Cover) -> Iterator[Record]:
+        columns = [batch.column(name).to_pylist() for name in COLUMNS]
+        for offset, append_ms, key, value in zip(*columns, strict=True):
+            if offset < self._next:
+                why = f"offset {offset} stands twice, or out of order"
+                self.holes.append(Hole(self.topic, self.partition, offset, offset, why))
+                continue
+            if offset > self._next and not _is_gap(cover, self._next, offset):
+                self._hole(offset, "its file lacks them")
+            self._next = offset + 1
+            yield to_record(self.topic, self.partition, offset, append_ms, key or b"", value or b"")
+
+    def _cover(self, path: Path) -> Cover:
+        try:
+            return read_cover(path)
+        except TransportError:
+            first = int(path.stem)
+            why = f"{path.name} doesn't say what it covers: it was written again"
+            self.holes.append(Hole(self.topic, self.partition, first, first, why))
+            return Cover(first, first)
+
+    def _hole(self, end: int, why: str) -> None:
+        self.holes.append(Hole(self.topic, self.partition, self._next, end, why))
+        self._next = end
+
+
+def _is_gap(cover: Cover, first: int, end: int) -> bool:
+    return any(start <= first and end <= stop for start, stop in cover.gaps)
