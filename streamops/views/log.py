@@ -203,7 +203,7 @@ class KafkaLog:
         try:
             consumer.assign([TopicPartition(self._settings.topic(topic), partition, first)])
             while True:
-                messages = consumer.consume(CHUNK, TIMEOUT_S)
+                messages = take(consumer)
                 if not messages:
                     raise TransportError(
                         f"{topic}-{partition}: no answer for {TIMEOUT_S:.0f} s in offsets "
@@ -238,6 +238,13 @@ def partition_counts(settings: Settings, consumer: Consumer) -> dict[str, int]:
         settings.short(n): len(t.partitions) for n, t in found.items() if n.startswith(prefix)
     }
     return {name: count for name, count in counts.items() if name not in NOT_LOG}
+
+
+def take(consumer: Consumer, timeout_s: float = TIMEOUT_S) -> list[Any]:
+    """Return the messages there are, waiting for the first one only."""
+    # `consume` alone waits for the whole number or the whole timeout.
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(CHUNK, 0)]
 
 
 def is_notice(message: Any) -> bool:

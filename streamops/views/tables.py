@@ -70,7 +70,7 @@ class Table(NamedTuple):
             "topic VARCHAR",
             "partition INTEGER",
             '"offset" BIGINT',
-            "append_time TIMESTAMPTZ",
+            "append_time TIMESTAMP",
             "epoch BIGINT",
         )
         stamp = ("source VARCHAR", "ordinal INTEGER") if self.stamped else ()
@@ -157,7 +157,7 @@ SCALARS: tuple[tuple[tuple[type, ...], tuple[str, Any, Convert | None]], ...] = 
     ((msgspec.inspect.BoolType,), ("BOOLEAN", pa.bool_(), None)),
     ((msgspec.inspect.IntType,), ("BIGINT", pa.int64(), in_range)),
     ((msgspec.inspect.FloatType,), ("DOUBLE", pa.float64(), None)),
-    ((msgspec.inspect.DateTimeType,), ("TIMESTAMPTZ", INSTANT, None)),
+    ((msgspec.inspect.DateTimeType,), ("TIMESTAMP", INSTANT, None)),
     ((msgspec.inspect.BytesType,), ("BLOB", pa.binary(), None)),
 )
 

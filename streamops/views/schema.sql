@@ -1,0 +1,255 @@
+-- The views people ask for, over the tables that `tables.py` makes, one for each event type.
+-- A view that joins topics shows only epochs that every controller partition has concluded: what
+-- stands beyond is still on its way, and half of it would be there.
+
+CREATE OR REPLACE VIEW concluded AS
+WITH topology AS (SELECT max(partitions) AS partitions FROM topologies_activated),
+reached AS (
+    SELECT concluded_partition, max(concluded_epoch) AS epoch
+    FROM epochs_concluded GROUP BY concluded_partition
+)
+SELECT CASE WHEN count(*) < coalesce(any_value(partitions), 1) THEN -1 ELSE min(epoch) END AS epoch
+FROM reached CROSS JOIN topology;
+COMMENT ON VIEW concluded IS
+    'One row: the last epoch that all partitions of the controller have concluded, -1 before.';
+
+CREATE OR REPLACE VIEW current_models AS
+WITH changes AS (
+    SELECT model, version, after AS stage, time, revision, epoch FROM stages_changed
+    UNION ALL
+    SELECT model, replaced, 'Archived', time, revision, epoch FROM stages_changed
+    WHERE replaced <> ''
+),
+stages AS (
+    SELECT model, version, arg_max(stage, revision) AS stage, arg_max(time, revision) AS since,
+        max(revision) AS revision
+    FROM changes WHERE epoch <= (SELECT epoch FROM concluded) GROUP BY model, version
+),
+registered AS (
+    SELECT version->>'model' AS model, version->>'version' AS version, min(time) AS registered_at,
+        arg_min(run_id, time) AS run_id, arg_min(version->>'artifact', time) AS artifact,
+        arg_min(version->>'task', time) AS task
+    FROM models_registered WHERE epoch <= (SELECT epoch FROM concluded) GROUP BY ALL
+)
+SELECT coalesce(s.model, r.model) AS model, coalesce(s.version, r.version) AS version,
+    coalesce(s.stage, 'Development') AS stage, coalesce(s.since, r.registered_at) AS since,
+    coalesce(s.revision, 0) AS revision, r.registered_at, r.task, r.run_id, r.artifact
+FROM stages s FULL JOIN registered r ON s.model = r.model AND s.version = r.version
+ORDER BY model, registered_at, version;
+COMMENT ON VIEW current_models IS
+    'One row a version: the stage it is in now, since when, and the run and artifact behind it.';
+
+CREATE OR REPLACE VIEW alerts_open AS
+WITH states AS (
+    SELECT fingerprint, revision, id AS alert_id, epoch FROM alerts_raised
+    UNION ALL
+    SELECT fingerprint, revision, NULL, epoch FROM alerts_resolved
+),
+latest AS (
+    SELECT fingerprint, arg_max_null(alert_id, revision) AS alert_id
+    FROM states WHERE epoch <= (SELECT epoch FROM concluded) GROUP BY fingerprint
+),
+silences AS (
+    SELECT fingerprint, max(until) FILTER (NOT acknowledge) AS silenced_until,
+        bool_or(acknowledge) AS acknowledged
+    FROM alerts_silenced WHERE epoch <= (SELECT epoch FROM concluded) GROUP BY fingerprint
+)
+SELECT a.id AS alert_id, a.fingerprint, a.revision, a.kind, a.severity, a.model, a.version,
+    a.segment, a.feature, a.rule, a.metric, a.value, a."limit", a.reference, a.pane_start,
+    a.time AS raised_at, a.silenced, s.silenced_until, coalesce(s.acknowledged, false) AS acknowledged
+FROM latest l JOIN alerts_raised a ON a.id = l.alert_id AND a.fingerprint = l.fingerprint
+LEFT JOIN silences s ON s.fingerprint = a.fingerprint
+ORDER BY raised_at, a.fingerprint;
+COMMENT ON VIEW alerts_open IS
+    'One row an alert that was raised and not resolved since, with what was measured and allowed.';
+
+CREATE OR REPLACE VIEW metric_values AS
+SELECT model, version, segment, pane_start, time AS pane_end, cut, restatement, status,
+    m->>0 AS metric, m->>1 AS feature, TRY_CAST(m->>2 AS DOUBLE) AS value,
+    TRY_CAST(m->>3 AS DOUBLE) AS reference, TRY_CAST(m->>4 AS BIGINT) AS n, id AS metric_id, epoch
+FROM (
+    SELECT *, unnest(CAST(metrics AS JSON[])) AS m FROM metrics_evaluated
+    WHERE epoch <= (SELECT epoch FROM concluded)
+);
+COMMENT ON VIEW metric_values IS
+    'One row a metric of a pane; value is NULL where there was too little data. n: rows behind it.';
+
+CREATE OR REPLACE VIEW drift_by_feature AS
+SELECT model, version, segment, feature, pane_start, pane_end,
+    max(value) FILTER (metric = 'psi') AS psi, max(value) FILTER (metric = 'js') AS js,
+    max(value) FILTER (metric = 'kl') AS kl, max(value) FILTER (metric = 'ks') AS ks,
+    max(value) FILTER (metric = 'wasserstein') AS wasserstein,
+    max(value) FILTER (metric = 'chi2') AS chi2, max(value) FILTER (metric = 'chi2_p') AS chi2_p,
+    max(value) FILTER (metric = 'missing_rate') AS missing_rate,
+    max(value) FILTER (metric = 'new_category_rate') AS new_category_rate, max(n) AS n
+FROM metric_values WHERE feature <> '' AND cut = 'closed'
+GROUP BY ALL ORDER BY model, pane_start, version, segment, feature;
+COMMENT ON VIEW drift_by_feature IS
+    'One row a feature and closed pane: its distances from the reference profile of its version.';
+
+CREATE OR REPLACE VIEW performance_by_pane AS
+SELECT model, version, segment, pane_start, pane_end,
+    max(n) FILTER (metric <> 'coverage') AS labelled,
+    max(value) FILTER (metric = 'coverage') AS coverage,
+    max(value) FILTER (metric = 'accuracy') AS accuracy,
+    max(reference) FILTER (metric = 'accuracy') AS accuracy_reference,
+    max(value) FILTER (metric = 'precision') AS precision,
+    max(value) FILTER (metric = 'recall') AS recall, max(value) FILTER (metric = 'f1') AS f1,
+    max(value) FILTER (metric = 'log_loss') AS log_loss,
+    max(value) FILTER (metric = 'brier') AS brier, max(value) FILTER (metric = 'mae') AS mae,
+    max(value) FILTER (metric = 'rmse') AS rmse,
+    max(value) FILTER (metric = 'label_delay_p50_s') AS label_delay_p50_s, any_value(status) AS status
+FROM metric_values WHERE cut = 'mature'
+GROUP BY model, version, segment, pane_start, pane_end
+ORDER BY model, pane_start, version, segment;
+COMMENT ON VIEW performance_by_pane IS
+    'One row a mature pane, version and segment: how well the model did once its labels were due.';
+
+CREATE OR REPLACE VIEW label_coverage AS
+WITH sums AS (
+    SELECT model, version, segment, pane_start, time AS pane_end,
+        sum(predictions) FILTER (cut = 'closed') AS predictions,
+        sum(CAST(coalesce(performance->>'labelled', '0') AS BIGINT)) FILTER (cut = 'mature')
+            AS labelled,
+        sum(CAST(coalesce(performance->>'corrections', '0') AS BIGINT)) FILTER (cut = 'mature')
+            AS corrections,
+        sum(CAST(coalesce(performance->>'duplicates', '0') AS BIGINT)) FILTER (cut = 'mature')
+            AS duplicates
+    FROM panes_summarized WHERE epoch <= (SELECT epoch FROM concluded)
+    GROUP BY ALL
+)
+SELECT model, version, segment, pane_start, pane_end, predictions, labelled,
+    labelled / nullif(predictions, 0) AS coverage, corrections, duplicates
+FROM sums ORDER BY model, pane_start, version, segment;
+COMMENT ON VIEW label_coverage IS
+    'One row a pane: how many of its predictions had a label when it matured; NULL while it waits.';
+
+CREATE OR REPLACE VIEW lineage AS
+WITH registered AS (
+    SELECT version->>'model' AS model, version->>'version' AS version,
+        arg_min(version->>'artifact', time) AS artifact, arg_min(run_id, time) AS run_id,
+        arg_min(request_id, time) AS request_id
+    FROM models_registered GROUP BY 1, 2
+),
+started AS (
+    SELECT run_id, arg_min(dataset, time) AS dataset, arg_min(code_commit, time) AS code_commit
+    FROM runs_started GROUP BY run_id
+),
+completed AS (
+    SELECT run_id, any_value(model) AS model, arg_min(rows, time) AS trained_rows,
+        arg_min(first_epoch, time) AS first_epoch, arg_min(last_epoch, time) AS last_epoch
+    FROM runs_completed GROUP BY run_id
+),
+spans AS (
+    SELECT run_id, list({'topic': 'outcomes', 'partition': p, 'first': f, 'next': n} ORDER BY p)
+        AS trained_on
+    FROM (
+        SELECT c.run_id, o.partition AS p, min(o."offset") AS f, max(o."offset") + 1 AS n
+        FROM completed c JOIN outcomes o ON o.model = c.model
+            AND o.epoch BETWEEN c.first_epoch AND c.last_epoch
+        WHERE c.last_epoch > 0 GROUP BY ALL
+    ) GROUP BY run_id
+),
+data AS (
+    SELECT dataset, arg_max(version, time) AS version, arg_max(content_hash, time) AS content_hash
+    FROM datasets_versioned GROUP BY dataset
+)
+SELECT p.id AS prediction_id, p.time, p.model, p.version, p.topic, p.partition, p."offset",
+    o.label, o."offset" AS outcome_offset, r.artifact, r.run_id, r.request_id, s.code_commit,
+    s.dataset, d.version AS dataset_version, d.content_hash AS dataset_hash, c.trained_rows,
+    c.first_epoch AS trained_first_epoch, c.last_epoch AS trained_last_epoch, t.trained_on
+FROM predictions p
+LEFT JOIN outcomes o ON o.prediction_id = p.id AND NOT o.correction
+LEFT JOIN registered r ON r.model = p.model AND r.version = p.version
+LEFT JOIN started s ON s.run_id = r.run_id
+LEFT JOIN completed c ON c.run_id = r.run_id
+LEFT JOIN spans t ON t.run_id = r.run_id
+LEFT JOIN data d ON d.dataset = s.dataset
+WHERE p.epoch <= (SELECT epoch FROM concluded);
+COMMENT ON VIEW lineage IS
+    'One row a prediction: its version, the run behind it, and the data set or outcomes it learned.';
+
+CREATE OR REPLACE VIEW model_timeline AS
+WITH facts AS (
+    SELECT time, version->>'model' AS model, version->>'version' AS version, 'ModelRegistered' AS what,
+        id, 'run ' || run_id AS detail, topic, partition, "offset", epoch FROM models_registered
+    UNION ALL
+    SELECT time, model, NULL, 'RunStarted', id, run_id, topic, partition, "offset", epoch
+    FROM runs_started
+    UNION ALL
+    SELECT time, model, NULL, 'RunCompleted', id, rows || ' rows', topic, partition, "offset", epoch
+    FROM runs_completed
+    UNION ALL
+    SELECT time, model, NULL, 'RunFailed', id, error, topic, partition, "offset", epoch
+    FROM runs_failed
+    UNION ALL
+    SELECT time, model, version, 'CandidateScored', id, 'against ' || champion_version, topic,
+        partition, "offset", epoch FROM candidates_scored
+    UNION ALL
+    SELECT time, model, version, 'PromotionRequested', id, actor || ': ' || reason, topic, partition,
+        "offset", epoch FROM promotions_requested
+    UNION ALL
+    SELECT time, model, version, 'PromotionApproved', id, actor || ': ' || reason, topic, partition,
+        "offset", epoch FROM promotions_approved
+    UNION ALL
+    SELECT time, model, NULL, 'RollbackRequested', id, actor || ': ' || reason, topic, partition,
+        "offset", epoch FROM rollbacks_requested
+    UNION ALL
+    SELECT time, model, NULL, 'RetrainingPaused', id, actor || CASE WHEN paused THEN ': paused '
+        ELSE ': resumed ' END || reason, topic, partition, "offset", epoch FROM retrainings_paused
+    UNION ALL
+    SELECT time, config->>'model', NULL, 'ConfigApplied', id, actor || ': ' || config_hash, topic,
+        partition, "offset", epoch FROM configs_applied
+    UNION ALL
+    SELECT time, model, version, 'DriftDetected', id, detector || ' ' || level, topic, partition,
+        "offset", epoch FROM drifts_detected
+    UNION ALL
+    SELECT time, model, version, 'AlertRaised', id,
+        concat_ws(' ', severity, kind, nullif(feature, ''), metric, round(value, 4)), topic,
+        partition, "offset", epoch FROM alerts_raised
+    UNION ALL
+    SELECT time, model, NULL, 'AlertResolved', id, reason, topic, partition, "offset", epoch
+    FROM alerts_resolved
+    UNION ALL
+    SELECT time, model, NULL, 'AlertSilenced', id, actor, topic, partition, "offset", epoch
+    FROM alerts_silenced
+    UNION ALL
+    SELECT time, model, NULL, 'RetrainRequested', id, strategy || ': ' || reason, topic, partition,
+        "offset", epoch FROM retrains_requested
+    UNION ALL
+    SELECT time, model, NULL, 'RetrainSkipped', id, reason, topic, partition, "offset", epoch
+    FROM retrains_skipped
+    UNION ALL
+    SELECT time, model, version, 'GateEvaluated', id, CASE WHEN passed THEN 'passed' ELSE 'refused'
+        END, topic, partition, "offset", epoch FROM gates_evaluated
+    UNION ALL
+    SELECT time, model, version, 'StageChanged', id, before || ' to ' || after, topic, partition,
+        "offset", epoch FROM stages_changed
+    UNION ALL
+    SELECT time, model, version, 'RolloutStarted', id, CAST(plan AS VARCHAR), topic, partition,
+        "offset", epoch FROM rollouts_started
+    UNION ALL
+    SELECT time, model, version, 'RolloutStepped', id, CAST(share AS VARCHAR), topic, partition,
+        "offset", epoch FROM rollouts_stepped
+    UNION ALL
+    SELECT time, model, version, 'RolloutFinished', id, '', topic, partition, "offset", epoch
+    FROM rollouts_finished
+    UNION ALL
+    SELECT time, model, version, 'RolloutRolledBack', id, 'to ' || restored || ': ' || reason, topic,
+        partition, "offset", epoch FROM rollouts_rolled_back
+    UNION ALL
+    SELECT time, model, version, 'DeploymentServed', id, gateway, topic, partition, "offset", epoch
+    FROM deployments_served
+)
+SELECT model, time, what, version, detail, id, topic, partition, "offset", epoch FROM facts
+WHERE epoch IS NULL OR epoch <= (SELECT epoch FROM concluded)
+ORDER BY model, time, epoch, topic, partition, "offset";
+COMMENT ON VIEW model_timeline IS
+    'One row a lifecycle fact of a model, in order of time, with where it stands on the log.';
+
+COMMENT ON TABLE positions IS
+    'One row a partition: the next offset, its open epoch, and how many records were read, stored as events, dropped as repeats, or unreadable.';
+COMMENT ON TABLE records_unreadable IS
+    'One row a record that is no event, or is on the wrong topic, and why.';
+COMMENT ON VIEW topic_counts IS
+    'One row a topic and event type: how many different events of it are stored.';
