@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from streamops.config import RetrainPolicy
-from streamops.core.model_state import PANES_MAX, ModelState, Retraining
+from streamops.core.model_state import PANES_MAX, ModelState, Retraining, is_answered
 from streamops.core.times import micros, moment
 from streamops.events import Event, MetricEvaluated, RetrainRequested, RetrainSkipped
 from streamops.values import MetricRef, Proof
@@ -62,7 +62,7 @@ def held_back(model: ModelState) -> tuple[Reason, str] | None:
     policy, done = model.config.retrain, model.retraining
     if done.paused:
         return "paused", "a person paused retraining"
-    if any(ask.scored is None and not ask.failed for ask in model.asks.values()):
+    if not all(is_answered(model, ask) for ask in model.asks.values()):
         return "request open", "an earlier request has no answer yet"
     if done.asked and done.panes - done.asked[-1] < policy.cooldown_panes:
         waited = done.panes - done.asked[-1]
@@ -116,7 +116,7 @@ def requests(
             evidence=Proof(metrics=(ref,)),
         )
         for strategy in policy.strategies
-        if strategy != "since_change" or cause.since_us is not None
+        if strategy != "since_change" or _is_dated(done, policy, ranges[strategy], cause)
     ]
 
 
@@ -145,6 +145,14 @@ def asked(done: Retraining) -> Retraining:
     return msgspec.structs.replace(
         done, asked=(*done.asked[-1000:], done.panes), labels=0, held_back=""
     )
+
+
+def _is_dated(done: Retraining, policy: RetrainPolicy, first_epoch: int, cause: Cause) -> bool:
+    """Tell whether the change has a date, and enough labels came after it to learn and to judge."""
+    labels = 0
+    for _, epoch, labelled in done.epochs:
+        labels += labelled if epoch >= first_epoch else 0
+    return cause.since_us is not None and labels >= 2 * policy.holdout_rows
 
 
 def _labelled(done: Retraining) -> int:

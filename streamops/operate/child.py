@@ -66,6 +66,7 @@ class Child:
         self.exit_code: int | None = None
         self._failures = 0
         self._began = 0.0
+        self._is_retired = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -116,6 +117,13 @@ class Child:
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
 
+    def retire(self) -> None:
+        """Ask it to end, and don't start it again."""
+        self._is_retired = True
+        self.ask_to_end()
+        if self.state == "waiting":
+            self.state = "stopped"
+
     def kill(self) -> None:
         """SIGKILL to the process and whatever else is in its session's group."""
         if self._process is not None and self._process.poll() is None:
@@ -146,6 +154,8 @@ class Child:
         self._failures = verdict.failures
         self.state = "failed" if verdict.delay_s is None else "waiting"
         self.due = now + (verdict.delay_s or 0.0)
+        if self._is_retired:
+            self.state = "stopped"
 
     def _signal(self, number: int) -> None:
         if self._process is not None:

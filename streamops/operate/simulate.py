@@ -16,9 +16,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from streamops.audit.verify import verify
-from streamops.operate.stack import Stack
 
+from streamops.audit.verify import verify
 from streamops.config import ModelConfig, check_config
 from streamops.core.times import SECOND_US, moment
 from streamops.errors import ConfigError
@@ -32,6 +31,7 @@ from streamops.operate.first_version import (
     train_first,
 )
 from streamops.operate.lockstep import Lockstep
+from streamops.operate.stack import Stack
 from streamops.operate.summary import Facts, Summary, Verified, read_facts
 from streamops.operate.table import Columns, Row, Table, read_table
 from streamops.settings import Settings
@@ -43,6 +43,7 @@ SERVICES = (
     "meter", "detect", "control", "broadcaster", "trainer", "materializer", "archiver",
 )  # fmt: skip
 ROWS_MIN = 100
+MEMORY_EVERY_S = 2.0
 
 
 class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,10 +135,28 @@ def simulate(options: SimulateOptions, console: Console | None = None) -> Summar
 def _running(stack: Stack, console: Console) -> Iterator[None]:
     with console.status("starting broker and services"):
         stack.start()
+        stack.wait_ready()
     try:
         yield
     finally:
         stack.stop()
+
+
+class Gauge:
+    """Looks after the stack while the driver waits: failed services, and memory once a while."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.peak_mb = 0.0
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Raise where a service gave up; measure memory every MEMORY_EVERY_S."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + MEMORY_EVERY_S
+            self.stack.check()
+            self.peak_mb = max(self.peak_mb, self.stack.pss_mb())
 
 
 class _Run:
@@ -148,7 +167,8 @@ class _Run:
     ) -> None:
         self.options, self.plan, self.stack, self.console = options, plan, stack, console
         self.settings = stack.settings
-        self.driver = Lockstep(self.settings, stack.check)
+        self.memory = Gauge(stack)
+        self.driver = Lockstep(self.settings, self.memory.look)
         self.application = Application(self.settings, plan.table, plan.model, plan.task)
 
     def play(self) -> None:
@@ -202,7 +222,7 @@ class _Run:
             verified=verified,
             views_match_topics=matches,
             seconds=round(seconds, 1),
-            peak_pss_mb=self.stack.peak_pss_mb,
+            peak_pss_mb=round(self.memory.peak_mb),
         )
 
     def keep(self, summary: Summary) -> None:
@@ -210,7 +230,7 @@ class _Run:
         from streamops.operate.summary import print_summary
 
         self.stack.start_services(("materializer",))
-        print_summary(summary, self.console, where=str(self.options.home), page=self.stack.page())
+        print_summary(summary, self.console, where=str(self.options.home), page=self.stack.page)
         self.console.print("Kept up; press Ctrl-C to stop.")
         try:
             while True:
@@ -240,7 +260,7 @@ class _Run:
         else:
             self.driver.tick(moment(due.tick_us))
             self.application.scorer.poll()
-        self.stack.check()
+        self.memory.look()
 
     def _follow_deployment(self) -> None:
         revision = self.driver.revisions().get(self.plan.model)

@@ -132,6 +132,23 @@ class Stack:
                     "full?): see above, mend it and start again"
                 )
 
+    def check(self) -> None:
+        """Raise ConfigError where a service refuses its configuration."""
+        self._refuse_failed(self.reports)
+
+    def stop_services(self) -> None:
+        """End the services; the broker stays."""
+        self._enter("stopping the services")
+        self._supervisor.retire(self.services)
+        self.services = []
+
+    def start_services(self, names: Sequence[str]) -> None:
+        """Start services beside what runs."""
+        self.services = check_services([*self.services, *names])
+        for name in names:
+            self.folder.ready(name).unlink(missing_ok=True)
+        self._supervisor.add([service_task(self.folder, name) for name in names])
+
     def stop(self) -> None:
         """End the services, then the broker, and free the folder; a second call does nothing."""
         if not self._is_held:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from streamops.operate.child import Child, Report, Task
 
@@ -56,6 +56,20 @@ class Supervisor:
         with self._changed:
             self._children += new
             self._changed.wait_for(lambda: self._stopping.is_set() or all(map(was_started, new)))
+
+    def retire(self, names: Collection[str]) -> None:
+        """End these children and forget them; SIGKILL for who takes longer than 10 s."""
+        with self._changed:
+            leaving = [child for child in self._children if child.task.name in names]
+            for child in reversed(leaving):
+                child.retire()
+        if not self.wait_for(lambda _: all(c.pid is None for c in leaving), END_TIMEOUT_S):
+            for child in leaving:
+                child.kill()
+            self.wait_for(lambda _: all(c.pid is None for c in leaving), END_TIMEOUT_S)
+        with self._changed:
+            self._children = [child for child in self._children if child not in leaving]
+            self.tell()
 
     def wait_for(self, holds: Callable[[Reports], bool], timeout_s: float) -> bool:
         """Whether `holds` is true of the reports, at the latest after `timeout_s` seconds."""
