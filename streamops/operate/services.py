@@ -19,7 +19,7 @@ from streamops.errors import ConfigError, ServiceError, exit_code
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("streamops.operate.services")
 HOST = "127.0.0.1"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -43,15 +43,17 @@ def detect(given: ServiceSettings) -> Run:
 
 
 def control(given: ServiceSettings) -> Run:
-    from streamops.hosts.services import run_fold
+    from streamops.hosts.services import run_control
 
-    return lambda stop: _run_together(
-        [
-            lambda: run_fold(given.settings, "monitor", stop),
-            lambda: run_fold(given.settings, "controller", stop),
-        ],
-        stop,
-    )
+    if given.settings.control == "faust":
+        import streamops.hosts.control  # noqa: F401  (loaded before the service counts as ready)
+    return lambda stop: run_control(given.settings, stop)
+
+
+def trainer(given: ServiceSettings) -> Run:
+    from streamops.training.worker import run_trainer
+
+    return lambda stop: run_trainer(given.settings, stop)
 
 
 def broadcaster(given: ServiceSettings) -> Run:
@@ -78,6 +80,7 @@ SERVICES: dict[str, Service] = {
     "meter": meter,
     "detect": detect,
     "control": control,
+    "trainer": trainer,
     "materializer": materializer,
     "archiver": archiver,
 }
@@ -108,26 +111,6 @@ def run_service(
     LOG.info("%s runs as process %d", name, os.getpid())
     run(stop)
     LOG.info("%s ends", name)
-
-
-def _run_together(runners: list[Callable[[], None]], stop: Stop) -> None:
-    """Run each in a thread; the first that raises ends them all, and its error goes on."""
-    failures: list[BaseException] = []
-
-    def run(runner: Callable[[], None]) -> None:
-        try:
-            runner()
-        except BaseException as error:
-            failures.append(error)
-            stop.set()
-
-    threads = [threading.Thread(target=run, args=(runner,)) for runner in runners]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def main(arguments: list[str]) -> int:
