@@ -113,6 +113,11 @@ def run_service(
     LOG.info("%s ends", name)
 
 
+def mark_ready(file: Path) -> None:
+    """Write this process's id where the supervisor looks for it."""
+    file.write_text(str(os.getpid()))
+
+
 def main(arguments: list[str]) -> int:
     """The entry of a stack's child: exit status as `streamops.errors` says."""
     name, file, parent = arguments
@@ -120,7 +125,7 @@ def main(arguments: list[str]) -> int:
     try:
         given = read_service_settings(Path(file))
         ready = Folder(given.settings.data).ready(name)
-        run_service(name, given, on_loaded=lambda: ready.write_text(str(os.getpid())))
+        run_service(name, given, on_loaded=lambda: mark_ready(ready))
     except ServiceError as error:
         LOG.error("%s: %s", type(error).__name__, error)
         return exit_code(error)
