@@ -70,7 +70,7 @@ def judge(
         return state, []
     start_us = micros(event.pane_start)
     if excess > 0:
-        fresh = state.breaches == 0
+        fresh, quiet = state.breaches == 0, start_us < state.quiet_until_us
         state = msgspec.structs.replace(
             state,
             breaches=state.breaches + 1,
@@ -78,17 +78,13 @@ def judge(
             since_us=start_us if fresh else state.since_us,
             refs=(*(() if fresh else state.refs), ref)[-rule.raise_after :],
         )
-        quiet = start_us < state.quiet_until_us
         if state.breaches >= rule.raise_after and not state.alert_id and not quiet:
             return _raise(rule, state, event, metric, excess, silent)
         return state, []
-    state = msgspec.structs.replace(state, breaches=0)
     goods = state.goods + 1 if _is_good(rule, metric) else 0
-    state = msgspec.structs.replace(state, goods=goods)
+    state = msgspec.structs.replace(state, breaches=0, goods=goods)
     if state.alert_id and goods >= rule.resolve_after:
-        pane_us = micros(event.time) - start_us
-        quiet_until = micros(event.time) + rule.cooldown_panes * pane_us
-        return _recovered(state, event, ref, quiet_until)
+        return _recovered(rule, state, event, ref)
     return state, []
 
 
@@ -115,12 +111,13 @@ def quieter(rule: Rule, state: RuleState, event: MetricEvaluated, ref: MetricRef
     """Take a mature pane in which the rule's detector was silent."""
     state = msgspec.structs.replace(state, goods=state.goods + 1)
     if state.alert_id and state.goods >= rule.resolve_after:
-        return _recovered(state, event, ref, micros(event.time))
+        return _recovered(rule, state, event, ref)
     return state, []
 
 
-def _recovered(state: RuleState, event: MetricEvaluated, ref: MetricRef, quiet_us: int) -> Verdict:
+def _recovered(rule: Rule, state: RuleState, event: MetricEvaluated, ref: MetricRef) -> Verdict:
     us = micros(event.time)
+    quiet_us = us + rule.cooldown_panes * (us - micros(event.pane_start))
     return resolve(state, event.model, us, "recovered", ref=ref, quiet_until_us=quiet_us)
 
 
@@ -222,8 +219,8 @@ def _alert(
     silent: bool,
 ) -> AlertRaised:
     start, cut = pane
-    about = (event.model, event.version, rule.segment, state.feature, rule.name)
-    content = "\n".join((*about, start.isoformat(), cut, event.config_hash, event.id))
+    about = (event.model, event.version, rule.segment, state.feature, rule.name, start.isoformat())
+    content = "\n".join((*about, cut, event.config_hash, event.id))
     return AlertRaised(
         id=f"alert/{hashlib.sha256(content.encode()).hexdigest()[:32]}",
         time=event.time,
