@@ -1,4 +1,4 @@
-"""Lifecycle: what people and effects said, taken as given.
+"""Lifecycle: what effects and the broadcaster said, taken as given (people: `commands`).
 
 Rule 1: an event that can't be applied (an unknown version, say) is refused with the reason; it
         never stops the fold.
@@ -9,24 +9,18 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.core import policy, registry
-from streamops.core.model_state import Ask, Entry, ModelState
-from streamops.core.times import micros, moment
+from streamops.config import Rule
+from streamops.core.incidents import without_alerts
+from streamops.core.model_state import Ask, Entry
 from streamops.core.workbook import Workbook
 from streamops.events import (
     ActivationDelivered,
-    AlertSilenced,
-    AlertSilenceRequested,
     CandidateScored,
     ConfigActivated,
     ConfigApplied,
     Event,
     MetricReported,
     ModelRegistered,
-    PromotionApproved,
-    PromotionRequested,
-    RetrainingPaused,
-    RollbackRequested,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -55,19 +49,6 @@ def take(book: Workbook, event: Event | object) -> str | None:
             return _scored(book, event)
         case RunFailed():
             return _failed(book, event)
-        case PromotionRequested():
-            return _wanted(book, event)
-        case PromotionApproved():
-            return _approved(book, event)
-        case RollbackRequested():
-            model = book.get(event.model)
-            book.put(*_replaced(book, model, event))
-        case RetrainingPaused():
-            model = book.get(event.model)
-            done = replace(model.retraining, paused=event.paused)
-            book.put(replace(model, retraining=done))
-        case AlertSilenceRequested():
-            _silence(book, event)
         case ConfigActivated():
             _configured(book, event)
         case _ if not isinstance(event, RECORDED):
@@ -118,87 +99,19 @@ def _failed(book: Workbook, event: RunFailed) -> str | None:
     return None
 
 
-def _wanted(book: Workbook, event: PromotionRequested) -> str | None:
-    model = book.get(event.model)
-    entry = model.entries.get(event.version)
-    if entry is None:
-        known = ", ".join(sorted(model.entries)) or "none"
-        return f"version is {event.version!r}; registered versions of {event.model}: {known}"
-    if entry.stage == "Production":
-        return None
-    book.put(replace(model, wanted={**model.wanted, event.version: event.actor}))
-    return None
-
-
-def _approved(book: Workbook, event: PromotionApproved) -> str | None:
-    model = book.get(event.model)
-    entry = model.entries.get(event.version)
-    if entry is None or entry.stage != "Staging":
-        found = "unknown" if entry is None else entry.stage
-        return f"version {event.version!r} is {found}; only one in Staging can be approved"
-    book.put(*registry.promote(model, event.version, event.id, book.us, event.actor))
-    replace_rules(book, book.get(event.model))
-    return None
-
-
-def _replaced(
-    book: Workbook, model: ModelState, event: RollbackRequested
-) -> tuple[ModelState, list[Event]]:
-    model, outputs = registry.roll_back(model, event.id, book.us, event.actor, event.reason)
-    model, resolved = without_alerts(book, model, "version replaced")
-    return model, [*outputs, *resolved]
-
-
-def replace_rules(book: Workbook, model: ModelState) -> None:
-    """Resolve the alerts of the version that left Production."""
-    book.put(*without_alerts(book, model, "version replaced"))
-
-
-def without_alerts(
-    book: Workbook, model: ModelState, reason: str
-) -> tuple[ModelState, list[Event]]:
-    """Return the model with every rule at rest, and a resolve for each open alert."""
-    outputs: list[Event] = []
-    rules: dict[str, policy.RuleState] = {}
-    for key in sorted(model.rules):
-        state = model.rules[key]
-        if state.alert_id:
-            state, resolved = policy.resolve(state, model.config.model, book.us, reason)
-            outputs += resolved
-        rules[key] = replace(state, breaches=0, goods=0, refs=())
-    return replace(model, rules=rules), outputs
-
-
-def _silence(book: Workbook, event: AlertSilenceRequested) -> None:
-    model = book.get(event.model)
-    state = model.rules.get(event.fingerprint)
-    revision = 1 if state is None else state.revision + 1
-    if state is not None:
-        rules = {**model.rules, event.fingerprint: replace(state, revision=revision)}
-        model = replace(model, rules=rules)
-    if not event.acknowledge:
-        until = {**model.silences, event.fingerprint: micros(event.until)}
-        model = replace(model, silences=until)
-    silenced = AlertSilenced(
-        id=f"silenced/{event.id}",
-        time=moment(book.us),
-        fingerprint=event.fingerprint,
-        revision=revision,
-        model=event.model,
-        actor=event.actor,
-        until=event.until,
-        acknowledge=event.acknowledge,
-    )
-    book.put(model, [silenced])
-
-
 def _configured(book: Workbook, event: ConfigActivated) -> None:
     model = book.get(event.config.model)
     if event.revision <= model.config_revision:
         return
-    kept = {rule.name for rule in event.config.rules}
+    before = {rule.name: rule for rule in model.config.rules}
+    kept = {
+        rule.name
+        for rule in event.config.rules
+        if rule.name in before and _about(rule) == _about(before[rule.name])
+    }
     gone = replace(model, rules={k: s for k, s in model.rules.items() if s.rule not in kept})
-    _, resolved = without_alerts(book, gone, "configuration changed")
+    resting, resolved = without_alerts(book, gone, "configuration changed")
+    last = {key: state.revision for key, state in resting.rules.items()}
     book.put(
         replace(
             model,
@@ -206,6 +119,12 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
             config_hash=event.config_hash,
             config_revision=event.revision,
             rules={k: s for k, s in model.rules.items() if s.rule in kept},
+            revisions={**model.revisions, **last},
         ),
         resolved,
     )
+
+
+def _about(rule: Rule) -> tuple[str, ...]:
+    """Return what a rule judges: a rule that judges something else starts anew."""
+    return rule.kind, rule.metric, rule.segment, rule.feature

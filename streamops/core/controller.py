@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from streamops.core import answers, decisions
+from streamops.core import answers, commands, decisions
 from streamops.core.model_state import ControllerState
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
@@ -61,11 +61,15 @@ class Controller:
         event = record.event
         if isinstance(event, Refusal):
             book.outputs.append(refusal(record, event.reason, event.fault))
-        elif isinstance(event, MetricEvaluated):
-            decisions.metric(book, record, event)
-        elif isinstance(event, DriftDetected):
-            decisions.drift(book, record, event)
-        elif record.topic == "lifecycle" and not isinstance(event, Tick):
-            why = answers.take(book, event)
+        elif record.topic == "metrics":
+            if isinstance(event, MetricEvaluated):
+                decisions.metric(book, record, event)
+            elif isinstance(event, DriftDetected):
+                decisions.drift(book, record, event)
+        elif not isinstance(event, Tick):
+            if isinstance(event, commands.Command):
+                why = commands.obey(book, event)
+            else:
+                why = answers.take(book, event)
             if why is not None:
                 book.outputs.append(refusal(record, why, "producer"))

@@ -2,7 +2,8 @@
 
 Rule 1: it judges recorded scores only (DESIGN rule 9): candidate and champion on the same held-out
         outcomes. Every check is written beside the verdict.
-Rule 2: of the candidates of one cause, the best that passes goes on; the others are refused with
+Rule 2: where the champion couldn't be scored, only a configured floor lets a candidate pass.
+Rule 3: of the candidates of one cause, the best that passes goes on; the others are refused with
         the check `best of its cause`.
 """
 
@@ -30,7 +31,10 @@ def check_candidate(policy: GatePolicy, scored: CandidateScored) -> tuple[GateCh
         held = gain(policy.metric, value, policy.floor) >= 0
         found.append(GateCheck(f"{policy.metric} floor", value, policy.floor, held))
     champion = scored.champion.get(policy.metric)
-    if champion is not None:
+    if champion is None and scored.champion_version:
+        alone = policy.floor is not None
+        found.append(GateCheck(f"{policy.metric} over champion", None, policy.margin, alone))
+    elif champion is not None:
         better = gain(policy.metric, value, champion)
         held = better >= policy.margin
         found.append(GateCheck(f"{policy.metric} over champion", better, policy.margin, held))

@@ -13,6 +13,8 @@ from streamops.events import CandidateScored
 from streamops.values import ModelVersion, Stage
 
 PANES_MAX = 20_000
+COMMANDS_MAX = 1000
+BEGINNING_US = -(1 << 62)
 
 TRANSITIONS: frozenset[tuple[Stage, Stage]] = frozenset(
     {
@@ -36,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """A request: its cause, what it asked for, and what came back so far."""
+    """A request: its cause (an evaluation's is itself), and what came back so far."""
 
     id: str
     cause: str
@@ -64,7 +66,12 @@ class Retraining(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ModelState(msgspec.Struct, frozen=True, array_like=True):
-    """One model: configuration, registry, rules, requests. `revision` is of its deployments."""
+    """One model: configuration, registry, rules, requests.
+
+    revision   of its deployments
+    revisions  of fingerprints that no rule has a state for: they go on from there
+    commands   ids of people's last commands: one sent twice is obeyed once
+    """
 
     config: ModelConfig
     config_hash: str = ""
@@ -79,10 +86,20 @@ class ModelState(msgspec.Struct, frozen=True, array_like=True):
     scores: dict[str, CandidateScored] = {}
     wanted: dict[str, str] = {}
     retraining: Retraining = Retraining()
+    revisions: dict[str, int] = {}
+    commands: tuple[str, ...] = ()
 
 
 class ControllerState(msgspec.Struct, frozen=True, array_like=True):
     """Models by name; `time_us`: the last tick of the lifecycle partition."""
 
     models: dict[str, ModelState] = {}
-    time_us: int = 0
+    time_us: int = BEGINNING_US
+
+
+def is_answered(model: ModelState, ask: Ask) -> bool:
+    """Tell whether a request has its final answer, and the version it brought is delivered."""
+    if ask.failed:
+        return True
+    entry = model.entries.get(ask.version)
+    return ask.scored is not None and entry is not None and entry.delivered
