@@ -1,0 +1,85 @@
+"""Replay: fold a log's raw records again and give what follows from them.
+
+The open loop is closed by the log: what a trainer returned or a person approved stands in
+`lifecycle`. A request that this replay makes and the log doesn't answer stays open (EPOCHS 24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from streamops.audit.namespace import namespace_of
+from streamops.audit.pace import by_epoch
+from streamops.core import numeric
+from streamops.core.detect import Detector
+from streamops.core.epochs import Addressed
+from streamops.core.processor import Record
+from streamops.events import Event
+from streamops.hosts.replay import RAW, ReplayHost
+from streamops.views.archive import ArchiveLog
+from streamops.views.log import Log, to_record
+
+ACTIONS = ("alerts", "retraining", "deployments")
+REPORT_EVERY = 2000
+
+Progress = Callable[[int, int], None]
+
+
+def replay(
+    log: Log,
+    *,
+    partitions: int,
+    skew_ms: int | None,
+    make_detector: Callable[[str], Detector],
+    on_progress: Progress | None = None,
+) -> Iterator[Addressed]:
+    """Yield every conclusion, with its topic, as it falls; no more than open epochs are held.
+
+    skew_ms      how far a time may be ahead of its append time; None in a driven namespace
+    on_progress  called now and then with (records done, records in all)
+
+    Raises TransportError where the log lacks a raw record.
+    """
+    numeric.self_test()
+    host = ReplayHost(partitions=partitions, make_detector=make_detector, skew_max_ms=skew_ms)
+    places = [(topic, p) for topic in RAW for p in range(partitions)]
+    held = {place: log.held(*place) for place in places}
+    total = sum(span.next - span.first for span in held.values())
+    sources = [(topic, _records(log, topic, p)) for topic, p in places]
+    for done, record in enumerate(by_epoch(sources), 1):
+        yield from host.feed(record)
+        if on_progress is not None and done % REPORT_EVERY == 0:
+            on_progress(done, total)
+    if on_progress is not None:
+        on_progress(total, total)
+
+
+def run_replay(
+    archive: Path,
+    *,
+    topics: tuple[str, ...] = ACTIONS,
+    make_detector: Callable[[str], Detector] | None = None,
+    on_progress: Progress | None = None,
+) -> list[Event]:
+    """Return what an archive's raw records conclude on some topics, in the order it falls.
+
+    Raises ConfigError where the folder is no archive, TransportError where records are missing.
+    """
+    namespace = namespace_of(archive)
+    if make_detector is None:
+        from streamops.training.detectors import make_detector as river
+
+        make_detector = river
+    conclusions = replay(
+        ArchiveLog(archive),
+        partitions=namespace.partitions,
+        skew_ms=namespace.skew_ms,
+        make_detector=make_detector,
+        on_progress=on_progress,
+    )
+    return [out.event for out in conclusions if out.topic in topics]
+
+
+def _records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    return (to_record(raw) for raw in log.read(topic, partition))

@@ -1,0 +1,69 @@
+"""The chain over a log's raw topics again: what METER, DETECT, MONITOR and CONTROLLER conclude.
+
+Rule 1: predictions, labels and lifecycle are read, nothing else: answers of trainers and commands
+        of people stand in lifecycle and are taken as given (DESIGN rule 9).
+Rule 2: a record is dropped as soon as its folds have it; what waits is what they hold. Derived
+        records get offsets of their own: where the first run's stood is evidence, not meaning.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from streamops.core.detect import Detector
+from streamops.core.epochs import Addressed, Fold
+from streamops.core.partition import partition_of
+from streamops.core.processor import Record
+from streamops.core.times import micros
+from streamops.hosts.memory import make_fold
+
+RAW = ("predictions", "labels", "lifecycle")
+STAGES = ("meter", "detect", "monitor", "controller")
+
+
+class ReplayHost:
+    """Every stage of a namespace, fed raw records; each `feed` returns what follows from it."""
+
+    def __init__(
+        self,
+        *,
+        partitions: int,
+        make_detector: Callable[[str], Detector],
+        skew_max_ms: int | None = None,
+    ) -> None:
+        self.partitions = partitions
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
+        for name in STAGES:
+            for partition in range(partitions):
+                fold = make_fold(
+                    name,
+                    partition,
+                    partitions,
+                    skew_max_ms=skew_max_ms,
+                    make_detector=make_detector,
+                )
+                for topic in fold.inboxes:
+                    self._readers.setdefault((topic, partition), []).append(fold)
+
+    def feed(self, record: Record) -> list[Addressed]:
+        """Take the next record of a raw partition; return all that is concluded by it, in order."""
+        outputs: list[Addressed] = []
+        waiting = deque([record])
+        while waiting:
+            at = waiting.popleft()
+            for fold in self._readers.get((at.topic, at.partition), ()):
+                for folded in fold.feed(at):
+                    outputs += folded.outputs
+                    waiting.extend(self._record(out) for out in folded.outputs)
+        return outputs
+
+    def _record(self, output: Addressed) -> Record:
+        at = output.partition
+        place = output.topic, partition_of(output.key, self.partitions) if at is None else at
+        offset = self._offsets.get(place, 0)
+        self._offsets[place] = offset + 1
+        append_ms = micros(output.event.time) // 1000
+        return Record(*place, offset, append_ms, output.key.encode(), b"", output.event)
