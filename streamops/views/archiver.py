@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streamops.errors import TransportError
 from streamops.kafka.clients import make_consumer
@@ -28,7 +28,7 @@ from streamops.views.log import (
     missing,
     partition_counts,
     to_raw,
-    unreachable,
+    watermarks,
 )
 from streamops.views.typed import mend_typed, write_typed
 
@@ -165,11 +165,7 @@ class Archiver:
         return kept.next
 
     def _on_cluster(self, place: Partition) -> Held:
-        name = TopicPartition(self._settings.topic(place[0]), place[1])
-        try:
-            return Held(*self._consumer.get_watermark_offsets(name, timeout=TIMEOUT_S))
-        except KafkaException as error:
-            raise unreachable(f"{place[0]}-{place[1]}", error.args[0]) from error
+        return watermarks(self._settings, self._consumer, *place)
 
     def _roll_due(self, now: float) -> None:
         self._write([p for p, buffer in self._buffers.items() if buffer.due(self._roll, now)])

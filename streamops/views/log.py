@@ -9,6 +9,7 @@ Rule 3: topics are named without their namespace, and `checkpoints` is no part o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from streamops.kafka.clients import make_consumer
 from streamops.settings import Settings
 
 TIMEOUT_S = 30.0
+RETRY_S = 0.1
 CHUNK = 1000
 NOT_LOG = frozenset({"checkpoints"})
 
@@ -177,12 +179,7 @@ class KafkaLog:
 
     def held(self, topic: str, partition: int) -> Held:
         """Return what retention has left, up to the high watermark."""
-        name = TopicPartition(self._settings.topic(topic), partition)
-        try:
-            low, high = self._consumer.get_watermark_offsets(name, timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(f"{topic}-{partition}", error.args[0]) from error
-        return Held(low, high)
+        return watermarks(self._settings, self._consumer, topic, partition)
 
     def read(
         self,
@@ -238,6 +235,22 @@ def partition_counts(settings: Settings, consumer: Consumer) -> dict[str, int]:
         settings.short(n): len(t.partitions) for n, t in found.items() if n.startswith(prefix)
     }
     return {name: count for name, count in counts.items() if name not in NOT_LOG}
+
+
+def watermarks(settings: Settings, consumer: Consumer, topic: str, partition: int) -> Held:
+    """Return the offsets a partition has on the cluster; raises TransportError.
+
+    A partition that was made a moment ago has no leader yet: asked again for 30 s.
+    """
+    name = TopicPartition(settings.topic(topic), partition)
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return Held(*consumer.get_watermark_offsets(name, timeout=TIMEOUT_S))
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise unreachable(f"{topic}-{partition}", error.args[0]) from error
+            time.sleep(RETRY_S)
 
 
 def take(consumer: Consumer, timeout_s: float = TIMEOUT_S) -> list[Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from confluent_kafka import TopicPartition
 from streamops.errors import TransportError
 from streamops.kafka.clients import make_consumer
 from streamops.settings import Settings
+from streamops.topics import load_topics
 from streamops.views.archive import ArchiveLog
+from streamops.views.copies import copy_store
 from streamops.views.log import (
+    TIMEOUT_S,
     Joined,
     KafkaLog,
     Partition,
@@ -31,6 +35,7 @@ from streamops.views.log import (
 )
 from streamops.views.positions import Position, load
 from streamops.views.store import open_store, store
+from streamops.views.tables import tables
 
 BATCH = 20_000
 POLL_S = 0.2
@@ -56,7 +61,8 @@ class Materializer:
         shutil.rmtree(self._snapshots, ignore_errors=True)
         self._positions = load(self._con)
         self._live = KafkaLog(settings)
-        self._consumer = make_consumer(settings, "materializer")
+        self._consumer = make_consumer(settings, "materializer", **{"enable.partition.eof": True})
+        self._empty_to: dict[Partition, int] = {}
         self._backlog = self._begin()
 
     def close(self) -> None:
@@ -107,6 +113,42 @@ class Materializer:
             for p in live.partitions(topic)
         }
 
+    def run_to_end(self) -> None:
+        """Store everything up to where the topics end at the call.
+
+        Raises TransportError if nothing comes for 30 s though records are missing.
+        """
+        ends = self.ends()
+        heard = time.monotonic()
+        while lacking := [place for place, end in ends.items() if self._reached(place) < end]:
+            if self.run_once():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise TransportError(
+                    f"{lacking[0]}: nothing came for {TIMEOUT_S:.0f} s though records are missing; "
+                    "is a transaction open, or the broker down?"
+                )
+
+    def counts(self, topics: Iterable[str] | None = None) -> dict[str, int]:
+        """Return how many events of each type stand on the topics (all if None).
+
+        An id counts once, whatever the number of partitions it was broadcast to; ticks don't count.
+        """
+        wanted = list(load_topics() if topics is None else topics)
+        marks = ", ".join("?" * len(wanted))
+        found: dict[str, int] = {}
+        with self.cursor() as con:
+            for kind, table in tables().items():
+                query = f'SELECT count(DISTINCT id) FROM "{table.name}" WHERE topic IN ({marks})'
+                row = con.execute(query, wanted).fetchone()
+                if kind != "Tick" and row[0]:
+                    found[kind] = row[0]
+        return dict(sorted(found.items()))
+
+    def _reached(self, place: Partition) -> int:
+        position = self._positions.get(place, Position())
+        return max(position.next, self._empty_to.get(place, 0))
+
     def _begin(self) -> Iterator[RawRecord]:
         joined = Joined(ArchiveLog(self._settings.archive), self._live)
         backlog = list[Iterator[RawRecord]]()
@@ -129,22 +171,23 @@ class Materializer:
 
     def _poll(self, timeout_s: float) -> list[RawRecord]:
         messages = self._consumer.consume(BATCH, timeout_s)
-        short = self._settings.short
-        return [to_raw(short(m.topic() or ""), m) for m in messages if not is_notice(m)]
+        raws = list[RawRecord]()
+        for message in messages:
+            topic = self._settings.short(message.topic() or "")
+            if is_notice(message):
+                # Markers stand at the end: no record will say that they were passed.
+                self._empty_to[(topic, message.partition() or 0)] = message.offset() or 0
+            else:
+                raws.append(to_raw(topic, message))
+        return raws
 
     def _copy(self, number: int) -> Path:
-        folder = self._snapshots / str(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        source = self._settings.views
         try:
             self._con.execute("CHECKPOINT")
-            for name in (source, Path(f"{source}.wal")):
-                if name.exists():
-                    shutil.copyfile(name, folder / name.name)
-        except (OSError, duckdb.Error) as error:
-            raise TransportError(f"no snapshot of {source} ({error}); check the disk") from error
+        except duckdb.Error as error:
+            raise TransportError(f"no snapshot of the views ({error}); check the disk") from error
         shutil.rmtree(self._snapshots / str(number - SNAPSHOTS), ignore_errors=True)
-        return folder / source.name
+        return copy_store(self._settings.views, self._snapshots / str(number))
 
 
 def run_materializer(settings: Settings, stop: threading.Event) -> None:

@@ -1,0 +1,108 @@
+"""Questions to the views: over HTTP while the materializer has the file, else on a copy of it.
+
+Rule 1: the owner of the file writes its address beside it; who can't reach it asks the file.
+Rule 2: a copy is made while the file is locked against a writer, with its write-ahead log.
+"""
+
+from __future__ import annotations
+
+import http.client
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from streamops.errors import ConfigError, InputError, TransportError
+from streamops.settings import Settings
+from streamops.views.copies import copy_store
+from streamops.views.sandbox import LIMITS, Answer, Limits, run_query
+from streamops.views.store import connect
+
+PATH = "/api/sql"
+
+
+class Question(msgspec.Struct, frozen=True):
+    """The body of POST /api/sql; the answer's body is an `Answer`, a failure's {"detail": why}."""
+
+    sql: str
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why there is no answer."""
+
+    detail: str
+
+
+def address_file(settings: Settings) -> Path:
+    """Return the file that holds the web address of the file's owner, http://host:port."""
+    return settings.data / "web.url"
+
+
+def query(settings: Settings, sql: str, limits: Limits = LIMITS) -> Answer:
+    """Return the columns and rows of a SQL text over the views.
+
+    Raises InputError for SQL that fails or takes too much, ConfigError where there are no views,
+    TransportError where the process that has the file gives no answer.
+    """
+    try:
+        address = address_file(settings).read_text().strip()
+    except FileNotFoundError:
+        return query_file(settings, sql, limits)
+    try:
+        return query_owner(address, sql, limits)
+    except ConnectionRefusedError:
+        return query_file(settings, sql, limits)
+
+
+def query_owner(address: str, sql: str, limits: Limits = LIMITS) -> Answer:
+    """Ask the process that owns the file; ConnectionRefusedError if none listens there."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=limits.seconds + 10
+    )
+    try:
+        body = msgspec.json.encode(Question(sql))
+        connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        status, data = response.status, response.read()
+    except ConnectionRefusedError:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise TransportError(f"{address}{PATH} gives no answer ({error}); is it up?") from error
+    finally:
+        connection.close()
+    return read_answer(f"{address}{PATH}", status, data)
+
+
+def read_answer(where: str, status: int, data: bytes) -> Answer:
+    """Return the answer in an HTTP response; InputError for a 4xx, TransportError for others."""
+    try:
+        if status < 300:
+            return msgspec.json.decode(data, type=Answer)
+        detail = msgspec.json.decode(data, type=Failure).detail
+    except msgspec.MsgspecError:
+        detail = f"unreadable answer of status {status}"
+    if 400 <= status < 500:
+        raise InputError(detail)
+    raise TransportError(f"{where}: {detail}")
+
+
+def query_file(settings: Settings, sql: str, limits: Limits = LIMITS) -> Answer:
+    """Run the SQL on a copy of the file, while no process writes to it."""
+    if not settings.views.exists():
+        raise ConfigError(
+            f"no views at {settings.views}; start the materializer (`streamops up`), or name the "
+            "namespace's data folder"
+        )
+    with tempfile.TemporaryDirectory(prefix="streamops-sql-") as folder:
+        return run_query(copy(settings.views, Path(folder)), sql, limits)
+
+
+def copy(views: Path, folder: Path) -> Path:
+    """Copy a DuckDB file with its write-ahead log; TransportError while a process writes to it."""
+    reader = connect(views, read_only=True)
+    try:
+        return copy_store(views, folder)
+    finally:
+        reader.close()
