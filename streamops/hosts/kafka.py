@@ -26,11 +26,13 @@ from confluent_kafka import (
 from streamops.core import numeric
 from streamops.core.epochs import Fold
 from streamops.errors import ServiceError, TransportError
+from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import to_record
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
 from streamops.kafka.clients import make_consumer
+from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +52,10 @@ class KafkaHost:
     ) -> None:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
-        self.sender = Sender(settings, f"{name}-{instance}")
+        self.gauges = Gauges(
+            name, lambda: [host.fold for host in list(self.hosts.values())], self._known_end
+        )
+        self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
         self.hosts: dict[int, PartitionHost] = {}
         self.generation = 0
         self._trouble: ServiceError | None = None
@@ -81,6 +86,7 @@ class KafkaHost:
         gc.freeze()
         gc.set_threshold(100_000, 50, 1000)
         due = time.monotonic() + CHECKPOINT_EVERY_S
+        EXPOSED.add(self.gauges.samples)
         try:
             while not stop.is_set():
                 self._round()
@@ -89,6 +95,7 @@ class KafkaHost:
                     due = time.monotonic() + CHECKPOINT_EVERY_S
             self._checkpoint()
         finally:
+            EXPOSED.remove(self.gauges.samples)
             self._drop(list(self.hosts))
             self.consumer.close()
 
@@ -119,7 +126,9 @@ class KafkaHost:
             topic, partition, offset, message.timestamp()[1], message.key() or b"",
             message.value() or b"",
         )  # fmt: skip
+        before = host.fold.epoch
         host.feed(record, self.sender)
+        self.gauges.took(record, host.fold.epoch - before)
 
     def _checkpoint(self) -> None:
         self.sender.settle()
@@ -193,6 +202,15 @@ class KafkaHost:
             host = self.hosts.pop(partition, None)
             if host is not None:
                 host.close()
+
+    def _known_end(self, topic: str, partition: int) -> int | None:
+        """Where the partition ends as the client last heard; asks nobody."""
+        place = TopicPartition(self.settings.topic(topic), partition)
+        try:
+            end = int(self.consumer.get_watermark_offsets(place, cached=True)[1])
+        except (KafkaException, RuntimeError):
+            return None
+        return None if end < 0 else end
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):

@@ -6,6 +6,7 @@ A delivery failure ends the process before it checkpoints (EPOCHS 13); the refol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, Message
@@ -20,10 +21,15 @@ FLUSH_S = 0.5
 
 
 class Sender:
-    """A producer that knows what is not acknowledged yet."""
+    """A producer that knows what is not acknowledged yet.
 
-    def __init__(self, settings: Settings, client: str) -> None:
-        self.settings = settings
+    on_sent  called with the topic of each record handed to it
+    """
+
+    def __init__(
+        self, settings: Settings, client: str, on_sent: Callable[[str], None] = lambda topic: None
+    ) -> None:
+        self.settings, self._on_sent = settings, on_sent
         self._producer: Any = make_producer(settings, client)
         self._marks: list[Addressed] = []
         self._failed: str = ""
@@ -66,6 +72,7 @@ class Sender:
                     on_delivery=self._on_delivery,
                     **where,
                 )
+                self._on_sent(addressed.topic)
                 return
             except BufferError:
                 self._producer.poll(0.1)

@@ -15,12 +15,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from streamops import metrics
 from streamops.errors import ConfigError, ServiceError, exit_code
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
 
 LOG = logging.getLogger("streamops.operate.services")
 HOST = "127.0.0.1"
+# Of a service started by itself; a stack chooses free ones.
+GATEWAY_PORT = 8600
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 Stop = threading.Event
@@ -62,6 +65,13 @@ def broadcaster(given: ServiceSettings) -> Run:
     return lambda stop: run_broadcaster(given.settings, stop)
 
 
+def gateway(given: ServiceSettings) -> Run:
+    from streamops.serving.gateway import run_gateway
+
+    port = given.gateway_port or GATEWAY_PORT
+    return lambda stop: run_gateway(given.settings, given.host, port, stop)
+
+
 def materializer(given: ServiceSettings) -> Run:
     from streamops.views.materializer import run_materializer
 
@@ -81,6 +91,7 @@ SERVICES: dict[str, Service] = {
     "detect": detect,
     "control": control,
     "trainer": trainer,
+    "gateway": gateway,
     "materializer": materializer,
     "archiver": archiver,
 }
@@ -107,9 +118,13 @@ def run_service(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     run = SERVICES[name](given)
+    withdraw = metrics.serve()
     on_loaded()
     LOG.info("%s runs as process %d", name, os.getpid())
-    run(stop)
+    try:
+        run(stop)
+    finally:
+        withdraw()
     LOG.info("%s ends", name)
 
 

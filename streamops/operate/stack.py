@@ -20,6 +20,7 @@ from types import TracebackType
 
 import msgspec
 
+from streamops import metrics
 from streamops.errors import ConfigError, TransportError
 from streamops.kafka.admin import connect, create_topics, partition_counts, warm_up
 from streamops.kafka.broker import EmbeddedBroker, is_ready
@@ -295,7 +296,8 @@ def service_task(folder: Folder, name: str) -> Task:
         str(folder.settings_file),
         str(os.getpid()),
     )
-    return Task(name=name, command=command, log=folder.log(name), env=CHILD_ENV)
+    env = CHILD_ENV | metrics.port_for(list(SERVICES).index(name))
+    return Task(name=name, command=command, log=folder.log(name), env=env)
 
 
 def _address(port: int, is_served: bool) -> str:

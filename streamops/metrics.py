@@ -1,0 +1,197 @@
+"""What processes tell Prometheus: every metric's name, with kind, unit, labels and meaning.
+
+    STREAMOPS_METRICS_PORT=9400 streamops run meter     GET http://127.0.0.1:9400/metrics
+
+Rule 1: a name stands in `Name` and nowhere else; the type checker refuses any other. The comment
+        above it is its documentation: `kind, unit; labels` (- for none), then the meaning.
+Rule 2: values are read when Prometheus asks. A fold never waits for a metric.
+Rule 3: nothing is exposed unless STREAMOPS_METRICS_PORT is set; 0 and empty count as not set.
+        A stack's services get the port and those after it, in their starting order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from streamops.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+PORT_VARIABLE = "STREAMOPS_METRICS_PORT"
+HOST_VARIABLE = "STREAMOPS_HOST"
+HOST = "127.0.0.1"
+
+Name = Literal[
+    # counter, records; processor, topic
+    # Records taken from Kafka since the process began, ticks, closes and repeats among them.
+    "streamops_records_total",
+    # counter, records; processor, topic
+    # Events handed to the producer since the process began; those on `dlq` are refusals.
+    "streamops_sent_total",
+    # counter, records; processor
+    # Records refused: sent to `dlq` with the reason.
+    "streamops_refusals_total",
+    # counter, epochs; processor
+    # Epochs folded since the process began, those folded again after a restart among them.
+    "streamops_epochs_folded_total",
+    # gauge, epoch; processor, partition
+    # Number of the last folded epoch.
+    "streamops_epoch",
+    # gauge, seconds since 1970; processor, partition
+    # When the last epoch was folded, by this host's clock. Alert on its age: it is the liveness.
+    "streamops_epoch_folded_timestamp_seconds",
+    # gauge, seconds since 1970; processor, partition
+    # Event time of the newest tick read. The watermark's lag is `time()` minus this; in a driven
+    # namespace it may be any year's. Only for processors that read ticks.
+    "streamops_watermark_timestamp_seconds",
+    # gauge, records; processor, topic, partition
+    # Lag: records in Kafka that were not read yet, as far as the client knows.
+    "streamops_lag_records",
+    # gauge, epochs; processor, topic, partition
+    # Epochs that are held because another input of the fold has not reached them.
+    "streamops_epochs_held",
+    # gauge, closes; processor, topic, partition
+    # Closes whose count or hash didn't match what their source sent, since the fold was resumed.
+    "streamops_closes_quarantined",
+    # gauge, records; topic, partition
+    # Records in Kafka that the materializer has not stored yet.
+    "streamops_views_lag_records",
+]
+
+
+class Sample(NamedTuple):
+    """One value now; `labels` in the order of the name's comment."""
+
+    name: Name
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+class Described(NamedTuple):
+    """One name and its documentation."""
+
+    name: str
+    kind: str
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+Samples = Callable[[], Iterable[Sample]]
+
+
+def catalogue() -> list[Described]:
+    """Return every name with its documentation, as this file gives them."""
+    text = Path(__file__).read_text()
+    block = text[text.index("\nName = Literal[") : text.index("\n]\n")]
+    return [_described(found) for found in _ENTRY.finditer(block)]
+
+
+_ENTRY = re.compile(r'    # (\w+), (.+); (.+)\n((?:    # .*\n)+)    "(\w+)",')
+
+
+def _described(found: re.Match[str]) -> Described:
+    kind, unit, labels, meaning, name = found.groups()
+    lines = [line.removeprefix("    # ") for line in meaning.splitlines()]
+    known = () if labels == "-" else tuple(labels.split(", "))
+    return Described(name, kind, unit, known, " ".join(lines))
+
+
+def port_from_environment() -> int:
+    """Return the port that STREAMOPS_METRICS_PORT names, 0 for none; ConfigError if it is none."""
+    given = os.environ.get(PORT_VARIABLE, "")
+    if given in ("", "0"):
+        return 0
+    if not given.isdigit() or int(given) > 65535:
+        raise ConfigError(f"{PORT_VARIABLE} is {given!r}; give a port, 1 to 65535, or unset it")
+    return int(given)
+
+
+def port_for(place: int) -> dict[str, str]:
+    """Return the environment of a stack's service number `place`: a port of its own, if any."""
+    port = port_from_environment()
+    return {PORT_VARIABLE: str(port + place)} if port else {}
+
+
+class Exposed:
+    """Sources of samples, as a collector of prometheus-client."""
+
+    def __init__(self) -> None:
+        self._sources: list[Samples] = []
+        self._lock = threading.Lock()
+
+    def add(self, source: Samples) -> None:
+        """Ask this source from now on."""
+        with self._lock:
+            self._sources.append(source)
+
+    def remove(self, source: Samples) -> None:
+        """Ask it no more."""
+        with self._lock:
+            self._sources = [known for known in self._sources if known != source]
+
+    def collect(self) -> Iterator[Any]:
+        """Yield a family a name, in the catalogue's order; asked by prometheus-client."""
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+        with self._lock:
+            sources = list(self._sources)
+        by_name: dict[str, list[Sample]] = defaultdict(list)
+        for source in sources:
+            for sample in source():
+                by_name[sample.name].append(sample)
+        for entry in catalogue():
+            if entry.name not in by_name:
+                continue
+            make = CounterMetricFamily if entry.kind == "counter" else GaugeMetricFamily
+            family = make(entry.name, entry.meaning, labels=entry.labels)
+            for sample in by_name[entry.name]:
+                assert tuple(k for k, _ in sample.labels) == entry.labels, sample
+                family.add_metric([value for _, value in sample.labels], sample.value)
+            yield family
+
+
+EXPOSED = Exposed()
+
+
+def serve() -> Callable[[], None]:
+    """Answer GET /metrics if STREAMOPS_METRICS_PORT is set; return what ends it.
+
+    A port that is taken is logged, and the process goes on unwatched: monitoring stops no service.
+    Raises ConfigError for a port that is none.
+    """
+    port = port_from_environment()
+    if not port:
+        return lambda: None
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.gc_collector import GCCollector
+    from prometheus_client.platform_collector import PlatformCollector
+    from prometheus_client.process_collector import ProcessCollector
+
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    registry.register(EXPOSED)
+    host = os.environ.get(HOST_VARIABLE) or HOST
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        LOG.warning(
+            "%s is %d, but %s:%d can't be opened (%s); choose a free port for each process",
+            PORT_VARIABLE, port, host, port, error,
+        )  # fmt: skip
+        return lambda: None
+    LOG.info("metrics at http://%s:%d/metrics", host, port)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
