@@ -98,7 +98,7 @@ class Chains:
                 version = (event.model, event.version)
                 number = self._counts[version] = self._counts.get(version, 0) + 1
                 assert event.stamp is not None, "an inbox holds stamped records"
-                key = Key(topic, *_place(event.stamp))
+                key = Key(topic, event.stamp.source, event.stamp.epoch, event.id)
                 if not self._ledger.is_good(key):
                     spans = (event.evidence or RawEvidence()).spans
                     self._doubted[key] = OutcomeAt(version, number, event.id, spans)
@@ -126,11 +126,11 @@ class Chains:
         return faults
 
     def _metric(self, ref: MetricRef) -> Faults:
-        key = Key("metrics", *_place(ref.stamp))
+        key = _key("metrics", ref)
         known = self._metrics.get(ref.stamp)
         if known is None:
             return Faults(completeness=(f"metric {ref.id}: is not in the archive",))
-        faults = self._offset(f"metric {ref.id}", key, ref.offset)
+        faults = self._stands(f"metric {ref.id}", key, ref)
         if key in self._why:
             faults = faults.joined(self._torn(f"metric {ref.id}", self._why[key]))
         for summary in known.summaries:
@@ -140,10 +140,10 @@ class Chains:
         return faults
 
     def _summary(self, ref: SummaryRef) -> Faults:
-        key, what = Key("summaries", *_place(ref.stamp)), f"summary {ref.id}"
-        if key not in self._ledger.offsets:
+        key, what = _key("summaries", ref), f"summary {ref.id}"
+        if key not in self._ledger.stands:
             return Faults(completeness=(f"{what}: is not in the archive",))
-        faults = self._offset(what, key, ref.offset)
+        faults = self._stands(what, key, ref)
         if key in self._why:
             return faults.joined(self._torn(what, self._why[key], ref.raw.spans))
         return faults
@@ -157,10 +157,10 @@ class Chains:
                 return faults
         return Faults()
 
-    def _offset(self, what: str, key: Key, offset: int) -> Faults:
-        if offset in self._ledger.offsets.get(key, ()):
+    def _stands(self, what: str, key: Key, ref: MetricRef | SummaryRef) -> Faults:
+        if (ref.stamp.ordinal, ref.offset) in self._ledger.stands.get(key, ()):
             return Faults()
-        return Faults(integrity=(f"{what}: doesn't stand at offset {offset}",))
+        return Faults((f"{what}: doesn't stand at offset {ref.offset}",))
 
     def _torn(self, what: str, why: str, spans: tuple[Span, ...] = ()) -> Faults:
         return failed(what, why, [str(hole) for hole in self.holes if hole.meets(spans)])
@@ -179,8 +179,8 @@ def is_read(event: OutcomeJoined) -> bool:
     return not event.after_cohort and not event.correction
 
 
-def _place(stamp: Stamp) -> tuple[str, int, int]:
-    return stamp.source, stamp.epoch, stamp.ordinal
+def _key(topic: str, ref: MetricRef | SummaryRef) -> Key:
+    return Key(topic, ref.stamp.source, ref.stamp.epoch, ref.id)
 
 
 def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:

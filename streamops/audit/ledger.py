@@ -1,10 +1,12 @@
-"""What the log says beside what was concluded here, stamp by stamp, byte by byte.
+"""What the log says beside what was concluded here, one by one, byte by byte.
 
 Rule 1: conclusions are compared as their canonical bytes. Evidence of METER too: it names raw
         offsets. Evidence of later stages is compared without offsets, as a repeat may have been
         read in place of the first; that the offsets hold is checked by reading.
-Rule 2: every copy counts. A repeat that says something else is a fault of its own.
-Rule 3: outcomes and refusals are forgotten WINDOW epochs later, so that memory doesn't grow with
+Rule 2: within a source's epoch a conclusion is known by its id: ordinals shift where one before it
+        is missing, and that is no fault of those behind.
+Rule 3: every copy counts. A repeat that says something else is a fault of its own.
+Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that memory doesn't grow with
         the log; a copy that comes after that is counted, not compared.
 """
 
@@ -35,13 +37,12 @@ Place = tuple[str, int, int]
 
 
 class Key(NamedTuple):
-    """One conclusion: its topic and stamp; a close has ordinal -1 and a partition."""
+    """One conclusion: its topic, its source's epoch, and its id."""
 
     topic: str
     source: str
     epoch: int
-    ordinal: int
-    partition: int = -1
+    id: str
 
 
 class Concluded(NamedTuple):
@@ -59,24 +60,30 @@ class Ledger:
     differing  place of a record -> its key, and how it differs
     bad        keys of which some copy differs -> how
     late       copies that came too late to be compared
+    stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
     """
 
     def __init__(self) -> None:
         self.differing: dict[Place, tuple[Key, str]] = {}
         self.bad: dict[Key, str] = {}
         self.late = 0
-        self.offsets: dict[Key, list[int]] = {}
+        self.stands: dict[Key, list[tuple[int, int]]] = {}
         self._concluded: dict[Key, Concluded] = {}
         self._recorded: dict[Key, list[Record]] = {}
         self._settled: dict[Key, bytes] = {}
         self._forgettable: dict[int, list[Key]] = {}
+        self._twins: dict[Key, set[int]] = {}
         self._floor = 0
 
     def conclude(self, addressed: Addressed) -> None:
         """Take what a stage concludes from its recorded inputs."""
-        key = key_of(addressed.topic, addressed.partition or 0, addressed.event)
-        assert key is not None, "a fold stamps what it concludes"
         event = addressed.event
+        key = key_of(addressed.topic, event)
+        assert key is not None, "a fold stamps what it concludes"
+        if key in self._concluded or key in self._settled:
+            ordinal = ordinal_of(event)
+            self._twins.setdefault(key, set()).add(ordinal)
+            key = _twin(key, ordinal)
         conclusion = codec.conclusion(event)
         made = Concluded(addressed.partition, event, conclusion, evidence_of(key.topic, event))
         copies = self._recorded.pop(key, [])
@@ -87,16 +94,19 @@ class Ledger:
 
     def record(self, record: Record, event: Event) -> Key | None:
         """Take a record of a derived topic; returns its key, None where nothing stamped it."""
-        key = key_of(record.topic, record.partition, event)
+        key = key_of(record.topic, event)
         if key is None:
             return None
+        ordinal = ordinal_of(event)
+        if ordinal in self._twins.get(key, ()):
+            key = _twin(key, ordinal)
         if key.topic not in FORGOTTEN:
-            self.offsets.setdefault(key, []).append(record.offset)
+            self.stands.setdefault(key, []).append((ordinal, record.offset))
         made = self._concluded.pop(key, None)
         if made is not None:
             self._compare(key, record, made)
         elif key in self._settled:
-            if self._settled[key] != _digest(record.partition, key.topic, event):
+            if self._settled[key] != _digest(record, event):
                 self._differs(key, record, "a repeat says something else")
         elif key.topic in FORGOTTEN and key.epoch < self._floor:
             self.late += 1
@@ -122,7 +132,8 @@ class Ledger:
     def _compare(self, key: Key, record: Record, made: Concluded) -> None:
         event = record.event
         assert isinstance(event, Event), "a refusal has no stamp"
-        self._settled[key] = _digest_of(made, record.partition, key.topic)
+        if key not in self._settled:
+            self._settled[key] = _digest_of(record, event, made)
         if key.topic in FORGOTTEN:
             self._forgettable.setdefault(key.epoch, []).append(key)
             self._forget(key.epoch - WINDOW)
@@ -142,12 +153,23 @@ class Ledger:
                     self._settled.pop(key, None)
 
 
-def key_of(topic: str, partition: int, event: Event) -> Key | None:
+def key_of(topic: str, event: Event) -> Key | None:
     """Return what identifies a conclusion; None for an event without a stamp."""
     if isinstance(event, EpochClosed):
-        return Key(topic, event.source, event.epoch, -1, partition)
+        return Key(topic, event.source, event.epoch, event.id)
     stamp: Stamp | None = getattr(event, "stamp", None)
-    return None if stamp is None else Key(topic, stamp.source, stamp.epoch, stamp.ordinal)
+    return None if stamp is None else Key(topic, stamp.source, stamp.epoch, event.id)
+
+
+def ordinal_of(event: Event) -> int:
+    """Return an event's number in its source's epoch; -1 for a close."""
+    stamp: Stamp | None = getattr(event, "stamp", None)
+    return -1 if stamp is None else stamp.ordinal
+
+
+def _twin(key: Key, ordinal: int) -> Key:
+    """Two conclusions of an epoch under one id are told apart by their ordinals."""
+    return key._replace(id=f"{key.id}#{ordinal}")
 
 
 def place_of(record: Record) -> Place:
@@ -198,15 +220,16 @@ def _said(event: Event, name: str) -> bytes:
     return msgspec.json.encode(getattr(event, name), order="deterministic")
 
 
-def _digest_of(made: Concluded, partition: int, topic: str) -> bytes:
-    at = partition if made.partition is None else made.partition
-    return _sha(at, topic, made.conclusion, made.evidence)
+def _digest_of(record: Record, event: Event, made: Concluded) -> bytes:
+    """What a repeat of a record must say: what was concluded, where the first copy stands."""
+    return _sha(record, ordinal_of(event), made.conclusion, made.evidence)
 
 
-def _digest(partition: int, topic: str, event: Event) -> bytes:
-    return _sha(partition, topic, codec.conclusion(event), evidence_of(topic, event))
+def _digest(record: Record, event: Event) -> bytes:
+    evidence = evidence_of(record.topic, event)
+    return _sha(record, ordinal_of(event), codec.conclusion(event), evidence)
 
 
-def _sha(partition: int, topic: str, conclusion: bytes, evidence: bytes) -> bytes:
-    about = b"%d %s\n" % (partition, topic.encode())
+def _sha(record: Record, ordinal: int, conclusion: bytes, evidence: bytes) -> bytes:
+    about = b"%d %d\n" % (record.partition, ordinal)
     return hashlib.sha256(b"\n".join((about, conclusion, evidence))).digest()[:16]

@@ -41,6 +41,7 @@ DERIVED = (
     "dlq",
 )
 REPORT_EVERY = 2000
+FINDINGS_MAX = 1000
 VERIFIED = "verified"
 
 Progress = Callable[[int, int], None]
@@ -166,7 +167,7 @@ class _Audit:
         good = all(alert.status == VERIFIED for alert in alerts)
         return Verification(
             alerts=alerts,
-            findings=tuple(self.findings),
+            findings=_capped(self.findings),
             records=self._records,
             epochs=epochs,
             ok=good and not self.findings,
@@ -211,7 +212,7 @@ class _Audit:
     ) -> None:
         self.findings += [str(hole) for hole in holes]
         for (topic, partition, offset), (key, why) in sorted(faulty.items()):
-            closes = key.ordinal < 0 and self._is_foreign(key)
+            closes = key.id.startswith("close/") and self._is_foreign(key)
             if not why.startswith(FOREIGN) and not closes:
                 self.findings.append(f"{topic}-{partition} offset {offset}: {why}")
         for key, event in missing.items():
@@ -261,6 +262,12 @@ def _one_each(verdicts: list[AlertVerdict]) -> tuple[AlertVerdict, ...]:
         if before is None or before.status == VERIFIED:
             found[verdict.id] = verdict
     return tuple(found.values())
+
+
+def _capped(findings: list[str]) -> tuple[str, ...]:
+    more = len(findings) - FINDINGS_MAX
+    rest = (f"and {more} more",) if more > 0 else ()
+    return (*findings[:FINDINGS_MAX], *rest)
 
 
 def _where(record: Record) -> str:
