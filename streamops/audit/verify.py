@@ -26,6 +26,7 @@ from streamops.events import (
     DriftDetected,
     EpochConcluded,
     Event,
+    RecordRefused,
 )
 from streamops.views.archive import ArchiveLog
 
@@ -123,6 +124,8 @@ class _Audit:
         self.alerts: list[tuple[Record, AlertRaised]] = []
         self.findings: list[str] = []
         self.foreign: set[str] = set()
+        self._unreadable: dict[Place, str] = {}
+        self._refused: set[Place] = set()
         self._here = make_detector("adwin").platform
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self._records = 0
@@ -140,7 +143,7 @@ class _Audit:
         if record.topic in RAW:
             self.links.feed(record)
         elif isinstance(event, Refusal):
-            self.findings.append(f"{_where(record)} can't be read: {event.reason}")
+            self._unreadable[place_of(record)] = event.reason
         else:
             self._derived(record, event)
             self.links.feed(record)
@@ -175,9 +178,14 @@ class _Audit:
 
     def _derived(self, record: Record, event: Event) -> None:
         key = self.ledger.record(record, event)
-        if key is None and "stamp" in event.__struct_fields__:
+        if key is None and isinstance(event, RecordRefused):
+            # A host's own refusal: of junk on a derived topic, which lies in no epoch.
+            self._refused.add((event.topic, event.partition, event.offset))
+        elif key is None and "stamp" in event.__struct_fields__:
             kind = type(event).__name__
-            self.findings.append(f"{_where(record)} is a {kind} {event.id} that no stage stamped")
+            self.findings.append(
+                f"{_at(place_of(record))}: {kind} {event.id} was stamped by no stage"
+            )
         if isinstance(event, AlertRaised):
             self.alerts.append((record, event))
         elif isinstance(event, EpochConcluded) and event.partition in self._concluded:
@@ -211,10 +219,12 @@ class _Audit:
         faulty: dict[Place, tuple[Key, str]],
     ) -> None:
         self.findings += [str(hole) for hole in holes]
-        for (topic, partition, offset), (key, why) in sorted(faulty.items()):
+        for place in sorted(self._unreadable.keys() - self._refused):
+            self.findings.append(f"{_at(place)}: can't be read: {self._unreadable[place]}")
+        for place, (key, why) in sorted(faulty.items()):
             closes = key.id.startswith("close/") and self._is_foreign(key)
             if not why.startswith(FOREIGN) and not closes:
-                self.findings.append(f"{topic}-{partition} offset {offset}: {why}")
+                self.findings.append(f"{_at(place)}: {why}")
         for key, event in missing.items():
             self.findings.append(f"{key.topic}: {event.id} is concluded but isn't in the archive")
 
@@ -270,5 +280,5 @@ def _capped(findings: list[str]) -> tuple[str, ...]:
     return (*findings[:FINDINGS_MAX], *rest)
 
 
-def _where(record: Record) -> str:
-    return f"{record.topic}-{record.partition} offset {record.offset}"
+def _at(place: Place) -> str:
+    return f"{place[0]}-{place[1]} offset {place[2]}"
