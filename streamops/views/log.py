@@ -26,6 +26,17 @@ RETRY_S = 0.1
 CHUNK = 1000
 NOT_LOG = frozenset({"checkpoints"})
 
+# A partition that was just made, or whose broker restarts: the same call soon succeeds.
+PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+    }
+)
+
 Partition = tuple[str, int]
 
 
@@ -248,7 +259,7 @@ def watermarks(settings: Settings, consumer: Consumer, topic: str, partition: in
         try:
             return Held(*consumer.get_watermark_offsets(name, timeout=TIMEOUT_S))
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+            if error.args[0].code() not in PASSING or time.monotonic() > deadline:
                 raise unreachable(f"{topic}-{partition}", error.args[0]) from error
             time.sleep(RETRY_S)
 
@@ -268,7 +279,7 @@ def is_notice(message: Any) -> bool:
     error = message.error()
     if error is None:
         return False
-    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+    if error.code() in (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT) or error.retriable():
         return True
     raise unreachable(f"{message.topic()}-{message.partition()}", error)
 
