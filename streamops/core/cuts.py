@@ -1,8 +1,9 @@
 """When a pane is cut and an outcome is released, and what then goes out.
 
 Rule 1: `closed` when predictions' tick passes end + allowed lateness; `mature` when labels' tick
-        passes end + maturity and the pane is closed; `restated` once, at end + horizon, if anything
-        came behind a cut. Each pane is then forgotten. One immutable summary each.
+        passes end + maturity and the pane is closed; `restated` once, at end + horizon; then the
+        pane is forgotten. One immutable summary each; a restated one says by `restatement` (0 or
+        1) whether anything came behind a cut here: it may have in another partition.
 Rule 2: an outcome goes out when labels' tick is above prediction time + cohort delay, and before
         its prediction is forgotten (EPOCHS 19).
 Rule 3: output order is the order of the keys, never of arrival.
@@ -56,13 +57,13 @@ def mature(state: MeterState, partition: int) -> list[Output]:
 
 
 def restate(state: MeterState, partition: int) -> list[Output]:
-    """Restate what changed behind a cut, and forget panes beyond their horizon."""
+    """Restate panes that reached their horizon, and forget them."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.horizon_s * SECOND_US <= state.labels_us
 
     keys = _due(state, state.matured | (state.after.keys() - state.panes.keys()), due)
-    outputs = [_output(state, key, "restated", partition) for key in keys if key in state.after]
+    outputs = [_output(state, key, "restated", partition) for key in keys]
     for key in keys:
         state.panes.pop(key, None)
         state.after.pop(key, None)
@@ -93,9 +94,9 @@ def _due(
 
 def _output(state: MeterState, key: PaneKey, cut: Cut, partition: int) -> Output:
     summary = summarize(state, key, state.panes.get(key, Pane()), cut, partition)
-    if cut == "restated":
+    if cut == "restated" and key in state.after:
         late = summarize(state, key, state.after[key], cut, partition)
-        summary = _merged(summary, late)
+        summary = msgspec.structs.replace(_merged(summary, late), restatement=1)
     return Output("summaries", key.model, summary)
 
 
@@ -118,7 +119,6 @@ def summarize(
         cut=cut,
         config_hash=key.config_hash,
         profile_hash="" if version is None else version.profile_hash,
-        restatement=int(cut == "restated"),
         predictions=pane.predictions,
         failures=pane.failures,
         repeats=pane.repeats,

@@ -3,7 +3,8 @@
 Rule 1: all source partitions cut a pane in one epoch, as their ticks agree; so a pane and cut is
         merged within an epoch, exactly, and evaluated once.
 Rule 2: two configurations or profiles are never merged: such a pane is `mixed` (EPOCHS 4).
-Rule 3: a mature pane below the minimum coverage is not evaluable, never good or bad (20).
+Rule 3: a pane is restated if something came behind its cut in any partition; then all merge.
+Rule 4: a mature pane below the minimum coverage is not evaluable, never good or bad (20).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from streamops.core.times import micros
 from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, VersionActivated
 from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, Stamp, SummaryRef
 
-GroupKey = tuple[str, str, str, int, str, int]
+GroupKey = tuple[str, str, str, int, str]
 
 
 class MonitorState(msgspec.Struct, frozen=True, array_like=True):
@@ -56,18 +57,25 @@ class Monitor:
             elif isinstance(event, PaneSummarized):
                 groups.setdefault(_group(event), []).append(record)
         state = MonitorState(versions, configs)
-        events = [_evaluate(state, groups[key]) for key in sorted(groups)]
+        cut = [groups[key] for key in sorted(groups)]
+        events = [_evaluate(state, records) for records in cut if _has_news(records)]
         return state, [Output("metrics", event.model, event) for event in events]
 
 
 def _group(event: PaneSummarized) -> GroupKey:
     start_us = micros(event.pane_start)
-    return event.model, event.version, event.segment, start_us, event.cut, event.restatement
+    return event.model, event.version, event.segment, start_us, event.cut
+
+
+def _has_news(records: list[Record]) -> bool:
+    events = [r.event for r in records if isinstance(r.event, PaneSummarized)]
+    return any(event.cut != "restated" or event.restatement for event in events)
 
 
 def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
     summaries = [r.event for r in records if isinstance(r.event, PaneSummarized)]
     first = summaries[0]
+    restatement = max(summary.restatement for summary in summaries)
     kinds = {(s.config_hash, s.profile_hash, s.time) for s in summaries}
     metrics: tuple[Metric, ...] = ()
     status = "mixed"
@@ -78,7 +86,7 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         metrics, status = _metrics(state, merged)
     return MetricEvaluated(
         id=f"metric/{first.model}/{first.version}/{first.segment}/{micros(first.pane_start)}"
-        f"/{first.config_hash[:12]}/{first.cut}/{first.restatement}",
+        f"/{first.config_hash[:12]}/{first.cut}/{restatement}",
         time=first.time,
         model=first.model,
         version=first.version,
@@ -88,7 +96,7 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         config_hash=first.config_hash,
         metrics=metrics,
         status=status,  # type: ignore[arg-type]
-        restatement=first.restatement,
+        restatement=restatement,
         semantics=Monitor.semantics,
         evidence=MetricEvidence(summaries=tuple(_ref(record) for record in records)),
     )
@@ -103,7 +111,8 @@ def _metrics(state: MonitorState, merged: PaneSummarized) -> tuple[tuple[Metric,
     if merged.cut != "closed":
         metrics += mature_metrics(merged, version)
         labelled = 0 if merged.performance is None else merged.performance.labelled
-        if labelled < config.min_coverage * merged.predictions or not labelled:
+        # Divided, not multiplied: 7 of 100 is 0.07, but 0.07 * 100 is above 7.
+        if not labelled or labelled / max(merged.predictions, 1) < config.min_coverage:
             return metrics, "coverage"
     return metrics, "evaluated"
 

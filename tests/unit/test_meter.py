@@ -77,7 +77,8 @@ def test_a_late_prediction_enters_the_restatement_alone():
     assert (restated.cut, restated.restatement, restated.predictions) == ("restated", 1, 2)
     assert restated.performance.confusion == (("1", "0", 1), ("1", "1", 1))
     assert [f.counts for f in restated.features] == [(0, 0, 0, 2, 0, 0, 0), (2, 0, 0, 0)]
-    assert meter.epoch(seconds=500) == []
+    (unchanged,) = meter.epoch(seconds=500)
+    assert (unchanged.pane_start, unchanged.cut, unchanged.restatement) == (at(10), "restated", 0)
     assert meter.state.panes == meter.state.after == {}
     assert meter.state.closed == meter.state.matured == set()
 
