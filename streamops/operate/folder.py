@@ -27,10 +27,12 @@ STATE_NAME = "stack.json"
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a service child is started with.
 
-    gateway_port, page_port  ports of 127.0.0.1, chosen free and kept; 0: the service's default
+    host  where gateway and page listen
+    gateway_port, page_port  their ports, chosen free and kept; 0: the service's default
     """
 
     settings: Settings
+    host: str = "127.0.0.1"
     gateway_port: int = 0
     page_port: int = 0
 

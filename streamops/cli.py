@@ -1,0 +1,117 @@
+"""The command line: names, help and exit statuses. What commands do is in `streamops.commands`.
+
+Nothing but this module is loaded until a command is known: `streamops run meter` never pays for
+the others.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from streamops.errors import ServiceError, exit_code
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+EXIT_INTERRUPTED = 130
+DEBUG = "--debug"
+ABOUT = """\
+Monitors models in production, retrains them, and proves every alert from the log.
+
+Start with `streamops doctor`, then `streamops up`. Every command has --help with an example;
+--debug shows where an error came from.
+Exit status: 0 well, 2 a setting is wrong, 75 broker, disk or network failed.
+"""
+
+# Group -> command -> where it is.
+COMMANDS: dict[str, dict[str, str]] = {
+    "Stack": {
+        "up": "stack:up",
+        "down": "stack:down",
+        "status": "stack:status",
+        "logs": "stack:logs",
+        "run": "stack:run",
+        "doctor": "doctor:doctor",
+    },
+    "Models": {
+        "init": "models:init",
+        "apply": "models:apply",
+        "promote": "models:promote",
+        "approve": "models:approve",
+        "rollback": "models:rollback",
+        "pause": "models:pause",
+        "silence": "models:silence",
+        "ack": "models:ack",
+    },
+    "Answers": {
+        "alerts": "answers:alerts",
+        "sql": "answers:sql",
+        "verify": "answers:verify",
+        "replay": "answers:replay",
+        "explain": "answers:explain",
+        "simulate": "simulate:simulate",
+    },
+    "Cluster": {
+        "topics": "topics:APP",
+        "version": "version:version",
+    },
+}
+
+
+def make_app(only: str = "") -> App:
+    """The application; with `only`, other commands' modules are not loaded."""
+    from cyclopts import App, Group
+
+    from streamops import __version__
+
+    app = App(
+        name="streamops",
+        help=ABOUT,
+        version=__version__,
+        help_format="markdown",
+        error_formatter=lambda error: f"streamops: {error} See `streamops --help`.",
+        result_action="return_value",
+    )
+    for order, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=order)
+        for name, place in commands.items():
+            path = f"streamops.commands.{place}"
+            loaded = None if only else load(path)
+            if isinstance(loaded, App):
+                loaded.group = (group,)
+                app.command(loaded)
+            else:
+                app.command(loaded or path, name=name, group=group)
+    return app
+
+
+def load(path: str) -> Any:
+    """What `module:name` stands for."""
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    tokens = [token for token in given if token != DEBUG]
+    try:
+        named = [token for token in tokens if not token.startswith("-")]
+        result = make_app(only=named[0] if named else "")(tokens)
+    except ServiceError as error:
+        if DEBUG in given:
+            raise
+        print(f"streamops: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

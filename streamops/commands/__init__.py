@@ -1,0 +1,1 @@
+"""The commands of `streamops`: thin, one module a theme; `streamops.cli` names them."""

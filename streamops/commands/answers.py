@@ -1,0 +1,207 @@
+"""alerts, sql, verify, replay, explain: what the system concluded, and the proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from streamops.commands.output import print_csv, print_json, print_line, print_table, progress, say
+from streamops.commands.place import HERE, Json, Place
+from streamops.errors import ConfigError
+
+FAILED = 1
+
+Archive = Annotated[
+    Path | None, Parameter(help="Folder of the archive; the data folder's own if left out.")
+]
+
+
+def alerts(
+    *,
+    place: Place = HERE,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], negative="", help="Wait for more.")
+    ] = False,
+    limit: Annotated[int, Parameter(help="Stop after so many; 0: no limit.")] = 0,
+    group: Annotated[
+        str, Parameter(help="Go on after what this reader saw last; empty: from the beginning.")
+    ] = "",
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Print alerts, resolutions and silences, oldest first.
+
+    Example: streamops alerts --follow
+    """
+    from streamops.client import Client
+
+    settings = place.settings()
+    client = Client(settings.bootstrap, namespace=settings.namespace, kafka=settings.kafka)
+    with client:
+        shown = client.alerts(
+            group=group or "streamops-cli",
+            resume_from="last" if group else "earliest",
+            follow=follow,
+        )
+        for number, alert in enumerate(shown, start=1):
+            if json:
+                print_line(alert)
+            else:
+                print(describe_alert(alert), flush=True)
+            if number == limit:
+                return
+
+
+def describe_alert(alert: Any) -> str:
+    """One line for a person."""
+    from streamops.events import AlertRaised, AlertResolved
+
+    when = alert.time.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(alert, AlertRaised):
+        feature = f" of {alert.feature}" if alert.feature else ""
+        where = f" in {alert.segment}" if alert.segment != "all" else ""
+        silent = " (silenced)" if alert.silenced else ""
+        return (
+            f"{when}  raised    {alert.severity:8} {alert.model} {alert.version}: {alert.kind}, "
+            f"{alert.metric}{feature}{where} is {alert.value:.4g}, limit {alert.limit:.4g}"
+            f"{silent}  [{alert.fingerprint}]"
+        )
+    if isinstance(alert, AlertResolved):
+        return f"{when}  resolved           {alert.model}: {alert.reason}  [{alert.fingerprint}]"
+    what = "seen" if alert.acknowledge else f"silent until {alert.until:%Y-%m-%d %H:%M:%S}"
+    return f"{when}  {what}, by {alert.actor}  {alert.model}  [{alert.fingerprint}]"
+
+
+def sql(
+    query: Annotated[str, Parameter(help="A SELECT over the views (docs/reference/views.md).")],
+    *,
+    place: Place = HERE,
+    json: Json = False,
+    csv: Annotated[bool, Parameter(name="--csv", negative="", help="Print CSV.")] = False,
+) -> None:
+    """Ask the views a question in SQL, while the stack runs or when it is down.
+
+    Example: streamops sql "select * from current_models" --csv
+    """
+    from streamops.settings import Settings
+    from streamops.views.queries import query as ask
+
+    answer = ask(Settings(bootstrap="", data=place.data.absolute()), query)
+    if json:
+        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    elif csv:
+        print_csv(answer.columns, answer.rows)
+    else:
+        print_table(answer.columns, answer.rows)
+    if answer.truncated:
+        say(f"only the first {len(answer.rows)} rows are shown: add a limit or an aggregate")
+
+
+def verify(
+    *,
+    place: Place = HERE,
+    all: Annotated[
+        bool, Parameter(name="--all", negative="", help="Every alert of the archive.")
+    ] = False,
+    archive: Archive = None,
+    json: Json = False,
+) -> int:
+    """Recompute every alert from the raw records its proof names, and compare byte by byte.
+
+    Exit status 0 only if all match and nothing is missing; each that doesn't match is named.
+
+    Example: streamops verify --all --archive .streamops/demo/archive
+    """
+    from streamops.audit.verify import verify as recompute
+
+    if not all:
+        raise ConfigError("verify needs --all: one pass over the archive recomputes every alert")
+    with progress("verifying") as show:
+        found = recompute(archive_of(place, archive), on_progress=show)
+    if json:
+        print_json(found)
+    else:
+        _print_verification(found)
+    return 0 if found.ok else FAILED
+
+
+def replay(
+    *,
+    place: Place = HERE,
+    archive: Archive = None,
+    topics: Annotated[
+        str, Parameter(help="Topics whose conclusions are shown, separated by commas.")
+    ] = "alerts,retraining,deployments",
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print one JSON object a line.")
+    ] = False,
+) -> None:
+    """Fold the archive again and print what it concludes.
+
+    Example: streamops replay --archive .streamops/demo/archive --topics alerts
+    """
+    from streamops.audit.replay import run_replay
+
+    with progress("replaying") as show:
+        concluded = run_replay(
+            archive_of(place, archive), topics=tuple(topics.split(",")), on_progress=show
+        )
+    if json:
+        for event in concluded:
+            print_line(event)
+        return
+    print_table(
+        ["time", "type", "id"],
+        [[event.time.isoformat(), type(event).__name__, event.id] for event in concluded],
+    )
+
+
+def explain(
+    alert: Annotated[str, Parameter(help="Id of the alert.")],
+    *,
+    place: Place = HERE,
+    archive: Archive = None,
+    json: Json = False,
+) -> None:
+    """Say in words what an alert rests on, down to the raw records.
+
+    Example: streamops explain ALERT-ID --archive .streamops/demo/archive
+    """
+    from streamops.audit.explain import as_text
+    from streamops.audit.explain import explain as look_up
+
+    found = look_up(archive_of(place, archive), alert)
+    if json:
+        print_json(found)
+    else:
+        print(as_text(found))
+
+
+def archive_of(place: Place, archive: Path | None) -> Path:
+    """The folder meant; ConfigError if it isn't there."""
+    folder = archive or place.data / "archive"
+    if not folder.is_dir():
+        raise ConfigError(f"archive {folder} isn't there: name one with --archive DIR")
+    return folder
+
+
+def _print_verification(found: Any) -> None:
+    for verdict in found.alerts:
+        if verdict.status != "verified":
+            print(f"{verdict.id}: {verdict.status}")
+            for reason in verdict.reasons:
+                print(f"    {reason}")
+    for finding in found.findings:
+        print(f"archive: {finding}")
+    bad = len([verdict for verdict in found.alerts if verdict.status != "verified"])
+    say(
+        f"{len(found.alerts)} alerts recomputed from {found.records:,} records: "
+        + (
+            "every one matches"
+            if found.ok
+            else f"{bad} not verified, {len(found.findings)} findings"
+        )
+    )

@@ -1,0 +1,94 @@
+"""simulate: play any labelled table through the whole loop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from streamops.commands.output import print_json, say
+from streamops.commands.place import Json, read_kafka_config
+
+DEFAULT_HOME = Path(".streamops/simulate")
+FAILED = 1
+
+
+def simulate(
+    file: Annotated[Path, Parameter(help="FILE.parquet or FILE.csv, labelled.")],
+    *,
+    target: Annotated[str, Parameter(help="Column of the label.")] = "",
+    time: Annotated[str, Parameter(help="Column of the time, or of the order.")] = "",
+    label_time: Annotated[str, Parameter(help="Column of the time at which labels came.")] = "",
+    label_delay: Annotated[
+        float, Parameter(name="--label-delay", help="Seconds from prediction to label.")
+    ] = 0.0,
+    exclude: Annotated[
+        tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
+    ] = (),
+    pane: Annotated[
+        int, Parameter(name="--pane", help="Length of a pane, seconds; 0: about 500 rows.")
+    ] = 0,
+    model: Annotated[
+        str, Parameter(help="hist_gradient_boosting, or module:function that gets X and y.")
+    ] = "hist_gradient_boosting",
+    rows: Annotated[int, Parameter(help="Play only the first so many rows; 0: all.")] = 0,
+    partitions: Annotated[int, Parameter(help="Partitions of each topic.")] = 4,
+    wait: Annotated[
+        bool, Parameter(help="Lock-step, repeatable; --no-wait streams at full speed.")
+    ] = True,
+    home: Annotated[
+        Path, Parameter(help="Folder of this run; what stood there is removed.")
+    ] = DEFAULT_HOME,
+    keep: Annotated[bool, Parameter(negative="", help="Leave the page up until Ctrl-C.")] = False,
+    bootstrap: Annotated[str, Parameter(help="host:port of an existing Kafka.")] = "",
+    kafka_config: Annotated[
+        Path | None, Parameter(help="Client settings (security), key=value lines.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Play a labelled table as a live application would, and prove the result.
+
+    The first tenth trains version 1, the rest streams. A manifest.json beside the file supplies
+    what the options don't. Exit status 1 when an alert can't be verified or a view differs from
+    its topic.
+
+    Example: streamops simulate replay/data/electricity.parquet --json
+    """
+    from rich.console import Console
+
+    from streamops.operate.simulate import SimulateOptions
+    from streamops.operate.simulate import simulate as play
+    from streamops.operate.summary import print_summary
+    from streamops.operate.table import Columns
+
+    options = SimulateOptions(
+        file=file,
+        columns=Columns(
+            target=target,
+            time=time,
+            label_time=label_time,
+            exclude=exclude,
+            label_delay_s=label_delay,
+        ),
+        rows=rows,
+        pane_s=pane,
+        trainer=model,
+        partitions=partitions,
+        wait=wait,
+        home=home,
+        keep=keep,
+        bootstrap=bootstrap,
+        kafka=read_kafka_config(kafka_config),
+    )
+    try:
+        summary = play(options, Console(file=sys.stderr))
+    except Exception:
+        say(f"the run failed; its logs are in {home / 'logs'}")
+        raise
+    if json:
+        print_json(summary)
+    elif not keep:
+        print_summary(summary, Console(), where=str(home))
+    return 0 if summary.verified.ok and summary.views_match_topics else FAILED

@@ -1,0 +1,275 @@
+"""up, down, status, logs, run: broker and services on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import Parameter
+
+from streamops.commands.output import print_json, print_table, say
+from streamops.commands.place import HERE, Json, Place
+from streamops.errors import ConfigError, TransportError
+from streamops.operate.folder import (
+    Folder,
+    ServiceSettings,
+    StackState,
+    read_service_settings,
+    started_at,
+)
+from streamops.operate.services import HOST
+
+READY_TIMEOUT_S = 120.0
+DOWN_TIMEOUT_S = 45.0
+POLL_S = 0.1
+TAIL_BYTES = 8192
+NOT_RUNNING = 3
+
+Partitions = Annotated[
+    int | None,
+    Parameter(
+        env_var="STREAMOPS_PARTITIONS",
+        help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
+    ),
+]
+
+
+def up(
+    *,
+    place: Place = HERE,
+    detach: Annotated[
+        bool, Parameter(negative="", help="Return once all is ready; end it with `down`.")
+    ] = False,
+    partitions: Partitions = None,
+    services: Annotated[
+        str | None, Parameter(help="Only these services, separated by commas.")
+    ] = None,
+) -> None:
+    """Start the broker and the services, and keep them running until Ctrl-C.
+
+    A process that dies is started again. Killed or not, the next `up` goes on with the folder's
+    data.
+
+    Example: streamops up --detach && streamops status
+    """
+    names = services.split(",") if services is not None else None
+    if detach:
+        _detach(Folder(place.data))
+        return
+    from streamops.operate.stack import Stack
+
+    stack = Stack(place.template(partitions), names)
+    _end_on_sigterm()
+    try:
+        stack.start()
+        say(f"broker {stack.settings.bootstrap}, namespace {stack.settings.namespace}; loading")
+        stack.wait_ready(READY_TIMEOUT_S)
+        say("ready; " + "".join(_addresses(stack.page, stack.gateway)) + "Ctrl-C ends it")
+        stack.wait(threading.Event())
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        stack.stop()
+
+
+def down(*, place: Place = HERE) -> None:
+    """End the stack that runs over a data folder; its data stays.
+
+    Example: streamops down
+    """
+    folder = Folder(place.data)
+    state = folder.read_state()
+    if not folder.is_running() or state is None:
+        say(f"no stack runs over {folder.path}")
+        return
+    deadline = time.monotonic() + DOWN_TIMEOUT_S
+    asked = False
+    while folder.is_running():
+        state = folder.read_state() or state
+        if not asked and started_at(state.pid) == state.began:
+            os.kill(state.pid, signal.SIGTERM)
+            asked = True
+        if time.monotonic() > deadline:
+            raise TransportError(
+                f"process {state.pid} has not ended after {DOWN_TIMEOUT_S:g} s: kill -9 it, its "
+                "children end with it"
+            )
+        time.sleep(POLL_S)
+    say("stopped")
+
+
+def status(*, place: Place = HERE, json: Json = False) -> int:
+    """Show what runs: state, process id, restarts and memory of each process.
+
+    Exit status 0 when everything runs, 3 otherwise.
+
+    Example: streamops status --json
+    """
+    folder = Folder(place.data)
+    state = folder.read_state()
+    is_running = folder.is_running() and state is not None
+    if state is None:
+        found: dict[str, Any] = {"running": False, "data": str(folder.path), "processes": []}
+    else:
+        found = describe(folder, state, is_running=is_running)
+    if json:
+        print_json(found)
+    else:
+        _print_status(found)
+    healthy = is_running and found["phase"] == "ready"
+    return (
+        0 if healthy and all(p["state"] == "running" for p in found["processes"]) else NOT_RUNNING
+    )
+
+
+def logs(
+    name: Annotated[str, Parameter(help="broker, a service, or supervisor (after up --detach).")],
+    *,
+    place: Place = HERE,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as it grows.")
+    ] = False,
+) -> None:
+    """Print the log of one process.
+
+    Example: streamops logs meter --follow
+    """
+    folder = Folder(place.data)
+    file = folder.log(name)
+    if not file.exists():
+        known = ", ".join(sorted(p.stem for p in folder.logs.glob("*.log"))) or "none yet"
+        raise ConfigError(f"log is {name!r}, but {file} isn't there; there are: {known}")
+    for line in _lines(file, follow=follow):
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+
+def run(
+    name: Annotated[str, Parameter(help="Name of the service.")],
+    *,
+    place: Place = HERE,
+    settings: Annotated[
+        Path | None, Parameter(help="A settings.json that `up` wrote; replaces the options.")
+    ] = None,
+    partitions: Partitions = None,
+    host: Annotated[
+        str,
+        Parameter(env_var="STREAMOPS_HOST", help="Where gateway and page listen."),
+    ] = HOST,
+) -> NoReturn:
+    """Run one service in the foreground, for containers and supervisors of your own.
+
+    Example: streamops run meter --bootstrap kafka:9092 --data /var/lib/streamops
+    """
+    from streamops.operate.services import run_service
+
+    if settings is not None:
+        given = read_service_settings(settings)
+    else:
+        given = ServiceSettings(settings=place.settings(partitions), host=host)
+    run_service(name, given)
+    # Threads of client libraries may outlive their service; none has anything left to do.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def describe(folder: Folder, state: StackState, *, is_running: bool) -> dict[str, Any]:
+    """A stack as `status --json` prints it; memory in MiB of PSS."""
+    from streamops.operate.memory import pss_mb
+
+    def process(report: Any) -> dict[str, Any]:
+        pid = report.pid if is_running else None
+        return {
+            "name": report.name,
+            "state": report.state if is_running else "stopped",
+            "pid": pid,
+            "restarts": report.restarts,
+            "exit_code": report.exit_code,
+            "pss_mb": round(pss_mb([pid])) if pid else None,
+            "log": report.log,
+        }
+
+    return {
+        "running": is_running,
+        "phase": state.phase if is_running else "stopped",
+        "pid": state.pid if is_running else None,
+        "data": str(folder.path),
+        "namespace": state.namespace,
+        "bootstrap": state.bootstrap,
+        "partitions": state.partitions,
+        "gateway": state.gateway,
+        "page": state.page,
+        "processes": [process(report) for report in state.children],
+    }
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    if not found["running"]:
+        say(f"no stack runs over {found['data']}")
+        return
+    say(
+        f"{found['phase']}; broker {found['bootstrap']}, namespace {found['namespace']}, "
+        + "".join(_addresses(found["page"], found["gateway"]))
+        + f"process {found['pid']}"
+    )
+    columns = ["name", "state", "pid", "restarts", "exit_code", "pss_mb"]
+    print_table(columns, [[p[column] for column in columns] for p in found["processes"]])
+
+
+def _addresses(page: str, gateway: str) -> Iterator[str]:
+    if page:
+        yield f"page {page}, "
+    if gateway:
+        yield f"gateway {gateway}, "
+
+
+def _end_on_sigterm() -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _detach(folder: Folder) -> None:
+    """Run this very command without --detach in a session of its own; wait until it is ready."""
+    if folder.is_running():
+        folder.lock()  # says who holds it
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    log = folder.log("supervisor")
+    command = [sys.executable, "-m", "streamops", *(a for a in sys.argv[1:] if a != "--detach")]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    while True:
+        state = folder.read_state()
+        if state is not None and state.pid == process.pid and state.phase == "ready":
+            say(f"ready; process {state.pid}, broker {state.bootstrap}; `streamops down` ends it")
+            return
+        if process.poll() is not None:
+            sys.stderr.write(log.read_text()[-TAIL_BYTES:])
+            raise SystemExit(process.returncode or 1)
+        time.sleep(POLL_S)
+
+
+def _lines(file: Path, *, follow: bool) -> Iterator[str]:
+    with file.open(errors="replace") as log:
+        while True:
+            line = log.readline()
+            if line:
+                yield line
+            elif not follow:
+                return
+            else:
+                time.sleep(POLL_S)
+                if file.stat().st_size < log.tell():
+                    log.seek(0)
