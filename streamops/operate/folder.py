@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 import psutil
@@ -22,6 +22,8 @@ from streamops.settings import Settings
 
 SETTINGS_NAME = "settings.json"
 STATE_NAME = "stack.json"
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +153,7 @@ def end_leftovers(state: StackState) -> list[int]:
     return ended
 
 
-def _read(file: Path, kind: type[Any]) -> Any:
+def _read(file: Path, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind, dec_hook=_decode_path)
     except FileNotFoundError:
