@@ -162,19 +162,23 @@ class ControlHost:
                 elif expected is None:
                     await self._read_again(lane, topic, message.tp)
             except Exception as error:
+                await self._send_last(lane)
                 self._fail(error)
 
+    async def _send_last(self, lane: Lane) -> None:
+        """Let the dead letter of what ends us out; without Kafka there is none."""
+        try:
+            await lane.settle()
+        except ServiceError as error:
+            LOG.error("%s could not send its last records: %s", lane.fold.source, error)
+
     def _feed(self, lane: Lane, topic: str, message: Any) -> None:
-        """Decode and fold. A record on which our own code fails is dead-lettered and ends us."""
+        """Decode and fold, at once."""
         record = to_record(
             topic, message.partition, message.offset, round((message.timestamp or 0) * 1000),
             message.key or b"", message.value or b"",
         )  # fmt: skip
-        try:
-            lane.feed(record)
-        except Exception as error:
-            lane.refuse(record, f"{lane.fold.source} failed on it: {error!r}", "us")
-            raise
+        lane.feed(record)
         self._keep_pace(lane, record, message.tp)
 
     def _keep_pace(self, lane: Lane, record: Record, tp: Any) -> None:
@@ -342,6 +346,8 @@ class _App(faust.App):
 def make_app(settings: Settings, instance: str, resume_at: Resume) -> Any:
     """Return an app set up as `measured` says: no tables, no web, no topics of its own."""
     name = f"{settings.namespace}.control"
+    folder = settings.data / "state" / f"faust-{instance}"
+    folder.mkdir(parents=True, exist_ok=True)
     app = _App(
         name,
         broker=[f"kafka://{address}" for address in settings.bootstrap.split(",")],
@@ -355,7 +361,7 @@ def make_app(settings: Settings, instance: str, resume_at: Resume) -> Any:
         processing_guarantee="at_least_once",
         producer_acks=-1,
         store="memory://",
-        datadir=settings.data / "state" / f"faust-{instance}",
+        datadir=folder,
         topic_partitions=settings.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,

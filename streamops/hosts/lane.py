@@ -18,13 +18,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streamops import codec
 from streamops.core.epochs import Addressed, Fold, Folded
-from streamops.core.processor import Record, Refusal
-from streamops.core.refusal import refusal
+from streamops.core.processor import Record
 from streamops.errors import TransportError
 from streamops.hosts import checkpoint_topic
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
+from streamops.hosts.strays import refused_by_us, stray
 from streamops.settings import Settings
-from streamops.values import Fault
 
 LOG = logging.getLogger(__name__)
 BACKLOG_MAX = 256
@@ -53,6 +52,7 @@ class Lane:
         self._folded: list[Folded] = []
         self._refused: list[Addressed] = []
         self._unsaved: Folded | None = None
+        self._broken = False
         self._due = time.monotonic() + CHECKPOINT_EVERY_S
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
@@ -65,6 +65,8 @@ class Lane:
         A gap is believed only when a read from where it begins shows it again: then it is Kafka's
         own (a transaction's marker), not records that a rebalance dropped on their way here.
         """
+        if self._broken:
+            return False
         position = self.fold.inboxes[topic].position
         if offset <= position:
             if offset == position:
@@ -80,18 +82,22 @@ class Lane:
         return False
 
     def feed(self, record: Record) -> None:
-        """Fold the record; what it concluded waits to be sent."""
-        event = record.event
-        if isinstance(event, Refusal) and record.topic in self.fold.processor.derived:
-            self.refuse(record, event.reason, event.fault)
-        self._folded.extend(self.fold.feed(record))
-        self._signal()
+        """Fold the record; what it concluded waits to be sent.
 
-    def refuse(self, record: Record, reason: str, fault: Fault) -> None:
-        """Dead-letter a record that the fold can't refuse itself; its id is where it stood."""
-        output = refusal(record, reason, fault)
-        self._refused.append(Addressed(output.topic, output.partition, output.key, output.event))
-        self._signal()
+        A record on which our own code fails is dead-lettered as our fault, and what was raised goes
+        on: such a fold is not fed again and leaves no checkpoint.
+        """
+        refused = stray(self.fold, record)
+        if refused is not None:
+            self._refused.append(refused)
+        try:
+            self._folded.extend(self.fold.feed(record))
+        except Exception as error:
+            self._broken = True
+            self._refused.append(refused_by_us(self.fold, record, error))
+            raise
+        finally:
+            self._signal()
 
     async def room(self) -> None:
         """Wait while too much waits to be sent."""
@@ -127,7 +133,7 @@ class Lane:
 
     def _checkpoint(self, save: bool) -> Checkpoint | None:
         now = time.monotonic()
-        if self._unsaved is None or not (save or now >= self._due):
+        if self._broken or self._unsaved is None or not (save or now >= self._due):
             return None
         checkpoint = checkpoint_of(self.fold, self._unsaved.positions)
         assert checkpoint.epoch == self._unsaved.epoch, "state and positions are of one epoch"

@@ -21,6 +21,7 @@ from streamops.core.processor import Record, Refusal
 from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.events import Event, Tick
+from streamops.hosts.strays import stray
 
 BROADCAST = ("predictions", "labels", "lifecycle")
 Place = tuple[str, int]
@@ -130,6 +131,9 @@ class MemoryHost:
         start = self._read.get((number, place[0]), 0)
         self._read[(number, place[0])] = len(rows)
         for record in rows[start:]:
+            refused = stray(fold, record)
+            if refused is not None:
+                self._write(refused)
             for folded in fold.feed(record):
                 for addressed in folded.outputs:
                     self._write(addressed)

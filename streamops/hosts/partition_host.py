@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from streamops.core.detect import Detect
-from streamops.core.epochs import Fold
+from streamops.core.epochs import Fold, Folded
 from streamops.core.meter import Meter
 from streamops.core.processor import Record
 from streamops.hosts.bank import dump_bank, load_bank
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
 from streamops.hosts.sender import Sender
+from streamops.hosts.strays import stray
 from streamops.settings import Settings
 
 
@@ -31,6 +32,9 @@ class PartitionHost:
 
     def feed(self, record: Record, sender: Sender) -> None:
         """Feed one record; hand what it concluded to the sender."""
+        refused = stray(self.fold, record)
+        if refused is not None:
+            sender.send(Folded(self.fold.epoch, [refused], {}))
         for folded in self.fold.feed(record):
             sender.send(folded)
             self._positions = folded.positions
