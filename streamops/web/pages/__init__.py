@@ -1,0 +1,1 @@
+"""Pages: what `reads` found, as HTML. No queries here."""

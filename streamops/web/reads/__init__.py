@@ -1,0 +1,1 @@
+"""Reading the views: one struct for each thing that a page shows and the API answers."""

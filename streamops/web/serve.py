@@ -1,0 +1,138 @@
+"""The materializer with its page: one process, the page in a thread of its own.
+
+The address is written beside the views (`web.url`, and `web.json` for programs), and the port of
+the last time is taken again where it is free, so that an open page finds its way back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import uvicorn
+
+from streamops.errors import ConfigError
+from streamops.settings import Settings
+from streamops.views.materializer import Materializer
+from streamops.views.queries import address_file
+from streamops.web.app import create_app
+from streamops.web.source import Source
+
+LOG = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+HOSTS_VARIABLE = "STREAMOPS_WEB_HOSTS"
+DRAIN_S = 3
+
+
+class Address(msgspec.Struct, frozen=True):
+    """What `web.json` holds."""
+
+    url: str
+
+
+def run_with_page(settings: Settings, stop: threading.Event, *, port: int = 0) -> None:
+    """Keep the views up to date and serve them until `stop` is set.
+
+    port  of 127.0.0.1; 0 takes the last one again if it is free, else any
+    """
+    materializer = Materializer(settings)
+    try:
+        with serving(materializer, settings, HOST, port, known_hosts()):
+            while not stop.is_set():
+                materializer.run_once()
+    finally:
+        materializer.close()
+
+
+def serve_web(
+    source: Source,
+    settings: Settings,
+    host: str,
+    port: int,
+    stop: threading.Event,
+    hosts: Iterable[str] = (),
+) -> None:
+    """Serve the page until `stop` is set; ConfigError for an address that can't be had."""
+    with serving(source, settings, host, port, hosts):
+        stop.wait()
+
+
+@contextmanager
+def serving(
+    source: Source, settings: Settings, host: str, port: int, hosts: Iterable[str] = ()
+) -> Iterator[str]:
+    """Serve the page in a thread; gives its address, which is also recorded."""
+    listener = listen(host, port or last_port(settings))
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        create_app(source, settings, hosts),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
+    thread.start()
+    record(settings, url)
+    LOG.info("the page is at %s", url)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+        for file in files(settings):
+            file.unlink(missing_ok=True)
+
+
+def known_hosts() -> list[str]:
+    """Return the host names that the environment adds, separated by commas."""
+    return [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; ConfigError where it may not."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"the page can't listen on {host}:{port} ({error}); choose another port, or 0 for a "
+            "free one"
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def last_port(settings: Settings) -> int:
+    """Return the port recorded by a process that was killed, if it is free; else 0."""
+    try:
+        port = urlsplit(address_file(settings).read_text().strip()).port or 0
+        listen(HOST, port).close()
+    except (OSError, ValueError, ConfigError):
+        return 0
+    return port
+
+
+def record(settings: Settings, url: str) -> None:
+    """Write the address beside the views."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    plain, struct = files(settings)
+    plain.write_text(url)
+    struct.write_bytes(msgspec.json.encode(Address(url)))
+
+
+def files(settings: Settings) -> tuple[Path, Path]:
+    """Return the files that hold the address: as text, and as JSON."""
+    return address_file(settings), settings.data / "web.json"
