@@ -73,6 +73,7 @@ def make_app(only: str = "") -> App:
         help_format="markdown",
         error_formatter=lambda error: f"streamops: {error} See `streamops --help`.",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for order, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=order)

@@ -1,0 +1,283 @@
+"""The command line without a broker: help, exit statuses, where settings come from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from streamops.cli import EXIT_INTERRUPTED, main
+from streamops.commands import reference
+from streamops.commands.answers import describe_alert
+from streamops.commands.models import read_duration
+from streamops.commands.place import Place, read_kafka_config
+from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError
+from streamops.events import AlertRaised, AlertResolved, AlertSilenced
+from streamops.operate.folder import Folder, ServiceSettings
+from streamops.operate.init import TEMPLATE, read_config
+from streamops.operate.services import SERVICES, check_services
+from streamops.settings import Settings
+
+NOBODY = "127.0.0.1:1"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HEAVY = {"cyclopts", "rich", "numpy", "confluent_kafka", "sklearn", "duckdb", "faust", "msgspec"}
+COMMANDS = list(reference.names())
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("DATA", "NAMESPACE", "BOOTSTRAP", "KAFKA_CONFIG", "PARTITIONS"):
+        monkeypatch.delenv(f"STREAMOPS_{name}", raising=False)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages that a fresh interpreter has after a statement."""
+    program = f"import sys; {statement}; print(' '.join({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command):
+    text = reference.help_of(command)
+    assert text.startswith(f"Usage: streamops {' '.join(command)}")
+    assert f"Example: streamops {command[0]}" in text or command == ("topics",)
+
+
+def test_the_page_of_commands_is_fresh(root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert reference.main(["--check"]) == 0
+
+
+def test_a_stale_page_is_seen(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert reference.main(["--check"]) == 1
+    assert "is stale" in capsys.readouterr().err
+
+
+def test_the_command_line_loads_nothing_until_a_command_is_known():
+    assert loaded_by("import streamops.cli") & HEAVY == set()
+
+
+def test_a_service_process_loads_no_command_line():
+    loaded = loaded_by("import streamops.operate.services")
+    assert loaded & {"cyclopts", "rich", "sklearn", "duckdb", "faust", "pandas"} == set()
+
+
+def test_the_meter_loads_no_learner_and_no_database():
+    loaded = loaded_by(
+        "from streamops.operate.services import SERVICES as s;"
+        "from streamops.operate.folder import ServiceSettings as g;"
+        "from streamops.settings import Settings; s['meter'](g(settings=Settings(bootstrap='')))"
+    )
+    assert "rocksdict" in loaded
+    assert loaded & {"sklearn", "river", "duckdb", "faust", "pandas", "pyarrow"} == set()
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["up", "--bad"], ["promote", "only-a-model"]])
+def test_a_wrong_call_is_one_line_and_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == EXIT_CONFIG
+    assert capsys.readouterr().err.startswith("streamops: ")
+
+
+def test_a_wrong_setting_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["alerts", "--data", str(tmp_path)]) == EXIT_CONFIG
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no broker is known" in line
+    assert "streamops up" in line
+
+
+def test_a_broker_that_does_not_answer_is_status_75(monkeypatch, capsys):
+    monkeypatch.setattr("streamops.sdk.alerts.BROKER_TIMEOUT_S", 0.3)
+    assert main(["alerts", "--bootstrap", NOBODY]) == EXIT_TRANSPORT
+    assert NOBODY in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path):
+    with pytest.raises(ConfigError):
+        main(["--debug", "alerts", "--data", str(tmp_path)])
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch, tmp_path):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamops.operate.init.write_template", interrupted)
+    assert main(["init", str(tmp_path / "a.toml")]) == EXIT_INTERRUPTED
+
+
+def test_init_writes_what_apply_reads(tmp_path, capsys):
+    file = tmp_path / "streamops.toml"
+    assert main(["init", str(file), "--model", "demand", "--pane-s", "60"]) == 0
+    [config] = read_config(file)
+    assert (config.model, config.pane_s) == ("demand", 60)
+    assert {rule.kind for rule in config.rules} >= {"data_drift", "performance", "quality"}
+    assert main(["init", str(file)]) == EXIT_CONFIG
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "models"),
+        ("models = []", r"no \[\[models\]\]"),
+        ("models = 3", "Expected `array`"),
+        ('[[models]]\nmodel = "a"\npane = 3', "unknown field `pane`"),
+        ('[[models]]\nmodel = "a"\npane_s = 0', "pane_s is 0; use at least 1"),
+        ('[[models]]\nmodel = "a"\n[[models]]\nmodel = "a"', "'a' twice"),
+        ("[[models", r"a\.toml"),
+    ],
+)
+def test_a_configuration_that_cannot_hold_is_refused(tmp_path, text, message):
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(file)
+
+
+def test_a_missing_configuration_says_how_to_get_one(tmp_path, capsys):
+    assert main(["apply", str(tmp_path / "none.toml"), "--bootstrap", NOBODY]) == EXIT_CONFIG
+    assert "streamops init" in capsys.readouterr().err
+
+
+def test_every_setting_of_the_template_is_explained():
+    head = TEMPLATE.split("# Alert rules")[0]
+    settings = [line for line in head.splitlines() if " = " in line and line[0] != "#"]
+    assert [line for line in settings if "#" not in line] == []
+
+
+def test_options_come_before_environment_before_recorded(tmp_path, monkeypatch):
+    recorded = Settings(bootstrap="recorded:1", namespace="recorded", partitions=7)
+    Folder(tmp_path).write_settings(ServiceSettings(settings=recorded))
+    assert Place(data=tmp_path).settings() == recorded
+    assert Place(data=tmp_path, namespace="mine").settings().namespace == "mine"
+    given = Place(data=tmp_path, bootstrap="given:1").settings()
+    assert (given.bootstrap, given.namespace, given.partitions) == ("given:1", "recorded", 7)
+    assert Place(data=tmp_path).settings(partitions=3).partitions == 3
+
+
+def test_partitions_are_4_embedded_and_24_on_a_cluster(tmp_path):
+    assert Place(data=tmp_path).template().partitions == 4
+    assert Place(data=tmp_path, bootstrap="h:1").template().partitions == 24
+
+
+def test_the_environment_names_the_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STREAMOPS_DATA", str(tmp_path / "of-the-environment"))
+    assert main(["alerts"]) == EXIT_CONFIG
+    assert "of-the-environment" in capsys.readouterr().err
+
+
+def test_a_namespace_that_kafka_cannot_take_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="namespace is 'A b'"):
+        Place(data=tmp_path, namespace="A b").template()
+
+
+def test_client_settings_are_read_line_by_line(tmp_path):
+    file = tmp_path / "client.properties"
+    file.write_text("# comment\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n")
+    assert read_kafka_config(file) == {"security.protocol": "SASL_SSL", "sasl.password": "a=b"}
+    assert read_kafka_config(None) == {}
+    file.write_text("security.protocol SASL_SSL")
+    with pytest.raises(ConfigError, match="line 1 has no '='"):
+        read_kafka_config(file)
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_kafka_config(tmp_path / "none")
+
+
+def test_json_stands_alone_on_stdout(tmp_path, capsys):
+    assert main(["topics", "list", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 14
+    assert main(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["streamops"] == "0.1.0"
+    assert main(["status", "--json", "--data", str(tmp_path)]) == 3
+    assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+def test_doctor_names_each_lack_and_the_way_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("streamops.operate.doctor.BROKER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("streamops.operate.doctor.DISK_MIN_BYTES", 1 << 60)
+    assert main(["doctor", "--json", "--bootstrap", NOBODY, "--data", str(tmp_path)]) == 1
+    found = {finding["check"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert not found["disk"]["ok"]
+    assert not found["broker"]["ok"]
+    assert NOBODY in found["broker"]["detail"]
+    assert [f["check"] for f in found.values() if f["ok"] == bool(f.get("mend"))] == []
+
+
+def test_doctor_finds_the_embedded_brokers_needs_here(tmp_path, capsys):
+    main(["doctor", "--json", "--data", str(tmp_path)])
+    found = {finding["check"]: finding["ok"] for finding in json.loads(capsys.readouterr().out)}
+    assert {found[name] for name in ("python", "numbers", "ports", "java", "broker's jars")} == {
+        True
+    }
+
+
+def test_a_log_that_is_not_there_is_named_with_those_that_are(tmp_path, capsys):
+    folder = Folder(tmp_path)
+    folder.logs.mkdir()
+    folder.log("meter").write_text("one\ntwo\n")
+    assert main(["logs", "meter", "--data", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert main(["logs", "mter", "--data", str(tmp_path)]) == EXIT_CONFIG
+    assert "there are: meter" in capsys.readouterr().err
+
+
+def test_down_without_a_stack_is_well(tmp_path, capsys):
+    assert main(["down", "--data", str(tmp_path)]) == 0
+    assert "no stack runs" in capsys.readouterr().err
+
+
+def test_an_unknown_service_is_refused_with_those_there_are():
+    assert check_services(["meter", "broadcaster"]) == ["broadcaster", "meter"]
+    with pytest.raises(ConfigError, match="'metre'; use one of broadcaster"):
+        check_services(["metre"])
+    assert main(["run", "metre", "--bootstrap", NOBODY]) == EXIT_CONFIG
+
+
+def test_every_service_of_the_compose_file_is_one(root):
+    import yaml
+
+    compose = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
+    commands = [service.get("command", [None])[:2] for service in compose.values()]
+    run = {command[1] for command in commands if command[0] == "run"}
+    assert run == set(SERVICES)
+
+
+def test_durations_have_a_unit():
+    assert read_duration("30m") == timedelta(minutes=30)
+    assert read_duration("12h") == timedelta(hours=12)
+    assert read_duration("7d") == timedelta(days=7)
+    for text in ("", "7", "d", "-1d", "1.5h", "1w"):
+        with pytest.raises(ConfigError, match="--for"):
+            read_duration(text)
+
+
+def test_verify_asks_for_all_and_for_an_archive(tmp_path, capsys):
+    assert main(["verify", "--data", str(tmp_path)]) == EXIT_CONFIG
+    assert "needs --all" in capsys.readouterr().err
+    assert main(["verify", "--all", "--archive", str(tmp_path / "none")]) == EXIT_CONFIG
+    assert "--archive DIR" in capsys.readouterr().err
+
+
+def test_an_alert_is_one_line_for_a_person():
+    raised = AlertRaised(
+        id="a", time=NOON, fingerprint="f", revision=1, kind="data_drift", severity="major",
+        model="demand", version="1", segment="all", feature="price", rule="r", metric="psi",
+        value=0.51234, limit=0.25, pane_start=NOON, config_hash="c",
+    )  # fmt: skip
+    line = describe_alert(raised)
+    assert "raised    major    demand 1: data_drift, psi of price is 0.5123, limit 0.25" in line
+    resolved = AlertResolved(
+        id="b", time=NOON, fingerprint="f", revision=2, alert_id="a", model="demand",
+        reason="recovered",
+    )  # fmt: skip
+    assert describe_alert(resolved).endswith("demand: recovered  [f]")
+    silenced = AlertSilenced(
+        id="c", time=NOON, fingerprint="f", revision=3, model="demand", actor="eve", until=NOON
+    )
+    assert "silent until 2026-01-01 12:00:00, by eve" in describe_alert(silenced)
