@@ -177,13 +177,15 @@ class Desk:
     def __init__(self, *activations: Event) -> None:
         self.controller = Controller(0)
         self.state = self.controller.initial()
-        self.number = 0
+        self.number = self.offset = 0
         self.epoch(list(activations))
 
     def epoch(self, lifecycle: Sequence[Event] = (), metrics: Sequence[Event] = ()) -> list[Any]:
         """Fold lifecycle, then metrics; return what was concluded, EpochConcluded last."""
         self.number += 1
-        records = [record("lifecycle", n, event) for n, event in enumerate(lifecycle)]
+        first = self.offset
+        self.offset += len(lifecycle)
+        records = [record("lifecycle", first + n, event) for n, event in enumerate(lifecycle)]
         records += [
             record("metrics", n, replace(event, stamp=Stamp("monitor/0", self.number, n)))
             for n, event in enumerate(metrics)
