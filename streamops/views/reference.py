@@ -27,10 +27,10 @@ is up or down. Delete the file and it comes back from the log. This page is gene
 
 Times are UTC. Each table of an event type has, besides the event's fields, where the record stands:
 `topic`, `partition`, `"offset"`, `append_time` and `epoch`; a derived event also its stamp's
-`source` and `ordinal`. On {cut} the epoch is the one that the
-partition's ticks had open, elsewhere the record's own. A field with such a name has its event's word in front, as in `refused_topic`.
-Nested fields are JSON: `features->>'x'` reads one. A class or number that may be of any kind
-(`prediction`, `label`) is text, as it is counted.
+`source` and `ordinal`. On {cut} the epoch is the one that the partition's
+ticks had open, elsewhere the record's own. A field with such a name has its event's word in front,
+as in `refused_topic`. Nested fields are JSON: `features->>'x'` reads one. A class or number that
+may be of any kind (`prediction`, `label`) is text, as it is counted.
 
 The same event twice is one row: derived records are known by their stamp, others by `id`, within
 their partition. `positions` counts what was dropped. Views that join topics show only epochs that

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ class Batch:
         position.records += 1
         record = to_record(raw)
         event = record.event
-        reason = event.reason if isinstance(event, Refusal) else misplaced(raw.topic, event)
+        reason = event.reason if isinstance(event, Refusal) else misplaced(raw.topic, type(event))
         if reason is not None or isinstance(event, Refusal):
             self._refuse(Row(record, None), reason or "")
             return
@@ -195,9 +196,10 @@ def key_of(record: Record, event: Event) -> tuple[object, ...]:
     return (record.topic, record.partition, type(event).__name__, *own)
 
 
-def misplaced(topic: str, event: Event) -> str | None:
-    """Return why an event has no place on its topic, None if it has."""
-    kind, spec = type(event).__name__, load_topics().get(topic)
+@cache
+def misplaced(topic: str, event_type: type[Event]) -> str | None:
+    """Return why an event type has no place on a topic, None if it has."""
+    kind, spec = event_type.__name__, load_topics().get(topic)
     if spec is None or kind in spec.events:
         return None
     return f"type is {kind}; topic {topic} holds {', '.join(spec.events)}"
