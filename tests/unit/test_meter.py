@@ -235,8 +235,9 @@ def test_pane_length_changes_at_the_first_pane_it_rules():
 
 def test_without_a_configuration_the_default_one_rules():
     meter = MeterBench(activated(version(), 1))
-    meter.epoch([made(3)], seconds=3599)
-    (closed,) = summaries(meter.epoch(seconds=3600))
+    length = ModelConfig(model="m").pane_s
+    assert summaries(meter.epoch([made(3)], seconds=length - 1)) == []
+    (closed,) = summaries(meter.epoch(seconds=length))
     assert closed.config_hash == config_hash(ModelConfig(model="m"))
 
 

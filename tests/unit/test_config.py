@@ -1,0 +1,53 @@
+"""config: what can't hold is refused, naming field, value and fix; equal settings have one hash."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from streamops.config import ModelConfig, Rule, check_config, config_hash
+from streamops.errors import ConfigError
+from tests.builders import config, rule
+
+WRONG = [
+    ({"model": ""}, "model is ''"),
+    ({"pane_s": 0}, "pane_s is 0"),
+    ({"allowed_lateness_s": -1}, "allowed_lateness_s is -1"),
+    ({"maturity_s": 101}, "horizon_s, maturity_s, cohort_delay_s is (100, 101, 0)"),
+    ({"cohort_delay_s": 1}, "is (100, 0, 1)"),
+    ({"rules": (rule(), rule())}, "rules is 'psi'"),
+    ({"rules": (rule(below=0.1, above=0.2),)}, "above, below is (0.2, 0.1)"),
+    ({"rules": (Rule(name="r", kind="quality", metric="x"),)}, "above, below is (None, None)"),
+    ({"rules": (rule(kind="concept_drift", above=0.1),)}, "set exactly 0 of them"),
+    ({"rules": (rule(raise_after=0),)}, "raise_after is 0"),
+    ({"rules": (rule(resolve_after=0),)}, "resolve_after is 0"),
+]
+
+
+@pytest.mark.parametrize(("fields", "said"), WRONG, ids=lambda v: v if isinstance(v, str) else "")
+def test_what_can_not_hold_is_refused(fields, said):
+    with pytest.raises(ConfigError) as refused:
+        config(**fields)
+    assert said in str(refused.value)
+    assert "; " in str(refused.value)
+
+
+def test_horizon_maturity_and_cohort_may_be_equal():
+    settings = config(horizon_s=20, maturity_s=20, cohort_delay_s=20)
+    assert check_config(settings) is settings
+
+
+def test_the_hash_is_of_the_meaning():
+    plain = ModelConfig(model="m")
+    assert config_hash(plain) == config_hash(ModelConfig(model="m", pane_s=plain.pane_s))
+    assert config_hash(plain) != config_hash(ModelConfig(model="m", pane_s=plain.pane_s + 1))
+    a = ModelConfig(model="m", segments={"x": ("1",), "y": ("2",)})
+    b = ModelConfig(model="m", segments={"y": ("2",), "x": ("1",)})
+    assert config_hash(a) == config_hash(b)
+    wire = msgspec.json.encode(a)
+    assert config_hash(msgspec.json.decode(wire, type=ModelConfig)) == config_hash(a)
+
+
+def test_an_unknown_setting_is_an_error():
+    with pytest.raises(msgspec.ValidationError, match="panes"):
+        msgspec.json.decode(b'{"model":"m","panes":5}', type=ModelConfig)
