@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamops import codec
+from streamops.audit.namespace import FILE, Namespace
+from streamops.audit.replay import run_replay
 from streamops.audit.verify import AlertVerdict, Verification, verify
 from streamops.events import (
     AlertRaised,
@@ -28,6 +30,9 @@ from streamops.events import (
     PredictionMade,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.views.archiver import archive_until_end
+from tests.hosting import SERVICES, halves, new_settings, running, until_concluded, write
+from tests.recorded import make_detector, recording
 from tests.story import Counting, archive, make_counting, play
 
 Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -360,6 +365,32 @@ def test_a_damaged_file_is_named_and_the_rest_is_verified(host, copy):
     found = check(copy)
     assert any(f"{path.name} can't be read" in line for line in found.findings)
     assert 0 < len(failed(found)) < len(raised(host))
+
+
+def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespace, tmp_path):
+    """Hosts dropped in the middle refold and send again; every kind of bad record is there."""
+    recorded = recording(2)
+    settings = new_settings(bootstrap, namespace, tmp_path, 2)
+    settings = msgspec.structs.replace(settings, control="kafka")
+    first, second = halves(recorded)
+    services = [*SERVICES.values()]
+    with running(settings, services, drop=True):
+        write(settings, first)
+        until_concluded(settings, recorded.last_epoch // 4)
+    with running(settings, services):
+        write(settings, second)
+        until_concluded(settings, recorded.last_epoch - 1)
+    archive_until_end(settings)
+    facts = Namespace(partitions=2, driven=True)
+    (settings.archive / FILE).write_bytes(msgspec.json.encode(facts))
+    found = check(settings.archive, make_detector)
+    assert found.findings == ()
+    assert found.ok
+    names = {json.loads(said)["id"] for said in recorded.concluded["alerts"].values()}
+    assert {alert.id for alert in found.alerts} == {n for n in names if n.startswith("alert/")}
+    assert found.alerts
+    again = run_replay(settings.archive, topics=("alerts",), make_detector=make_detector)
+    assert {event.id for event in again} == names
 
 
 def test_repeats_of_a_restarted_worker_change_nothing(host, tmp_path):
