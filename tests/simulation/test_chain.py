@@ -50,4 +50,4 @@ def test_the_stories_are_worth_telling():
         ("retraining", RetrainRequested),
         ("deployments", StageChanged),
     ):
-        assert sum(isinstance(e, kind) for h in hosts for e in h.events(topic)) > 12, kind
+        assert sum(isinstance(e, kind) for h in hosts for e in h.events(topic)) > 6, kind

@@ -21,7 +21,8 @@ from streamops.core.retrain import (
 from streamops.core.times import SECOND_US
 from tests.builders import at, config, labelled, mature, ref
 
-CAUSE = Cause("alert/1", "because", 25 * SECOND_US)
+EVERY = ("recent", "all", "since_change", "online")
+CAUSE = Cause("alert/1", "because", 25 * SECOND_US, EVERY)
 
 
 def policy(**fields):
@@ -61,6 +62,15 @@ def test_the_oldest_open_alert_of_a_listed_kind_asks():
 
 
 @pytest.mark.parametrize(("panes", "asks"), [(2, False), (3, True)])
+def test_an_alert_that_stays_open_asks_again_after_so_many_panes(panes, asks):
+    model = replace(state(1, repeat_panes=3), rules={"a": alert()})
+    model = after_request(model, panes)
+    assert (cause_of(model, mature(9)) is not None) is asks
+    newer = replace(model, rules={"a": alert(), "b": alert(id="alert/2")})
+    assert cause_of(newer, mature(9)) is not None
+
+
+@pytest.mark.parametrize(("panes", "asks"), [(2, False), (3, True)])
 def test_a_schedule_asks_after_so_many_panes(panes, asks):
     assert (cause_of(state(panes, every_panes=3), mature(0)) is not None) is asks
 
@@ -72,7 +82,7 @@ def test_a_schedule_asks_after_so_many_labels(panes, asks):
 
 def test_a_request_starts_the_schedules_anew():
     model = state(3, every_panes=3, every_labels=30)
-    model = replace(model, retraining=asked(model.retraining))
+    model = replace(model, retraining=asked(model))
     assert cause_of(model, mature(3)) is None
 
 
@@ -81,7 +91,7 @@ def test_a_request_starts_the_schedules_anew():
 
 def after_request(model, panes):
     """The model, `panes` mature panes after a request."""
-    done = asked(model.retraining)
+    done = asked(model)
     for pane in range(panes):
         done = saw_pane(done, mature(pane, labelled(10)), 50 + pane)
     return replace(model, retraining=done)
@@ -121,7 +131,7 @@ def test_a_cause_that_is_held_back_says_so_once_a_reason():
     model, again = skipped(model, CAUSE, ("budget", "2 of 1"), ref(), 0)
     model, other = skipped(model, CAUSE, ("cool-down", ""), ref(), 0)
     assert [e.reason for e in first + again + other] == ["budget", "cool-down"]
-    model = replace(model, retraining=asked(model.retraining))
+    model = replace(model, retraining=asked(model))
     assert len(skipped(model, CAUSE, ("cool-down", ""), ref(), 0)[1]) == 1
 
 
@@ -145,10 +155,10 @@ def test_each_strategy_is_asked_over_its_own_epochs():
 
 
 def test_without_a_change_nothing_is_asked_since_it():
-    wanted = requests(state(5), Cause("schedule/1", "", None), ref(), 9, 0)
+    wanted = requests(state(5), Cause("schedule/1", "", None, EVERY), ref(), 9, 0)
     assert [r.strategy for r in wanted] == ["recent", "all", "online"]
 
 
 def test_recent_reaches_to_the_start_where_there_is_too_little():
-    (recent,) = requests(state(2, strategies=("recent",)), CAUSE, ref(), 9, 0)
+    (recent,) = requests(state(2), replace(CAUSE, strategies=("recent",)), ref(), 9, 0)
     assert recent.first_epoch == 0
