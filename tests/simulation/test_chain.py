@@ -16,7 +16,7 @@ from tests.chain import Cluster, clean, conclusions, facts
 
 
 def seeds() -> range:
-    first, _, last = os.environ.get("STREAMOPS_SEEDS", "0:60").partition(":")
+    first, _, last = os.environ.get("STREAMOPS_SEEDS", "0:40").partition(":")
     return range(int(first), int(last or int(first) + 1))
 
 
@@ -33,7 +33,7 @@ def test_a_bad_day_concludes_what_a_quiet_one_does(seed):
     assert wrong == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", seeds()[:12])
+@pytest.mark.parametrize("seed", seeds()[:8])
 def test_partitions_and_interleavings_change_no_conclusion(seed):
     r = random.Random(seed)
     expected = conclusions(clean(seed, 1))
