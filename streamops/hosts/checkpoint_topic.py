@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import closing
 
@@ -25,6 +26,7 @@ TOPIC = "checkpoints"
 # Each worker writes about one a second: the newest thousand hold every fold's latest.
 RECENT = 1000
 TIMEOUT_S = 30.0
+POLL_S = 0.05
 CHUNK = 100
 
 
@@ -59,26 +61,34 @@ def highest(checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
 
 
 def read_checkpoints(
-    settings: Settings, partition: int, processors: Iterable[str]
-) -> dict[str, Checkpoint]:
-    """Return the highest readable checkpoint of each processor of a partition.
+    settings: Settings, partitions: Iterable[int], processors: Iterable[str]
+) -> dict[tuple[str, int], Checkpoint]:
+    """Return the highest readable checkpoint by processor and partition.
 
     The newest records are read first; only where a processor has none there, all of them.
     Raises TransportError where the topic can't be read.
     """
-    wanted = set(processors)
+    wanted, found = set(processors), dict[tuple[str, int], Checkpoint]()
     with closing(make_consumer(settings, "checkpoint-reader")) as consumer:
-        place = TopicPartition(settings.topic(TOPIC), partition)
-        first, end = _watermarks(consumer, place)
-        for start in (max(first, end - RECENT), first):
-            found = highest(
-                c
-                for c in map(decode, _values(consumer, place, start, end))
-                if c is not None and c.partition == partition and c.processor in wanted
-            )
-            if found.keys() == wanted or start == first:
-                return found
-    raise AssertionError("the second start is the first offset")
+        for partition in partitions:
+            place = TopicPartition(settings.topic(TOPIC), partition)
+            for name, checkpoint in _read_partition(consumer, place, wanted).items():
+                found[(name, partition)] = checkpoint
+    return found
+
+
+def _read_partition(
+    consumer: Consumer, place: TopicPartition, wanted: set[str]
+) -> dict[str, Checkpoint]:
+    first, end = _watermarks(consumer, place)
+    found: dict[str, Checkpoint] = {}
+    for start in (max(first, end - RECENT), first):
+        decoded = map(decode, _values(consumer, place, start, end))
+        mine = (c for c in decoded if c is not None and c.partition == place.partition)
+        found = highest(c for c in mine if c.processor in wanted)
+        if found.keys() == wanted or start == first:
+            break
+    return found
 
 
 def _order(checkpoint: Checkpoint) -> tuple[int, list[tuple[str, int]]]:
@@ -102,9 +112,10 @@ def _values(consumer: Consumer, place: TopicPartition, start: int, end: int) -> 
         return []
     consumer.assign([TopicPartition(place.topic, place.partition, start)])
     values: list[bytes] = []
+    deadline = time.monotonic() + TIMEOUT_S
     while consumer.position([place])[0].offset < end:
-        messages = consumer.consume(CHUNK, TIMEOUT_S)
-        if not messages:
+        messages = consumer.consume(CHUNK, POLL_S)
+        if not messages and time.monotonic() > deadline:
             raise TransportError(
                 f"{place.topic} partition {place.partition} gave no record for {TIMEOUT_S:g} s"
             )

@@ -30,11 +30,13 @@ from streamops.errors import ConfigError, ServiceError, TransportError
 from streamops.hosts.aio_clients import auth, make_aio_producer
 from streamops.hosts.checkpoint import resume
 from streamops.hosts.checkpoint_topic import read_checkpoints
+from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
 from streamops.hosts.log_limit import LogLimit, limit_logs
 from streamops.hosts.memory import make_fold, to_record
 from streamops.hosts.progress import concluded_epochs
 from streamops.kafka.admin import connect, partition_counts
+from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 from streamops.topics import load_topics
 
@@ -84,6 +86,7 @@ class ControlHost:
         self.failure: BaseException | None = None
         self.lanes: dict[tuple[str, int], Lane] = {}
         self.readers: dict[str, list[str]] = {}
+        self.gauges = {name: self._gauges(name) for name in PROCESSORS}
         for name in PROCESSORS:
             for topic in self._fold(name, 0).inboxes:
                 self.readers.setdefault(topic, []).append(name)
@@ -99,6 +102,8 @@ class ControlHost:
     async def run(self, stop: threading.Event) -> None:
         """Fold until `stop`, then checkpoint and leave; raises what ended it early."""
         self.producer = make_aio_producer(self.settings, f"control-{self.instance}")
+        for gauges in self.gauges.values():
+            EXPOSED.add(gauges.samples)
         try:
             await _of_kafka(self.producer.start(), "the producer can't start")
             await _of_kafka(self.app.start(), "Faust can't start")
@@ -122,13 +127,33 @@ class ControlHost:
         return self.failure is not None
 
     async def _leave(self) -> None:
+        for gauges in self.gauges.values():
+            EXPOSED.remove(gauges.samples)
         for place in list(self.lanes):
             await self._close(place)
         for closing in (self.app.stop, self.producer.stop):
-            try:
-                await asyncio.wait_for(closing(), STOP_S)
-            except Exception as error:
+            # Not wait_for: it waits for what it cancelled, and Faust may swallow that.
+            task = asyncio.ensure_future(closing())
+            await asyncio.wait([task], timeout=STOP_S)
+            if not task.done() or task.exception() is not None:
+                error = task.exception() if task.done() else f"still running after {STOP_S:g} s"
                 LOG.warning("%s did not end cleanly: %r", closing.__qualname__, error)
+
+    def _gauges(self, name: str) -> Gauges:
+        def folds() -> list[Fold[Any]]:
+            return [
+                lane.fold for lane in list(self.lanes.values()) if lane.fold.processor.name == name
+            ]
+
+        return Gauges(name, folds, self._known_end)
+
+    def _known_end(self, topic: str, partition: int) -> int | None:
+        """Where the partition ends as the client last heard; asks nobody."""
+        place = TP(self.settings.topic(topic), partition)
+        if not self.lanes or place not in self.app.consumer.assignment():
+            return None
+        end = self.app.consumer.highwater(place)
+        return None if end is None else int(end)
 
     def _fold(self, name: str, partition: int) -> Fold[Any]:
         return make_fold(
@@ -178,7 +203,9 @@ class ControlHost:
             topic, message.partition, message.offset, round((message.timestamp or 0) * 1000),
             message.key or b"", message.value or b"",
         )  # fmt: skip
+        before = lane.fold.epoch
         lane.feed(record)
+        self.gauges[lane.fold.processor.name].took(record, lane.fold.epoch - before)
         self._keep_pace(lane, record, message.tp)
 
     def _keep_pace(self, lane: Lane, record: Record, tp: Any) -> None:
@@ -208,8 +235,7 @@ class ControlHost:
                 partitions = self._held_together(places)
                 for key in [key for key in self.lanes if key[1] not in partitions]:
                     await self._close(key)
-                for partition in sorted(partitions):
-                    await self._open(partition)
+                await self._open(sorted(partitions - {partition for _, partition in self.lanes}))
                 return {tp: self._start(tp, earliest) for tp in places}
             except Exception as error:
                 self._fail(error)
@@ -227,29 +253,32 @@ class ControlHost:
                     )
         return partitions
 
-    async def _open(self, partition: int) -> None:
-        missing = [name for name in PROCESSORS if (name, partition) not in self.lanes]
-        if not missing:
+    async def _open(self, partitions: list[int]) -> None:
+        if not partitions:
             return
-        found = await asyncio.to_thread(read_checkpoints, self.settings, partition, missing)
+        found = await asyncio.to_thread(read_checkpoints, self.settings, partitions, PROCESSORS)
         concluded = await asyncio.to_thread(concluded_epochs, self.settings)
-        for name in missing:
-            fold = self._fold(name, partition)
-            if name in found:
-                fold = resume(fold, found[name], [])
-            acknowledged = concluded.get(partition, -1) if name == "controller" else -1
-            lane = Lane(
-                self.settings,
-                fold,
-                self.producer,
-                instance=self.instance,
-                acknowledged=acknowledged,
-            )
-            self.lanes[(name, partition)] = lane
-            task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
-            task.add_done_callback(self._lane_ended)
-            self._tasks[(name, partition)] = task
-            LOG.info("control resumes %s after epoch %d", fold.source, fold.epoch)
+        for partition in partitions:
+            for name in PROCESSORS:
+                fold = self._fold(name, partition)
+                checkpoint = found.get((name, partition))
+                if checkpoint is not None:
+                    fold = resume(fold, checkpoint, [])
+                acknowledged = concluded.get(partition, -1) if name == "controller" else -1
+                self._add_lane((name, partition), fold, acknowledged)
+
+    def _add_lane(self, key: tuple[str, int], fold: Fold[Any], acknowledged: int) -> None:
+        lane = Lane(
+            self.settings,
+            fold,
+            self.producer,
+            instance=self.instance,
+            acknowledged=acknowledged,
+        )
+        task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
+        task.add_done_callback(self._lane_ended)
+        self.lanes[key], self._tasks[key] = lane, task
+        LOG.info("control resumes %s after epoch %d", fold.source, fold.epoch)
 
     def _start(self, tp: Any, earliest: dict[Any, int]) -> int:
         topic = self.settings.short(tp.topic)
