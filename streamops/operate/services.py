@@ -73,9 +73,9 @@ def gateway(given: ServiceSettings) -> Run:
 
 
 def materializer(given: ServiceSettings) -> Run:
-    from streamops.views.materializer import run_materializer
+    from streamops.web.serve import run_with_page
 
-    return lambda stop: run_materializer(given.settings, stop)
+    return lambda stop: run_with_page(given.settings, stop, port=given.page_port)
 
 
 def archiver(given: ServiceSettings) -> Run:

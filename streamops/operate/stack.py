@@ -14,11 +14,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 import msgspec
+from confluent_kafka import KafkaException
 
 from streamops import metrics
 from streamops.errors import ConfigError, TransportError
@@ -95,6 +96,7 @@ class Stack:
         self._is_held = True
         try:
             self._clear_leftovers()
+            self._refuse_other_partitions()
             self._supervisor.start()
             if self._embedded:
                 self._start_broker()
@@ -132,6 +134,10 @@ class Stack:
                     f"the supervisor ended (its data folder {self.folder.path} gone, or its disk "
                     "full?): see above, mend it and start again"
                 )
+
+    def wait_for(self, holds: Callable[[Reports], bool], timeout_s: float) -> bool:
+        """Whether `holds` is true of the reports, at the latest after `timeout_s` seconds."""
+        return self._supervisor.wait_for(holds, timeout_s)
 
     def check(self) -> None:
         """Raise ConfigError where a service refuses its configuration."""
@@ -180,6 +186,15 @@ class Stack:
         state = self.folder.read_state()
         if state is not None:
             end_leftovers(state)
+
+    def _refuse_other_partitions(self) -> None:
+        """Refuse at once what the embedded broker's folder has recorded otherwise."""
+        before = self.folder.read_settings()
+        if before is None or not self._embedded:
+            return
+        recorded, wanted = before.settings, self.settings
+        if recorded.namespace == wanted.namespace and recorded.partitions != wanted.partitions:
+            raise other_partitions(wanted, f"namespace {wanted.namespace}", recorded.partitions)
 
     def _start_broker(self) -> None:
         broker = EmbeddedBroker(self.folder.broker)
@@ -261,16 +276,23 @@ class Stack:
 
 def check_partitions(settings: Settings) -> None:
     """ConfigError where the namespace's topics have another partition count than the settings."""
-    counts = partition_counts(connect(base_conf(settings, "stack")))
+    try:
+        counts = partition_counts(connect(base_conf(settings, "stack")))
+    except KafkaException as error:
+        raise ConfigError(f"kafka settings are refused: {error.args[0].str()}") from error
     for spec in load_topics().values():
         name = topic_name(settings.namespace, spec.name)
         wanted = spec.partition_count(settings.partitions)
         if counts.get(name, wanted) != wanted:
-            raise ConfigError(
-                f"partitions is {settings.partitions}, but {name} has {counts[name]}, fixed when "
-                f"namespace {settings.namespace} was made: use --partitions {counts[name]}, or "
-                "another --namespace"
-            )
+            raise other_partitions(settings, name, counts[name])
+
+
+def other_partitions(settings: Settings, what: str, found: int) -> ConfigError:
+    """The refusal of another partition count than the one that is fixed."""
+    return ConfigError(
+        f"partitions is {settings.partitions}, but {what} has {found}, fixed when the namespace "
+        f"was made: use --partitions {found}, or another --namespace"
+    )
 
 
 def choose_port(before: int) -> int:
