@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, MediaType, Request, Response, get, post
+from litestar.concurrency import sync_to_thread
 from litestar.params import Parameter
 
 from streamops.errors import InputError, TransportError
 from streamops.views.queries import Failure, Question
 from streamops.views.sandbox import Answer, run_query
-from streamops.web.desk import Desk, part
+from streamops.web.desk import Desk, Own, part
 from streamops.web.gauges import MEDIA_TYPE, exposition
 from streamops.web.reads.alerts import AlertPage, Alerts, alert_page, alerts
 from streamops.web.reads.bins import FeaturePage, feature_page
@@ -68,17 +69,17 @@ class Api(Controller):
     path = "/api"
 
     @get("/state", sync_to_thread=True)
-    def state(self, desk: Desk) -> State:
+    def state(self, desk: Own) -> State:
         """Revision, lag and status; cheap, for polling."""
         return state_of(desk)
 
     @get("/overview", sync_to_thread=True)
-    def overview(self, desk: Desk) -> Overview:
+    def overview(self, desk: Own) -> Overview:
         """Models, open alerts, topics."""
         return desk.overview()
 
     @get("/models/{model:str}", sync_to_thread=True)
-    def model(self, desk: Desk, model: str, segment: str = "all") -> ModelPage:
+    def model(self, desk: Own, model: str, segment: str = "all") -> ModelPage:
         """Versions, features, alerts and latest facts of a model."""
         name = part(model)
         return desk.read(lambda con: model_page(con, name, segment), f"model {name!r}")
@@ -86,7 +87,7 @@ class Api(Controller):
     @get("/models/{model:str}/charts", sync_to_thread=True)
     def model_charts(
         self,
-        desk: Desk,
+        desk: Own,
         model: str,
         segment: str = "all",
         measure: str = "",
@@ -99,7 +100,7 @@ class Api(Controller):
     @get("/models/{model:str}/features/{feature:str}", sync_to_thread=True)
     def feature(
         self,
-        desk: Desk,
+        desk: Own,
         model: str,
         feature: str,
         pane: datetime | None = None,
@@ -111,7 +112,7 @@ class Api(Controller):
 
     @get("/models/{model:str}/features/{feature:str}/charts", sync_to_thread=True)
     def feature_charts(
-        self, desk: Desk, model: str, feature: str, segment: str = "all", points: Points = POINTS
+        self, desk: Own, model: str, feature: str, segment: str = "all", points: Points = POINTS
     ) -> Charts:
         """A feature's distances from its reference over panes."""
         own = part(model), part(feature)
@@ -120,7 +121,7 @@ class Api(Controller):
     @get("/alerts", sync_to_thread=True)
     def alerts(
         self,
-        desk: Desk,
+        desk: Own,
         model: str = "",
         only_open: OnlyOpen = False,
         limit: Rows = 100,
@@ -132,17 +133,18 @@ class Api(Controller):
         )
 
     @get("/alerts/{alert:str}", sync_to_thread=True)
-    def alert(self, desk: Desk, alert: str) -> AlertPage:
+    def alert(self, desk: Own, alert: str) -> AlertPage:
         """An alert with its proof."""
         name = part(alert)
         return desk.read(lambda con: alert_page(con, name), f"alert {name!r}")
 
-    @post("/sql", sync_to_thread=True, status_code=200)
-    def sql(self, desk: Desk, request: Request[Any, Any, Any], data: bytes) -> Response[Any]:
+    @post("/sql", status_code=200)
+    async def sql(self, desk: Own, request: Request[Any, Any, Any]) -> Response[Any]:
         """Any SQL, on a copy of the views, in a process of its own with limits."""
+        # A browser asks us first before a page from elsewhere may send this type.
         if request.content_type[0] != MediaType.JSON:
             return Response(Failure("send Content-Type: application/json"), status_code=415)
-        return answer_sql(desk, data)
+        return await sync_to_thread(answer_sql, desk, await request.body())
 
 
 def read_feature(
@@ -170,13 +172,13 @@ def answer_sql(desk: Desk, body: bytes) -> Response[Any]:
 
 
 @get("/health", sync_to_thread=True)
-def health(desk: Desk) -> Response[State]:
+def health(desk: Own) -> Response[State]:
     """Liveness, which is progress: 503 when there are records to read and none was read."""
     state = state_of(desk)
     return Response(state, status_code=503 if state.status == "stalled" else 200)
 
 
 @get("/metrics", sync_to_thread=True)
-def metrics(desk: Desk) -> Response[bytes]:
+def metrics(desk: Own) -> Response[bytes]:
     """Prometheus metrics."""
     return Response(exposition(desk.both), media_type=MEDIA_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any, cast
 from litestar import Litestar, Request, Response
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 
 from streamops.errors import InputError
 from streamops.settings import Settings
@@ -22,6 +23,7 @@ from streamops.web.pages.layout import not_found, refused
 from streamops.web.source import Source
 from streamops.web.watch import Watch
 
+LOG = logging.getLogger(__name__)
 BODY_BYTES_MAX = 1 << 20
 ROUTES = (
     site.overview,
@@ -50,11 +52,13 @@ def create_app(source: Source, settings: Settings, hosts: Iterable[str] = ()) ->
         [*ROUTES],
         dependencies={"desk": Provide(give_desk, sync_to_thread=False)},
         exception_handlers={NotThere: absent, InputError: wrong, HTTPException: other},
+        after_exception=[log_fault],
         lifespan=[lambda _: watching(watch)],
         openapi_config=None,
         logging_config=None,
         request_max_body_size=BODY_BYTES_MAX,
     )
+    app.state.watch = watch
     app.asgi_handler = cast(ASGIApp, Door(app.asgi_handler, hosts))
     return app
 
@@ -70,6 +74,12 @@ async def watching(watch: Watch) -> AsyncIterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+async def log_fault(error: Exception, scope: Scope) -> None:
+    """Log a fault of ours with its trace; the request is answered with status 500."""
+    if not isinstance(error, NotThere | InputError | HTTPException):
+        LOG.error("%s %s failed", scope["type"], scope["path"], exc_info=error)
 
 
 def absent(request: Request[Any, Any, Any], error: NotThere) -> Response[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-import msgspec
+from litestar.di import NamedDependency
 
 from streamops.settings import Settings
 from streamops.web.reads.overview import Overview, overview
@@ -48,11 +48,10 @@ class Desk:
         return self.overview(), self.watch.last()
 
 
+# How a route asks for the desk.
+Own = NamedDependency[Desk]
+
+
 def part(text: str) -> str:
     """Return a part of a path, decoded; the door leaves them as they were sent."""
     return unquote(text)
-
-
-def plain(value: Any) -> bytes:
-    """Return a struct as JSON."""
-    return msgspec.json.encode(value)

@@ -1,6 +1,6 @@
 """Prometheus metrics of the process that owns the views.
 
-Names, types and labels stand in docs/reference/http-api.md. Values are read when they are asked
+Names, units and labels stand in `streamops.metrics`. Values are read when they are asked
 for; nothing is counted on the way.
 """
 
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streamops.metrics import Name
 from streamops.web.reads.overview import Overview
 from streamops.web.watch import Look
 
@@ -67,12 +68,12 @@ def models(found: Overview) -> Iterator[GaugeMetricFamily]:
     yield quality
 
 
-def single(name: str, help: str, value: float) -> GaugeMetricFamily:
+def single(name: Name, help: str, value: float) -> GaugeMetricFamily:
     """Return a gauge without labels."""
     return GaugeMetricFamily(name, help, value=float(value))
 
 
-def family(name: str, help: str, *labels: str) -> GaugeMetricFamily:
+def family(name: Name, help: str, *labels: str) -> GaugeMetricFamily:
     """Return a gauge with labels."""
     return GaugeMetricFamily(name, help, labels=labels)
 

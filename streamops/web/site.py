@@ -9,7 +9,7 @@ from litestar import MediaType, Response, get
 from streamops.errors import InputError
 from streamops.web.api import read_feature
 from streamops.web.assets import assets
-from streamops.web.desk import Desk, NotThere, part
+from streamops.web.desk import NotThere, Own, part
 from streamops.web.pages.alert import alert_page as render_alert
 from streamops.web.pages.feature import feature_page as render_feature
 from streamops.web.pages.model import model_page as render_model
@@ -27,13 +27,13 @@ def html(content: bytes, status: int = 200) -> Response[bytes]:
 
 
 @get("/", sync_to_thread=True)
-def overview(desk: Desk) -> Response[bytes]:
+def overview(desk: Own) -> Response[bytes]:
     """The live overview."""
     return html(render_overview(desk.overview()))
 
 
 @get("/models/{model:str}", sync_to_thread=True)
-def model(desk: Desk, model: str, segment: str = "all", measure: str = "") -> Response[bytes]:
+def model(desk: Own, model: str, segment: str = "all", measure: str = "") -> Response[bytes]:
     """A model over time."""
     name = part(model)
     found = desk.read(lambda con: model_page(con, name, segment), f"model {name!r}")
@@ -43,7 +43,7 @@ def model(desk: Desk, model: str, segment: str = "all", measure: str = "") -> Re
 
 @get("/models/{model:str}/features/{feature:str}", sync_to_thread=True)
 def feature(
-    desk: Desk,
+    desk: Own,
     model: str,
     feature: str,
     pane: str = "",
@@ -59,7 +59,7 @@ def feature(
 
 
 @get("/alerts/{alert:str}", sync_to_thread=True)
-def alert(desk: Desk, alert: str) -> Response[bytes]:
+def alert(desk: Own, alert: str) -> Response[bytes]:
     """An alert with its proof."""
     name = part(alert)
     return html(render_alert(desk.read(lambda con: alert_page(con, name), f"alert {name!r}")))

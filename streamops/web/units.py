@@ -30,6 +30,7 @@ NAMES = {
     "ddm": "DDM",
     "page_hinkley": "Page-Hinkley",
 }
+THIN = "\u202f"  # a narrow space that doesn't break
 NONE = tag("span", "insufficient data", class_="none")
 TEXTS: dict[str, str] = {"ms": " ms", "s": " s", "per_s": " /s"}
 
@@ -76,7 +77,7 @@ def measured(metric: str, value: float | None) -> str | Markup:
 
 def count(value: int | None) -> str | Markup:
     """Return a count with its thousands apart."""
-    return NONE if value is None else f"{value:,}".replace(",", " ")
+    return NONE if value is None else f"{value:,}".replace(",", THIN)
 
 
 def moment(value: datetime | None) -> Markup:

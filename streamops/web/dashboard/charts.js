@@ -34,6 +34,19 @@ const streamopsCharts = (() => {
     });
   }
 
+  // ISO in UTC: the day where it changes, the time where steps are shorter than a day.
+  function dates(values, step) {
+    let day = "";
+    return values.map((seconds) => {
+      const iso = new Date(seconds * 1000).toISOString();
+      const changed = iso.slice(0, 10) !== day;
+      day = iso.slice(0, 10);
+      if (step >= 86400) return day;
+      const time = iso.slice(11, step < 60 ? 19 : 16);
+      return changed ? `${time}\n${day}` : time;
+    });
+  }
+
   function lines(chart) {
     const colours = dark.matches ? DARK : LIGHT;
     return chart.series.map((series, n) => ({
@@ -51,7 +64,7 @@ const streamopsCharts = (() => {
   function range(unit) {
     return (_, low, high) => {
       if (low == null) return [0, 1];
-      const room = Math.max((high - low) * 0.08, 1e-6);
+      const room = Math.max((high - low) * 0.08, 0.005);
       if (unit === "share") return [Math.max(0, low - room), Math.min(1, high + room)];
       return [0, high + room];
     };
@@ -119,7 +132,7 @@ const streamopsCharts = (() => {
       cursor: { points: { size: 7 }, sync: { key: found.model } },
       scales: { y: { range: range(chart.unit) } },
       axes: [
-        { ...axis, space: 90 },
+        { ...axis, space: 90, values: (_, values, __, ___, step) => dates(values, step) },
         { ...axis, size: 64, values: (_, values) => ticks(values, chart.unit) },
       ],
       series: [{ label: "pane", value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" }, ...lines(chart)],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from streamops.web.markup import Markup, Node, tag
 from streamops.web.pages.alert import open_table
-from streamops.web.pages.layout import badge, command, facts, model_link, page, panel, table
+from streamops.web.pages.layout import age, badge, command, facts, model_link, page, panel, table
 from streamops.web.reads.overview import ModelCard, Overview, TopicCard
 from streamops.web.units import count, measured, name_of, span
 
-TOPIC_COLUMNS = ("Topic", "#Records", "#Events", "#Repeats", "#Unreadable", "#Epoch", "#Lag")
+TOPIC_COLUMNS = ("Topic", "#Records", "#Events", "#Repeats", "#Unreadable", "#Open epoch", "#Lag")
 START = "log predictions with the SDK, or play a table: "
 
 
@@ -18,14 +18,18 @@ def overview_page(found: Overview) -> bytes:
         "Overview",
         tag("h1", "Overview"),
         panel("models", "Models", models(found.models)),
-        panel("alerts", f"Open alerts ({found.alerts_total})", open_table(found.alerts)),
+        panel(
+            "alerts",
+            f"Open alerts ({found.alerts_total})",
+            open_table(found.alerts),
+            newest=found.concluded_at,
+        ),
         panel(
             "topics",
             "Log",
             tag("p", log_line(found), class_="note"),
-            table(
-                "Topics", TOPIC_COLUMNS, map(topic_row, found.topics), empty="No topic was read."
-            ),
+            table("Topics", TOPIC_COLUMNS, map(topic_row, found.topics), empty="Nothing was read."),
+            newest=found.newest,
         ),
     )
 
@@ -77,15 +81,7 @@ def alerts_badge(model: ModelCard) -> Markup:
 
 def freshness(model: ModelCard) -> Node:
     """Return how old the newest metrics are."""
-    if model.newest is None:
-        return None
-    return tag("p", "newest metrics: ", age_text(model), class_="note")
-
-
-def age_text(model: ModelCard) -> Markup:
-    """Return an age that the page counts on."""
-    since = model.newest.isoformat() if model.newest else ""
-    return tag("span", since, class_="age", data_since=since)
+    return tag("p", age(model.newest), class_="note") if model.newest else None
 
 
 def log_line(found: Overview) -> str:
@@ -98,6 +94,7 @@ def log_line(found: Overview) -> str:
 
 def topic_row(topic: TopicCard) -> tuple[Node, ...]:
     """Return a topic's line; a lag that isn't known says so."""
-    numbers = (topic.records, topic.events, topic.repeats, topic.unreadable, topic.newest_epoch)
+    numbers = (topic.records, topic.events, topic.repeats, topic.unreadable)
+    epoch = "–" if topic.open_epoch is None else count(topic.open_epoch)
     lag = "broker gives no answer" if topic.lag is None else count(topic.lag)
-    return topic.topic, *map(count, numbers), lag
+    return topic.topic, *map(count, numbers), epoch, lag

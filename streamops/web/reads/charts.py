@@ -195,8 +195,16 @@ def feature_charts(
     rates = ("missing_rate", "new_category_rate")
     distances = ("psi", "js", "ks")
     wanted = (
-        Wanted("distance", "Distance from the reference", "distance", "closed", distances, True),
-        Wanted("rates", "Missing and new values", "share", "closed", rates),
+        Wanted(
+            "distance",
+            "Distance from the reference",
+            "distance",
+            "closed",
+            distances,
+            True,
+            ("data_drift",),
+        ),
+        Wanted("rates", "Missing and new values", "share", "closed", rates, marks=("quality",)),
     )
     found = charts_of(con, model, segment, wanted, [feature], points)
     own = "SELECT id FROM alerts_raised WHERE model = ? AND feature = ?"

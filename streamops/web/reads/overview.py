@@ -41,7 +41,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic's records as read so far, and its lag, none while the broker gives no answer."""
+    """A topic's records as read so far.
+
+    open_epoch  of a topic that ticks cut; none for others
+    lag         records not yet read, none while the broker gives no answer
+    """
 
     topic: str
     partitions: int
@@ -49,15 +53,22 @@ class TopicCard(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     repeats: int
     unreadable: int
-    newest_epoch: int
+    open_epoch: int | None
     lag: int | None = None
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything on the first page. `concluded_epoch` is -1 before the first conclusion."""
+    """Everything on the first page.
+
+    concluded_epoch  -1 before the first conclusion
+    concluded_at     append time of the newest conclusion: open alerts are those of then
+    newest           append time of the newest prediction or tick
+    """
 
     namespace: str
     concluded_epoch: int
+    concluded_at: datetime | None
+    newest: datetime | None
     models: tuple[ModelCard, ...]
     alerts: tuple[OpenAlert, ...]
     alerts_total: int
@@ -132,10 +143,16 @@ SELECT model, stage, count(*) AS versions, arg_max(version, since) AS last
 FROM current_models GROUP BY model, stage ORDER BY model, stage
 """
 NEWEST = "SELECT model, max(append_time) AS newest FROM metrics_evaluated GROUP BY model"
+NEWEST_RECORD = """
+SELECT max(newest) FROM (
+    SELECT max(append_time) AS newest FROM predictions UNION ALL SELECT max(append_time) FROM ticks
+)
+"""
 TOPICS = """
 SELECT topic, count(*) AS partitions, CAST(sum(records) AS BIGINT) AS records,
     CAST(sum(events) AS BIGINT) AS events, CAST(sum(repeats) AS BIGINT) AS repeats,
-    CAST(sum(unreadable) AS BIGINT) AS unreadable, max(open_epoch) AS newest_epoch
+    CAST(sum(unreadable) AS BIGINT) AS unreadable,
+    CASE WHEN topic IN ('predictions', 'labels', 'lifecycle') THEN max(open_epoch) END AS open_epoch
 FROM positions GROUP BY topic ORDER BY topic
 """
 
@@ -146,6 +163,8 @@ def overview(con: Any, namespace: str, lags: dict[Partition, int] | None) -> Ove
     return Overview(
         namespace=namespace,
         concluded_epoch=concluded(con),
+        concluded_at=one(con, "SELECT max(append_time) FROM epochs_concluded"),
+        newest=one(con, NEWEST_RECORD),
         models=models(con, alerts),
         alerts=tuple(alerts[:OPEN_MAX]),
         alerts_total=len(alerts),
