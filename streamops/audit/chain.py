@@ -167,11 +167,16 @@ class Chains:
 
 
 def failed(what: str, why: str, lacking: Sequence[str] = ()) -> Faults:
-    """Return the faults that a reason stands for; `lacking` says which parts aren't there."""
+    """Return the faults that a reason stands for; `lacking` says which parts aren't there.
+
+    Where the inputs end, nothing there differs: the proof is incomplete, its integrity open.
+    """
     if why.startswith(FOREIGN):
         return Faults(foreign=why)
-    absent = (*lacking, *([why] if why.startswith(ENDED) else []))
-    return Faults((f"{what}: {why}",), tuple(f"{what}: {part}" for part in absent))
+    absent = tuple(f"{what}: {part}" for part in lacking)
+    if why.startswith(ENDED):
+        return Faults(completeness=(f"{what}: {why}", *absent))
+    return Faults((f"{what}: {why}",), absent)
 
 
 def is_read(event: OutcomeJoined) -> bool:

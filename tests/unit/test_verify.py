@@ -398,9 +398,9 @@ def test_a_metric_at_another_offset_than_named_fails():
     assert "offset 4" in chains.faults_of(proof_of(drift, 4)).integrity[0]
 
 
-def test_inputs_that_end_make_a_proof_incomplete_too():
+def test_inputs_that_end_make_a_proof_incomplete_and_nothing_differ():
     faults = failed("summary s", f"{ENDED}7 (meter/0 reaches 3)")
-    assert faults.integrity
+    assert not faults.integrity
     assert faults.completeness
 
 
