@@ -68,13 +68,15 @@ class RetrainPolicy(
 ):
     """When to ask for challengers, and how many.
 
-    kinds          alert kinds that ask while one of them is open; empty: never
+    kinds          alert kinds that ask when one of them is raised; empty: never
+    repeat_panes   an alert that stays open asks again after so many mature panes; 0: never
     every_panes    also ask after so many mature panes without a request; 0: never
     every_labels   also ask after so many new labels; 0: never
     cooldown_panes mature panes between two requests
     budget, budget_panes  at most `budget` requests in any `budget_panes` mature panes
     min_labels     fewest labelled rows there must be
-    strategies     one challenger each: recent, all, since_change, online
+    strategies     one challenger each for an alert: recent, all, since_change, online
+    scheduled      one challenger each for every_panes and every_labels
     recent_rows    rows the `recent` challenger learns from
     holdout_rows   newest rows kept from training and used to compare
     trainer        hist_gradient_boosting, or module:function that gets (X, y)
@@ -82,6 +84,7 @@ class RetrainPolicy(
     """
 
     kinds: tuple[AlertKind, ...] = ("performance", "concept_drift", "data_drift")
+    repeat_panes: int = 10
     every_panes: int = 0
     every_labels: int = 0
     cooldown_panes: int = 2
@@ -89,6 +92,7 @@ class RetrainPolicy(
     budget_panes: int = 100
     min_labels: int = 1000
     strategies: tuple[Strategy, ...] = ("recent", "all", "since_change", "online")
+    scheduled: tuple[Strategy, ...] = ("recent",)
     recent_rows: int = 4000
     holdout_rows: int = 500
     trainer: str = "hist_gradient_boosting"

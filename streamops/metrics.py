@@ -59,9 +59,27 @@ Name = Literal[
     # gauge, closes; processor, topic, partition
     # Closes whose count or hash didn't match what their source sent, since the fold was resumed.
     "streamops_closes_quarantined",
+    # gauge, 1 or 0; -
+    # Page: 1 unless there are records to read and none was read.
+    "streamops_views_up",
+    # gauge, seconds; -
+    # Page: since the materializer read a record.
+    "streamops_views_idle_seconds",
+    # gauge, records; topic, outcome
+    # Page: records read, by what became of them: events, repeats, unreadable.
+    "streamops_views_records",
     # gauge, records; topic, partition
-    # Records in Kafka that the materializer has not stored yet.
+    # Page: records in Kafka that the materializer has not stored yet.
     "streamops_views_lag_records",
+    # gauge, epoch; -
+    # Page: last epoch that every partition of the controller has concluded.
+    "streamops_concluded_epoch",
+    # gauge, alerts; model
+    # Page: open alerts.
+    "streamops_alerts_open",
+    # gauge, the metric's unit; model, metric
+    # Page: the champion's quality in its last mature pane.
+    "streamops_model_quality",
 ]
 
 

@@ -118,5 +118,5 @@ def _retrain(book: Workbook, name: str) -> None:
     if not wanted:
         return
     asks = {**model.asks, **{r.id: Ask(r.id, r.cause) for r in wanted}}
-    done = retrain.asked(model.retraining)
+    done = retrain.asked(model)
     book.put(replace(model, asks=asks, retraining=done), list(wanted))

@@ -54,6 +54,7 @@ class Retraining(msgspec.Struct, frozen=True, array_like=True):
     asked      pane counts at which requests were made, newest last
     labels     labelled predictions since the last request
     epochs     [pane start in microseconds, epoch it matured in, labelled], oldest first
+    causes     open alerts for which challengers were asked
     held_back  cause and reason of the last RetrainSkipped: said once
     """
 
@@ -63,6 +64,7 @@ class Retraining(msgspec.Struct, frozen=True, array_like=True):
     epochs: tuple[tuple[int, int, int], ...] = ()
     held_back: str = ""
     paused: bool = False
+    causes: tuple[str, ...] = ()
 
 
 class ModelState(msgspec.Struct, frozen=True, array_like=True):

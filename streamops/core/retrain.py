@@ -11,8 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from streamops.config import RetrainPolicy
+from streamops.config import RetrainPolicy, Strategy
 from streamops.core.model_state import PANES_MAX, ModelState, Retraining, is_answered
+from streamops.core.policy import RuleState
 from streamops.core.times import micros, moment
 from streamops.events import Event, MetricEvaluated, RetrainRequested, RetrainSkipped
 from streamops.values import MetricRef, Proof
@@ -21,11 +22,12 @@ Reason = Literal["cool-down", "budget", "too few labels", "paused", "request ope
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why challengers are wanted: an id, a sentence, and where the change is put (or None)."""
+    """Why challengers are wanted: an id, a sentence, where the change is put, and which ones."""
 
     id: str
     reason: str
     since_us: int | None
+    strategies: tuple[Strategy, ...]
 
 
 def saw_pane(state: Retraining, event: MetricEvaluated, epoch: int) -> Retraining:
@@ -38,23 +40,37 @@ def saw_pane(state: Retraining, event: MetricEvaluated, epoch: int) -> Retrainin
 
 
 def cause_of(model: ModelState, event: MetricEvaluated) -> Cause | None:
-    """Return what asks for challengers now: an open alert first, then the schedule."""
+    """Return what asks for challengers now: a raised alert first, then the schedule."""
     policy, done = model.config.retrain, model.retraining
+    last = done.asked[-1] if done.asked else 0
+    again = policy.repeat_panes and done.panes - last >= policy.repeat_panes
     opened = [
         (rule.since_us, rule.alert_id)
-        for _, rule in sorted(model.rules.items())
-        if rule.alert_id and rule.kind in policy.kinds
+        for rule in open_rules(model)
+        if again or rule.alert_id not in done.causes
     ]
     if opened:
         since_us, alert = min(opened)
-        return Cause(alert, f"{len(opened)} open alert(s), first {alert}", since_us)
-    last = done.asked[-1] if done.asked else 0
+        reason = f"{len(opened)} open alert(s), first {alert}"
+        return Cause(alert, reason, since_us, policy.strategies)
     name = f"{event.model}/{event.version}/{done.panes}"
     if policy.every_panes and done.panes - last >= policy.every_panes:
-        return Cause(f"schedule/{name}", f"every {policy.every_panes} panes", None)
+        reason = f"every {policy.every_panes} panes"
+        return Cause(f"schedule/{name}", reason, None, policy.scheduled)
     if policy.every_labels and done.labels >= policy.every_labels:
-        return Cause(f"labels/{name}", f"every {policy.every_labels} labels", None)
+        reason = f"every {policy.every_labels} labels"
+        return Cause(f"labels/{name}", reason, None, policy.scheduled)
     return None
+
+
+def open_rules(model: ModelState) -> list[RuleState]:
+    """Return the rules with an open alert of a kind that asks, by fingerprint."""
+    kinds = model.config.retrain.kinds
+    return [
+        model.rules[key]
+        for key in sorted(model.rules)
+        if model.rules[key].alert_id and model.rules[key].kind in kinds
+    ]
 
 
 def held_back(model: ModelState) -> tuple[Reason, str] | None:
@@ -115,7 +131,7 @@ def requests(
             refit=policy.refit,
             evidence=Proof(metrics=(ref,)),
         )
-        for strategy in policy.strategies
+        for strategy in cause.strategies
         if strategy != "since_change" or _is_dated(done, policy, ranges[strategy], cause)
     ]
 
@@ -140,10 +156,15 @@ def skipped(
     return msgspec.structs.replace(model, retraining=done), [event]
 
 
-def asked(done: Retraining) -> Retraining:
-    """Note that requests were made at this pane."""
+def asked(model: ModelState) -> Retraining:
+    """Note that requests were made at this pane, on account of every alert that is open."""
+    done = model.retraining
     return msgspec.structs.replace(
-        done, asked=(*done.asked[-1000:], done.panes), labels=0, held_back=""
+        done,
+        asked=(*done.asked[-1000:], done.panes),
+        labels=0,
+        held_back="",
+        causes=tuple(rule.alert_id for rule in open_rules(model)),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -36,6 +36,7 @@ class Lane:
     producer      a started AIOKafkaProducer: acks=all, idempotent
     instance      name of this worker, part of its checkpoints' key
     acknowledged  last epoch of this fold that stands on `progress`; only the controller has one
+    on_sent       called with the topic of each record handed to the producer
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Lane:
         *,
         instance: str,
         acknowledged: int = -1,
+        on_sent: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self.settings, self.fold, self.producer = settings, fold, producer
+        self._on_sent = on_sent
         self.instance, self.acknowledged = instance, acknowledged
         self._folded: list[Folded] = []
         self._refused: list[Addressed] = []
@@ -150,6 +153,7 @@ class Lane:
                 pending.append(
                     await self.producer.send(topic, value, key, partition=addressed.partition)
                 )
+                self._on_sent(addressed.topic)
             await asyncio.gather(*pending)
         except KafkaError as error:
             raise TransportError(

@@ -55,7 +55,7 @@ def make_consumer(settings: Settings, client: str, **more: Any) -> Consumer:
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
             "fetch.queue.backoff.ms": 5,
-            "fetch.wait.max.ms": 20,
+            "fetch.wait.max.ms": 500,
             "fetch.error.backoff.ms": 50,
             "queued.max.messages.kbytes": 65536,
             **more,

@@ -22,6 +22,7 @@ from streamops.config import ModelConfig, check_config
 from streamops.core.times import SECOND_US, moment
 from streamops.errors import ConfigError
 from streamops.operate.application import Application, Due, rounds
+from streamops.operate.compare import views_counts
 from streamops.operate.defaults import config_for, pane_seconds, training_rows
 from streamops.operate.first_version import (
     namespace_for,
@@ -32,12 +33,11 @@ from streamops.operate.first_version import (
 )
 from streamops.operate.lockstep import Lockstep
 from streamops.operate.stack import Stack
-from streamops.operate.summary import Facts, Summary, Verified, read_facts
+from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
 from streamops.operate.table import Columns, Row, Table, read_table
 from streamops.settings import Settings
 from streamops.training.batch import Trained
 from streamops.views.archiver import archive_until_end
-from streamops.views.materializer import Materializer
 
 SERVICES = (
     "meter", "detect", "control", "broadcaster", "trainer", "materializer", "archiver",
@@ -199,20 +199,15 @@ class _Run:
             self.stack.stop_services()
             archive_until_end(self.settings)
             facts = read_facts(self.settings)
-            materializer = Materializer(self.settings)
-            try:
-                materializer.run_to_end()
-                matches = materializer.counts() == facts.by_type
-            finally:
-                materializer.close()
+            matches = views_counts(self.settings, COUNTED) == facts.counts
         return facts, matches
 
     def summary(self, facts: Facts, matches: bool, verified: Verified, seconds: float) -> Summary:
         """Put the result together."""
         return Summary(
             rows=len(self.plan.streamed),
-            predictions=facts.by_type.get("PredictionMade", 0),
-            labels=facts.by_type.get("LabelArrived", 0),
+            predictions=facts.counts.get("predictions/PredictionMade", 0),
+            labels=facts.counts.get("labels/LabelArrived", 0),
             outcomes=facts.outcomes,
             panes=facts.panes,
             refused=facts.refused,

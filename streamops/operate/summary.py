@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table as Grid
 
+from streamops.core.processor import Record
 from streamops.events import (
     AlertRaised,
     Event,
@@ -35,6 +36,7 @@ COUNTED = (
 )  # fmt: skip
 SHOWN_MAX = 12
 E = TypeVar("E", bound=Event)
+Identity = tuple[str, str, str]
 
 
 class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +67,9 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on the topics after a run, each record once."""
+    """What stands on the topics after a run, each record once; `counts` by `topic/type`."""
 
-    by_type: dict[str, int]
+    counts: dict[str, int]
     outcomes: int
     panes: int
     refused: int
@@ -94,15 +96,24 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_facts(settings: Settings) -> Facts:
-    """Read the topics to their end; repeats are dropped by id."""
-    seen: dict[tuple[str, str], Event] = {}
+    """Read the topics to their end, each record once.
+
+    A repeat has the same stamp; without one, the same id in the same partition.
+    """
+    seen: dict[Identity, Event] = {}
     with closing(Follower(settings, "summary", COUNTED)) as follower:
         for record in follower.to_end():
             event = record.event
-            if isinstance(event, Event) and "Tick" not in type(event).__name__:
+            if isinstance(event, Event):
                 slim = event if not isinstance(event, _HEAVY) else _slim(event)
-                seen.setdefault((type(event).__name__, event.id), slim)
+                seen.setdefault(_identity(record, event), slim)
     return _facts(seen)
+
+
+def _identity(record: Record, event: Event) -> Identity:
+    stamp = getattr(event, "stamp", None)
+    which = str(stamp) if stamp is not None else f"{record.partition}/{event.id}"
+    return record.topic, type(event).__name__, which
 
 
 _HEAVY = (PredictionMade, LabelArrived, OutcomeJoined)
@@ -113,16 +124,16 @@ def _slim(event: Event) -> Event:
     return Event(id="correction" if corrected else "", time=event.time)
 
 
-def _facts(seen: dict[tuple[str, str], Event]) -> Facts:
-    by_type = Counter(kind for kind, _ in seen)
+def _facts(seen: dict[Identity, Event]) -> Facts:
+    counts = Counter(f"{topic}/{kind}" for topic, kind, _ in seen)
     events = list(seen.values())
     corrections = len([e for e in events if type(e) is Event and e.id])
     raised = sorted(_of(events, AlertRaised), key=lambda a: (a.time, a.id))
     panes = {(e.model, e.pane_start) for e in _of(events, MetricEvaluated) if e.cut == "closed"}
     promoted = [e for e in _of(events, StageChanged) if e.after == "Production" and e.replaced]
     return Facts(
-        by_type=dict(sorted(by_type.items())),
-        outcomes=by_type["OutcomeJoined"] - corrections,
+        counts=dict(sorted(counts.items())),
+        outcomes=counts["outcomes/OutcomeJoined"] - corrections,
         panes=len(panes),
         refused=len(_of(events, RecordRefused)),
         alerts=tuple(_line(alert) for alert in raised),

@@ -106,6 +106,8 @@ class Supervisor:
     def _note_ends(self, now: float) -> int:
         ended = [child for child in self._children if child.has_ended(now)]
         for child in ended:
+            if child.state == "stopped":
+                continue
             LOG.warning("%s ended with status %s", child.task.name, child.exit_code)
         return len(ended)
 
