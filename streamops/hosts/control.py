@@ -185,7 +185,7 @@ class ControlHost:
                     self._feed(lane, topic, message)
                     await lane.room()
                 elif expected is None:
-                    await self._read_again(lane, topic, message.tp)
+                    await self._read_again()
             except Exception as error:
                 await self._send_last(lane)
                 self._fail(error)
@@ -220,11 +220,14 @@ class ControlHost:
                 self.app.consumer.resume_partitions({paused})
                 self._paused.discard(paused)
 
-    async def _read_again(self, lane: Lane, topic: str, tp: Any) -> None:
-        position = lane.fold.inboxes[topic].position
-        LOG.info("%s reads %s again from %d", lane.fold.source, topic, position)
-        if tp in self.app.consumer.assignment():
-            await self.app.consumer.seek_wait({tp: position})
+    async def _read_again(self) -> None:
+        """Seek once more; a stopped flow lets go of what was fetched before."""
+        if self.app.rebalancing:
+            return
+        self.app.consumer.stop_flow()
+        await self.app.consumer.perform_seek()
+        if not self.app.rebalancing:
+            self.app.consumer.resume_flow()
 
     # Lanes --------------------------------------------------------------------------------------
 
@@ -283,7 +286,7 @@ class ControlHost:
     def _start(self, tp: Any, earliest: dict[Any, int]) -> int:
         topic = self.settings.short(tp.topic)
         lanes = [self.lanes[(name, tp.partition)] for name in self.readers[topic]]
-        position = min(lane.fold.inboxes[topic].position for lane in lanes)
+        position = min(lane.sought(topic) for lane in lanes)
         if 0 < position < earliest.get(tp, 0):
             raise TransportError(
                 f"{tp.topic} partition {tp.partition} begins at {earliest[tp]}, the checkpoint "

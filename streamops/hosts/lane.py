@@ -60,29 +60,31 @@ class Lane:
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._settling = asyncio.Lock()
+        self._sought: set[str] = set()
         self._gaps: dict[str, int] = {}
 
-    def expects(self, topic: str, offset: int) -> bool | None:
-        """Tell whether the offset comes next: True, False for a repeat, None for a gap.
+    def sought(self, topic: str) -> int:
+        """Return where the topic is to be read from; what comes first after it is looked at."""
+        self._sought.add(topic)
+        return self.fold.inboxes[topic].position
 
-        A gap is believed only when a read from where it begins shows it again: then it is Kafka's
-        own (a transaction's marker), not records that a rebalance dropped on their way here.
+    def expects(self, topic: str, offset: int) -> bool | None:
+        """Tell whether to feed the offset: True, False for a repeat, None to seek again.
+
+        A gap is Kafka's own (a transaction's marker), except right after a seek: there it may be a
+        record read before it. It is believed only when a second seek shows it again.
         """
-        if self._broken:
-            return False
         position = self.fold.inboxes[topic].position
-        if offset <= position:
-            if offset == position:
-                self._gaps.pop(topic, None)
-            return offset == position
-        known = self._gaps.get(topic)
-        if known == offset:
-            del self._gaps[topic]
-            return True
-        if known is None or offset < known:
-            self._gaps[topic] = offset
-            return None
-        return False
+        if self._broken or offset < position:
+            return False
+        if offset > position and topic in self._sought:
+            known = self._gaps.setdefault(topic, offset + 1)
+            if offset != known:
+                self._gaps[topic] = min(offset, known)
+                return None if offset < known else False
+        self._sought.discard(topic)
+        self._gaps.pop(topic, None)
+        return True
 
     def feed(self, record: Record) -> None:
         """Fold the record; what it concluded waits to be sent.
