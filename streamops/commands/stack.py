@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
+import msgspec
 from cyclopts import Parameter
 
 from streamops.commands.output import print_json, print_table, say
@@ -39,6 +40,10 @@ Partitions = Annotated[
         help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
     ),
 ]
+Control = Annotated[
+    Literal["faust", "kafka"],
+    Parameter(env_var="STREAMOPS_CONTROL", help="Host of the control plane."),
+]
 
 
 def up(
@@ -51,6 +56,7 @@ def up(
     services: Annotated[
         str | None, Parameter(help="Only these services, separated by commas.")
     ] = None,
+    control: Control = "faust",
 ) -> None:
     """Start the broker and the services, and keep them running until Ctrl-C.
 
@@ -65,7 +71,7 @@ def up(
         return
     from streamops.operate.stack import Stack
 
-    stack = Stack(place.template(partitions), names)
+    stack = Stack(place.template(partitions, control=control), names)
     _end_on_sigterm()
     try:
         stack.start()
@@ -161,6 +167,7 @@ def run(
         Path | None, Parameter(help="A settings.json that `up` wrote; replaces the options.")
     ] = None,
     partitions: Partitions = None,
+    control: Control = "faust",
     host: Annotated[
         str,
         Parameter(env_var="STREAMOPS_HOST", help="Where gateway and page listen."),
@@ -175,7 +182,8 @@ def run(
     if settings is not None:
         given = read_service_settings(settings)
     else:
-        given = ServiceSettings(settings=place.settings(partitions), host=host)
+        own = msgspec.structs.replace(place.settings(partitions), control=control)
+        given = ServiceSettings(settings=own, host=host)
     run_service(name, given)
     # Threads of client libraries may outlive their service; none has anything left to do.
     sys.stdout.flush()

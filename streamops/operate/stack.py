@@ -107,7 +107,7 @@ class Stack:
             raise
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once every service runs and has its broker's ear.
+        """Return once the broker answers and every service is loaded.
 
         Raises ConfigError for a service that refuses its configuration, TransportError after the
         timeout; both name the log.
@@ -236,7 +236,7 @@ class Stack:
         if report.state != "running":
             return False
         if report.name == "broker":
-            return True
+            return is_ready(self.settings.bootstrap)
         try:
             return self.folder.ready(report.name).read_text() == str(report.pid)
         except FileNotFoundError:
