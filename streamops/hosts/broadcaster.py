@@ -11,10 +11,14 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from confluent_kafka import KafkaError, Message
 
 from streamops import codec
-from streamops.core.processor import Refusal
+from streamops.core.processor import Record
 from streamops.core.times import EPOCH, SECOND_US, micros, moment
+from streamops.errors import TransportError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -33,6 +37,8 @@ from streamops.settings import Settings
 LOG = logging.getLogger(__name__)
 POLL_S = 0.05
 CATCH_UP = 2
+# The partition of `lifecycle` whose first TopologyActivated is the namespace's.
+FOUNDING = 0
 
 
 class Broadcaster:
@@ -48,25 +54,28 @@ class Broadcaster:
         self.configured: set[str] = set()
         self._wanted: dict[str, ConfigApplied | ModelRegistered] = {}
         self._delivered: set[str] = set()
+        self._first_panes: dict[str, datetime] = {}
+        self._due = 0.0
+        self._failed = ""
 
     def run(self, stop: threading.Event) -> None:
         """Broadcast until `stop`."""
         for record in self.follower.to_end():
-            self._note(record.event)
+            self._note(record)
         self._found_namespace()
-        due = time.monotonic()
         while not stop.is_set():
             for record in self.follower.poll(POLL_S):
-                self._note(record.event)
+                self._note(record)
             self._activate()
-            if not self.settings.driven and time.monotonic() >= due:
-                due = time.monotonic() + self._tick()
+            if not self.settings.driven:
+                self._tick()
         self.producer.flush(10)
         self.follower.close()
 
-    def _note(self, event: Event | Refusal) -> None:
+    def _note(self, record: Record) -> None:
+        event = record.event
         match event:
-            case TopologyActivated():
+            case TopologyActivated() if record.partition == FOUNDING:
                 self.topology = self.topology or event
             case Tick():
                 self.epoch = max(self.epoch, event.epoch)
@@ -77,31 +86,34 @@ class Broadcaster:
                 self.revision = max(self.revision, event.revision)
                 if isinstance(event, ConfigActivated):
                     self.configured.add(event.config.model)
+                    self._first_panes.setdefault(event.id, event.first_pane)
             case ActivationDelivered():
                 source = event.id.removeprefix("delivered/")
                 self._delivered.add(source)
                 self._wanted.pop(source, None)
 
     def _found_namespace(self) -> None:
+        """Record an origin. Of two that start together the first in one partition counts."""
         if self.topology is not None or self.settings.driven:
             return
-        now = datetime.now(UTC)
-        self.topology = TopologyActivated(
-            id=f"topology/{self.settings.namespace}",
-            time=now,
-            partitions=self.settings.partitions,
-            interval_s=self.settings.interval_s,
+        self.broadcast(
+            TopologyActivated(
+                id=f"topology/{self.settings.namespace}",
+                time=datetime.now(UTC),
+                partitions=self.settings.partitions,
+                interval_s=self.settings.interval_s,
+            )
         )
-        self.broadcast(self.topology)
+        for record in self.follower.to_end():
+            self._note(record)
+        assert self.topology is not None, "what was written stands before the end"
 
     def _activate(self) -> None:
         for source, event in list(self._wanted.items()):
             self.revision += 1
             activated, delivered = self._activation(event)
             self.broadcast(activated)
-            self.producer.produce(
-                self.settings.topic("lifecycle"), codec.encode(delivered), delivered.model.encode()
-            )
+            self._write("lifecycle", codec.encode(delivered), delivered.model.encode())
             self._flush()
             self._delivered.add(source)
             del self._wanted[source]
@@ -140,9 +152,11 @@ class Broadcaster:
         )
 
     def _first_pane(self, event: ConfigApplied) -> datetime:
-        """A model's first configuration rules everything; a later one begins beyond the skew."""
-        if event.first_pane is not None:
-            return event.first_pane
+        """A model's first configuration rules everything; a later one begins beyond the skew. One
+        that reached some partitions before a crash begins where it began there."""
+        begun = self._first_panes.get(f"activated/{event.id}", event.first_pane)
+        if begun is not None:
+            return begun
         if event.config.model not in self.configured:
             return EPOCH
         length = event.config.pane_s * SECOND_US
@@ -150,27 +164,39 @@ class Broadcaster:
         after = micros(datetime.now(UTC) + skew)
         return moment((after // length + 1) * length)
 
-    def _tick(self) -> float:
-        """Write the next tick; return the seconds to the one after. After a gap it catches up at
-        twice the pace, so that what producers spooled meanwhile isn't all late."""
+    def _tick(self) -> None:
+        """Write the next tick once its time has come, never before: another ticker may have written
+        the last one. After a gap it catches up at twice the pace, so that what producers spooled
+        meanwhile isn't all late."""
         assert self.topology is not None, "a live namespace has a recorded origin"
         interval = self.topology.interval_s
-        self.epoch += 1
-        at = self.topology.time + timedelta(seconds=self.epoch * interval)
-        self.broadcast(Tick(id=f"tick/{self.epoch}", time=at, epoch=self.epoch))
+        at = self.topology.time + timedelta(seconds=(self.epoch + 1) * interval)
         behind = (datetime.now(UTC) - at).total_seconds()
-        return interval / CATCH_UP if behind > interval * CATCH_UP else max(interval - behind, 0)
+        if behind < 0 or time.monotonic() < self._due:
+            return
+        self.epoch += 1
+        self.broadcast(Tick(id=f"tick/{self.epoch}", time=at, epoch=self.epoch))
+        self._due = time.monotonic() + (interval / CATCH_UP if behind > interval * CATCH_UP else 0)
 
     def broadcast(self, event: Event) -> None:
         """Write an event to every partition of the input topics and wait until all have it."""
         value = codec.encode(event)
         for topic in BROADCAST:
             for partition in range(self.settings.partitions):
-                self.producer.produce(
-                    self.settings.topic(topic), value, b"broadcast", partition=partition
-                )
+                self._write(topic, value, b"broadcast", partition=partition)
         self._flush()
+
+    def _write(self, topic: str, value: bytes, key: bytes, **where: Any) -> None:
+        self.producer.produce(
+            self.settings.topic(topic), value, key, on_delivery=self._on_delivery, **where
+        )
 
     def _flush(self) -> None:
         while self.producer.flush(1):
             pass
+        if self._failed:
+            raise TransportError(f"a broadcast was not delivered to {self._failed}; start again")
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed = f"{message.topic()}: {error.str()}"

@@ -290,7 +290,7 @@ class ControlHost:
         if 0 < position < earliest.get(tp, 0):
             raise TransportError(
                 f"{tp.topic} partition {tp.partition} begins at {earliest[tp]}, the checkpoint "
-                f"stands at {position}; restore the archive, or empty the topic "
+                f"stands at {position}; restore the archive, or delete and make again the topic "
                 f"{self.settings.topic('checkpoints')} to fold again from what is left"
             )
         return position
