@@ -75,7 +75,7 @@ def gateway(given: ServiceSettings) -> Run:
 def materializer(given: ServiceSettings) -> Run:
     from streamops.web.serve import run_with_page
 
-    return lambda stop: run_with_page(given.settings, stop, port=given.page_port)
+    return lambda stop: run_with_page(given.settings, stop, host=given.host, port=given.page_port)
 
 
 def archiver(given: ServiceSettings) -> Run:

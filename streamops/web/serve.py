@@ -27,6 +27,7 @@ from streamops.web.source import Source
 
 LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+EVERY = ("", "0.0.0.0")
 HOSTS_VARIABLE = "STREAMOPS_WEB_HOSTS"
 DRAIN_S = 3
 
@@ -37,14 +38,16 @@ class Address(msgspec.Struct, frozen=True):
     url: str
 
 
-def run_with_page(settings: Settings, stop: threading.Event, *, port: int = 0) -> None:
+def run_with_page(
+    settings: Settings, stop: threading.Event, *, host: str = HOST, port: int = 0
+) -> None:
     """Keep the views up to date and serve them until `stop` is set.
 
-    port  of 127.0.0.1; 0 takes the last one again if it is free, else any
+    port  0 takes the last one again if it is free, else any
     """
     materializer = Materializer(settings)
     try:
-        with serving(materializer, settings, HOST, port, known_hosts()):
+        with serving(materializer, settings, host, port, known_hosts()):
             while not stop.is_set():
                 materializer.run_once()
     finally:
@@ -69,10 +72,10 @@ def serving(
     source: Source, settings: Settings, host: str, port: int, hosts: Iterable[str] = ()
 ) -> Iterator[str]:
     """Serve the page in a thread; gives its address, which is also recorded."""
-    listener = listen(host, port or last_port(settings))
-    url = f"http://{host}:{listener.getsockname()[1]}"
+    listener = listen(host, port or last_port(settings, host))
+    url = f"http://{HOST if host in EVERY else host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        create_app(source, settings, hosts),
+        create_app(source, settings, [*hosts, host]),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -115,11 +118,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def last_port(settings: Settings) -> int:
+def last_port(settings: Settings, host: str) -> int:
     """Return the port recorded by a process that was killed, if it is free; else 0."""
     try:
         port = urlsplit(address_file(settings).read_text().strip()).port or 0
-        listen(HOST, port).close()
+        listen(host, port).close()
     except (OSError, ValueError, ConfigError):
         return 0
     return port

@@ -66,7 +66,9 @@ def number(value: float | None, unit: str) -> str | Markup:
         return f"{value * 100:.1f} %"
     if unit == "count":
         return count(int(value))
-    digits = f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    digits = f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}".replace(",", THIN)
+    if 0 < abs(value) < 0.01:
+        digits = f"{value:.2g}"
     return digits + TEXTS.get(unit, "")
 
 
@@ -92,7 +94,7 @@ def span(start: datetime | None, end: datetime | None) -> str | Markup:
     """Return a window in words: its start and its length."""
     if start is None or end is None:
         return moment(start)
-    return tag("span", moment(start), " + ", duration(end - start))
+    return tag("span", moment(start), ", ", duration(end - start), " long")
 
 
 def duration(value: timedelta) -> str:

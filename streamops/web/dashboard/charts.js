@@ -23,14 +23,15 @@ const streamopsCharts = (() => {
   function written(value, unit) {
     if (value == null) return "–";
     if (unit === "share") return `${(value * 100).toFixed(1)} %`;
-    const digits = Math.abs(value) < 100 ? value.toFixed(3) : Math.round(value).toString();
+    const isSmall = value !== 0 && Math.abs(value) < 0.01;
+    const digits = isSmall ? value.toPrecision(2) : Math.abs(value) < 100 ? value.toFixed(3) : Math.round(value).toString();
     return digits + ({ ms: " ms", s: " s", per_s: " /s" }[unit] || "");
   }
 
   function ticks(values, unit) {
     return values.map((value) => {
       if (unit === "share") return `${+(value * 100).toFixed(2)} %`;
-      return `${+value.toFixed(4)}${{ ms: " ms", per_s: " /s" }[unit] || ""}`;
+      return `${+value.toPrecision(4)}${{ ms: " ms", per_s: " /s" }[unit] || ""}`;
     });
   }
 
@@ -55,6 +56,7 @@ const streamopsCharts = (() => {
       width: series.dashed ? 1 : 2,
       dash: series.dashed ? [4, 4] : DASHES[n % DASHES.length],
       spanGaps: false,
+      paths: series.dashed ? uPlot.paths.stepped({ align: 1 }) : undefined,
       points: { show: series.dashed ? false : undefined, size: 5 },
       value: (_, value) => written(value, chart.unit),
     }));
@@ -64,10 +66,20 @@ const streamopsCharts = (() => {
   function range(unit) {
     return (_, low, high) => {
       if (low == null) return [0, 1];
-      const room = Math.max((high - low) * 0.08, 0.005);
+      const least = unit === "share" || unit === "distance" ? 0.005 : high * 0.05;
+      const room = Math.max((high - low) * 0.08, least, 1e-9);
       if (unit === "share") return [Math.max(0, low - room), Math.min(1, high + room)];
       return [0, high + room];
     };
+  }
+
+  // As much of a name as there is room for.
+  function fitting(ctx, name, room) {
+    for (let n = name.length; n > 1; n -= 1) {
+      const text = n === name.length ? name : `${name.slice(0, n - 1)}…`;
+      if (ctx.measureText(text).width <= room) return text;
+    }
+    return "";
   }
 
   function drawBands(plot, bands) {
@@ -87,10 +99,8 @@ const streamopsCharts = (() => {
       ctx.fillRect(left, bbox.top, right - left, bbox.height);
       ctx.fillStyle = colour("--soft");
       if (n) ctx.fillRect(left, bbox.top, devicePixelRatio, bbox.height);
-      const room = right - left - 8 * devicePixelRatio;
-      if (ctx.measureText(band.version).width <= room) {
-        ctx.fillText(band.version, left + 4 * devicePixelRatio, bbox.top - 15 * devicePixelRatio);
-      }
+      const text = fitting(ctx, band.version, right - left - 8 * devicePixelRatio);
+      ctx.fillText(text, left + 4 * devicePixelRatio, bbox.top - 15 * devicePixelRatio);
     });
     ctx.restore();
   }
@@ -127,7 +137,7 @@ const streamopsCharts = (() => {
     return {
       width,
       height: HEIGHT,
-      padding: [TOP, 12, 0, 0],
+      padding: [TOP, 34, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { points: { size: 7 }, sync: { key: found.model } },
       scales: { y: { range: range(chart.unit) } },
@@ -150,7 +160,7 @@ const streamopsCharts = (() => {
   }
 
   function note(chart, marks) {
-    const parts = [];
+    const parts = chart.series.length ? [] : ["insufficient data"];
     if (chart.panes_per_point > 1) {
       parts.push(`each point: ${chart.panes_per_point} panes, their ${chart.fold}`);
     }

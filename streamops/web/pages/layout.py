@@ -73,7 +73,7 @@ def age(newest: datetime | None) -> Markup | None:
     seconds = max(0, round((datetime.now(UTC) - newest).total_seconds()))
     return tag(
         "span", f"data {seconds} s old", class_="age", data_since=newest.isoformat(),
-        title=f"newest record here was stored at {newest.isoformat()}",
+        title=f"the newest record behind this was stored at {newest.isoformat()}",
     )  # fmt: skip
 
 

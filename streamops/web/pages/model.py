@@ -30,6 +30,7 @@ def model_page(found: ModelPage, measure: str) -> bytes:
             f"Alerts ({found.alerts.total})",
             alerts_table(found.alerts.alerts),
             shown(len(found.alerts.alerts), found.alerts.total),
+            newest=found.newest,
         ),
         panel(
             "versions",
@@ -39,11 +40,13 @@ def model_page(found: ModelPage, measure: str) -> bytes:
                 empty=["No version is registered: ", command("client.register(…)"), "."],
             ),
             shown(len(found.versions), found.versions_total),
+            newest=found.newest,
         ),
         panel(
             "facts",
             "Latest facts",
             table("Latest facts", FACT_COLUMNS, map(fact_row, found.facts), empty="Nothing yet."),
+            newest=found.newest,
         ),
         trail=((found.model, path("models", found.model)),),
     )  # fmt: skip
