@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +16,27 @@ DEFAULT_HOME = Path(".streamops/simulate")
 FAILED = 1
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Which columns play which part."""
+
+    target: Annotated[str, Parameter(help="Column of the label.")] = ""
+    time: Annotated[str, Parameter(help="Column of the time, or of the order.")] = ""
+    label_time: Annotated[str, Parameter(help="Column of the time at which labels came.")] = ""
+    label_delay: Annotated[float, Parameter(help="Seconds from prediction to label.")] = 0.0
+    exclude: Annotated[
+        tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
+    ] = ()
+
+
+WHATEVER = Parts()
+
+
 def simulate(
     file: Annotated[Path, Parameter(help="FILE.parquet or FILE.csv, labelled.")],
     *,
-    target: Annotated[str, Parameter(help="Column of the label.")] = "",
-    time: Annotated[str, Parameter(help="Column of the time, or of the order.")] = "",
-    label_time: Annotated[str, Parameter(help="Column of the time at which labels came.")] = "",
-    label_delay: Annotated[
-        float, Parameter(name="--label-delay", help="Seconds from prediction to label.")
-    ] = 0.0,
-    exclude: Annotated[
-        tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
-    ] = (),
+    parts: Parts = WHATEVER,
     pane: Annotated[
         int, Parameter(name="--pane", help="Length of a pane, seconds; 0: about 500 rows.")
     ] = 0,
@@ -66,11 +76,11 @@ def simulate(
     options = SimulateOptions(
         file=file,
         columns=Columns(
-            target=target,
-            time=time,
-            label_time=label_time,
-            exclude=exclude,
-            label_delay_s=label_delay,
+            target=parts.target,
+            time=parts.time,
+            label_time=parts.label_time,
+            exclude=parts.exclude,
+            label_delay_s=parts.label_delay,
         ),
         rows=rows,
         pane_s=pane,

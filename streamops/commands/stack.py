@@ -23,8 +23,8 @@ from streamops.operate.folder import (
     ServiceSettings,
     StackState,
     read_service_settings,
-    started_at,
 )
+from streamops.operate.process import started_at
 from streamops.operate.services import HOST
 
 READY_TIMEOUT_S = 120.0

@@ -31,7 +31,7 @@ from streamops.hosts.memory import to_record
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
-from streamops.kafka.clients import make_consumer
+from streamops.kafka.clients import make_consumer, take
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
@@ -101,7 +101,7 @@ class KafkaHost:
 
     def _round(self) -> None:
         generation = self.generation
-        messages = self.consumer.consume(CHUNK, POLL_S)
+        messages = take(self.consumer, CHUNK, POLL_S)
         if self._trouble is not None:
             raise self._trouble
         if generation != self.generation:

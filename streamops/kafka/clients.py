@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Message, Producer
 
 from streamops.settings import Settings
 
@@ -61,3 +61,12 @@ def make_consumer(settings: Settings, client: str, **more: Any) -> Consumer:
             **more,
         }
     )
+
+
+def take(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
+    """Return the messages there are, at most `limit`, waiting for the first one only.
+
+    `consume` alone waits for the whole number or the whole timeout.
+    """
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(limit, 0)]

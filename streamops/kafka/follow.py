@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from streamops import codec
 from streamops.core.processor import Record
 from streamops.errors import InputError, TransportError
-from streamops.kafka.clients import make_consumer
+from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 
 CHUNK = 1000
@@ -36,6 +36,8 @@ class Follower:
     def __init__(self, settings: Settings, client: str, topics: Sequence[str]) -> None:
         self.settings = settings
         self._consumer = make_consumer(settings, client)
+        # A question on a connection that waits for records waits as long: ask on another one.
+        self._asker = make_consumer(settings, f"{client}-asks")
         places = [
             TopicPartition(settings.topic(topic), partition, OFFSET_BEGINNING)
             for topic in topics
@@ -46,7 +48,7 @@ class Follower:
 
     def poll(self, timeout_s: float) -> Iterator[Record]:
         """Yield what has come, decoded; wait at most `timeout_s` for the first record."""
-        for message in self._consumer.consume(CHUNK, timeout_s):
+        for message in take(self._consumer, CHUNK, timeout_s):
             record = self._record(message)
             if record is not None:
                 yield record
@@ -68,10 +70,11 @@ class Follower:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+        self._asker.close()
 
     def _partitions(self, topic: str) -> list[int]:
         try:
-            found = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+            found = self._asker.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
         except KafkaException as error:
             raise TransportError(
                 f"{self.settings.bootstrap} doesn't answer: {error}; is it up?"
@@ -95,7 +98,7 @@ class Follower:
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
-                return self._consumer.get_watermark_offsets(place, TIMEOUT_S)
+                return self._asker.get_watermark_offsets(place, TIMEOUT_S)
             except KafkaException as error:
                 if time.monotonic() > deadline:
                     raise TransportError(

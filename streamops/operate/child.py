@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from streamops.operate.backoff import judge
+from streamops.operate.process import started_at
 
 LOG_BYTES_MAX = 16 * 1024**2
 
@@ -43,6 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     state      running; waiting to be started again; failed: its configuration must change; stopped
     pid        none unless running
+    began      its start time, seconds since 1970: no other process has both
     restarts   how often it was started again
     exit_code  of its last end; negative for the signal that killed it
     """
@@ -53,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     exit_code: int | None
     log: str
+    began: float | None = None
 
 
 class Child:
@@ -66,6 +69,7 @@ class Child:
         self.exit_code: int | None = None
         self._failures = 0
         self._began = 0.0
+        self._created: float | None = None
         self._is_retired = False
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -82,6 +86,7 @@ class Child:
             restarts=self.restarts,
             exit_code=self.exit_code,
             log=str(self.task.log),
+            began=None if self._process is None else self._created,
         )
 
     def start(self, now: float) -> None:
@@ -102,6 +107,7 @@ class Child:
                 log.write(f"streamops: {self.task.command[0]}: {error}\n".encode())
                 self._end(127, now)
                 return
+        self._created = started_at(self._process.pid)
         self.state = "running"
 
     def has_ended(self, now: float) -> bool:

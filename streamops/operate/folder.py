@@ -18,6 +18,7 @@ import psutil
 
 from streamops.errors import ConfigError
 from streamops.operate.child import Report
+from streamops.operate.process import started_at
 from streamops.settings import Settings
 
 SETTINGS_NAME = "settings.json"
@@ -42,8 +43,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 class StackState(msgspec.Struct, frozen=True, kw_only=True):
     """A stack as others see it.
 
-    pid, began  the supervisor's process id and start time (seconds since 1970): no other process
-                has both
+    pid, began  the supervisor's process id and start time, as in `Report`
     phase       what the supervisor is doing
     children    broker and services
     """
@@ -57,7 +57,6 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str = ""
     page: str = ""
     children: tuple[Report, ...] = ()
-    began_children: dict[str, float] = {}
 
 
 class Folder:
@@ -128,23 +127,14 @@ def read_service_settings(file: Path) -> ServiceSettings:
     return found
 
 
-def started_at(pid: int) -> float | None:
-    """When a process began, seconds since 1970; None for one that is gone."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return None
-
-
-def end_leftovers(state: StackState) -> list[int]:
+def end_leftovers(state: StackState | None) -> list[int]:
     """Kill what an earlier, killed supervisor may have left; returns the process ids.
 
     A recorded id counts only with its recorded start time: it may be another process's by now.
     """
     ended = []
-    for child in state.children:
-        recorded = state.began_children.get(child.name)
-        if child.pid is None or recorded is None or started_at(child.pid) != recorded:
+    for child in state.children if state else ():
+        if child.pid is None or child.began is None or started_at(child.pid) != child.began:
             continue
         process = psutil.Process(child.pid)
         process.kill()

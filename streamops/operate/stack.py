@@ -11,7 +11,6 @@ process behind, and its folder can be started again.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,33 +18,24 @@ from contextlib import ExitStack
 from types import TracebackType
 
 import msgspec
-from confluent_kafka import KafkaException
 
-from streamops import metrics
 from streamops.errors import ConfigError, TransportError
-from streamops.kafka.admin import connect, create_topics, partition_counts, warm_up
+from streamops.kafka.admin import create_topics, warm_up
 from streamops.kafka.broker import EmbeddedBroker, is_ready
 from streamops.kafka.clients import base_conf
-from streamops.kafka.ports import candidate_ports, is_free
-from streamops.operate.child import Report, Task
-from streamops.operate.folder import (
-    Folder,
-    ServiceSettings,
-    StackState,
-    end_leftovers,
-    started_at,
-)
+from streamops.operate.child import Report
+from streamops.operate.folder import Folder, ServiceSettings, StackState, end_leftovers
 from streamops.operate.memory import pss_mb
+from streamops.operate.partitions import check_cluster, check_recorded
+from streamops.operate.process import started_at
 from streamops.operate.services import HOST, SERVICES, check_services
 from streamops.operate.supervisor import Reports, Supervisor
+from streamops.operate.tasks import broker_task, choose_port, is_loaded, service_task
 from streamops.settings import Settings
-from streamops.topics import load_topics, topic_name
 
 BROKER_TIMEOUT_S = 60.0
 READY_POLL_S = 0.05
 WATCH_S = 0.5
-# One thread a library: nine processes share the machine, and sums keep one order.
-CHILD_ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 class Stack:
@@ -66,7 +56,7 @@ class Stack:
         self._embedded = not template.bootstrap
         self._phase = "starting the broker"
         self._is_held = False
-        self._began: dict[int, float] = {}
+        self._began = started_at(os.getpid()) or 0.0
         self._supervisor = Supervisor(self._note)
         self._held = ExitStack()
 
@@ -95,12 +85,15 @@ class Stack:
         self._held.enter_context(self.folder.lock())
         self._is_held = True
         try:
-            self._clear_leftovers()
-            self._refuse_other_partitions()
+            end_leftovers(self.folder.read_state())
+            if self._embedded:
+                before = self.folder.read_settings()
+                check_recorded(self.settings, before.settings if before else None)
             self._supervisor.start()
             if self._embedded:
                 self._start_broker()
-            self._prepare_topics()
+            self._enter("preparing the topics")
+            prepare_topics(self.settings, is_embedded=self._embedded)
             self._start_services()
         except BaseException:
             self.stop()
@@ -113,10 +106,9 @@ class Stack:
         timeout; both name the log.
         """
         deadline = time.monotonic() + timeout_s
-        while not all(self._is_ready(report) for report in self.reports):
-            self._refuse_failed(self.reports)
+        while slow := [r for r in self.reports if not is_up(self.folder, self.settings, r)]:
+            refuse_failed(self.reports)
             if time.monotonic() > deadline:
-                slow = [r for r in self.reports if not self._is_ready(r)]
                 named = ", ".join(f"{r.name} ({r.state}, see {r.log})" for r in slow)
                 raise TransportError(f"not ready after {timeout_s:g} s: {named}")
             time.sleep(READY_POLL_S)
@@ -141,7 +133,7 @@ class Stack:
 
     def check(self) -> None:
         """Raise ConfigError where a service refuses its configuration."""
-        self._refuse_failed(self.reports)
+        refuse_failed(self.reports)
 
     def stop_services(self) -> None:
         """End the services; the broker stays."""
@@ -152,8 +144,6 @@ class Stack:
     def start_services(self, names: Sequence[str]) -> None:
         """Start services beside what runs."""
         self.services = check_services([*self.services, *names])
-        for name in names:
-            self.folder.ready(name).unlink(missing_ok=True)
         self._supervisor.add([service_task(self.folder, name) for name in names])
 
     def stop(self) -> None:
@@ -182,20 +172,6 @@ class Stack:
         self._phase = phase
         self._supervisor.tell()
 
-    def _clear_leftovers(self) -> None:
-        state = self.folder.read_state()
-        if state is not None:
-            end_leftovers(state)
-
-    def _refuse_other_partitions(self) -> None:
-        """Refuse at once what the embedded broker's folder has recorded otherwise."""
-        before = self.folder.read_settings()
-        if before is None or not self._embedded:
-            return
-        recorded, wanted = before.settings, self.settings
-        if recorded.namespace == wanted.namespace and recorded.partitions != wanted.partitions:
-            raise other_partitions(wanted, f"namespace {wanted.namespace}", recorded.partitions)
-
     def _start_broker(self) -> None:
         broker = EmbeddedBroker(self.folder.broker)
         broker.prepare()
@@ -203,21 +179,13 @@ class Stack:
         self._supervisor.add([broker_task(self.folder)])
         deadline = time.monotonic() + BROKER_TIMEOUT_S
         while not is_ready(broker.bootstrap):
-            self._refuse_failed(self.reports)
+            refuse_failed(self.reports)
             if time.monotonic() > deadline:
                 raise TransportError(
                     f"the broker gave no answer at {broker.bootstrap} for {BROKER_TIMEOUT_S:g} s: "
                     f"see {broker.log_file}"
                 )
             time.sleep(READY_POLL_S)
-
-    def _prepare_topics(self) -> None:
-        self._enter("preparing the topics")
-        conf = base_conf(self.settings, "stack")
-        check_partitions(self.settings)
-        if self._embedded:
-            warm_up(conf)
-        create_topics(conf, self.settings.namespace, self.settings.partitions)
 
     def _start_services(self) -> None:
         self._enter("starting the services")
@@ -228,98 +196,50 @@ class Stack:
             page_port=choose_port(before.page_port if before else 0),
         )
         self.folder.write_settings(self.given)
-        for name in self.services:
-            self.folder.ready(name).unlink(missing_ok=True)
         self._supervisor.add([service_task(self.folder, name) for name in self.services])
 
-    def _is_ready(self, report: Report) -> bool:
-        if report.state != "running":
-            return False
-        if report.name == "broker":
-            return is_ready(self.settings.bootstrap)
-        try:
-            return self.folder.ready(report.name).read_text() == str(report.pid)
-        except FileNotFoundError:
-            return False
-
-    def _refuse_failed(self, reports: Reports) -> None:
-        for report in reports:
-            if report.state == "failed":
-                raise ConfigError(
-                    f"{report.name} refuses its configuration (exit {report.exit_code}): "
-                    f"see {report.log}"
-                )
-
     def _note(self, reports: Reports) -> None:
-        self.folder.write_state(self._state(reports))
-
-    def _state(self, reports: Reports) -> StackState:
-        began = {r.name: self._started(r.pid) for r in reports if r.pid is not None}
-        return StackState(
-            pid=os.getpid(),
-            began=self._started(os.getpid()),
-            phase=self._phase,
-            namespace=self.settings.namespace,
-            bootstrap=self.settings.bootstrap,
-            partitions=self.settings.partitions,
-            gateway=self.gateway,
-            page=self.page,
-            children=reports,
-            began_children=began,
+        self.folder.write_state(
+            StackState(
+                pid=os.getpid(),
+                began=self._began,
+                phase=self._phase,
+                namespace=self.settings.namespace,
+                bootstrap=self.settings.bootstrap,
+                partitions=self.settings.partitions,
+                gateway=self.gateway,
+                page=self.page,
+                children=reports,
+            )
         )
 
-    def _started(self, pid: int) -> float:
-        if pid not in self._began:
-            self._began[pid] = started_at(pid) or 0.0
-        return self._began[pid]
+
+def prepare_topics(settings: Settings, *, is_embedded: bool) -> None:
+    """Create what is missing of a namespace whose partition count is as fixed."""
+    check_cluster(settings)
+    conf = base_conf(settings, "stack")
+    if is_embedded:
+        warm_up(conf)
+    create_topics(conf, settings.namespace, settings.partitions)
 
 
-def check_partitions(settings: Settings) -> None:
-    """ConfigError where the namespace's topics have another partition count than the settings."""
-    try:
-        counts = partition_counts(connect(base_conf(settings, "stack")))
-    except KafkaException as error:
-        raise ConfigError(f"kafka settings are refused: {error.args[0].str()}") from error
-    for spec in load_topics().values():
-        name = topic_name(settings.namespace, spec.name)
-        wanted = spec.partition_count(settings.partitions)
-        if counts.get(name, wanted) != wanted:
-            raise other_partitions(settings, name, counts[name])
+def is_up(folder: Folder, settings: Settings, report: Report) -> bool:
+    """Whether the broker answers, or the service has loaded what it needs."""
+    if report.state != "running":
+        return False
+    if report.name == "broker":
+        return is_ready(settings.bootstrap)
+    return is_loaded(folder, report)
 
 
-def other_partitions(settings: Settings, what: str, found: int) -> ConfigError:
-    """The refusal of another partition count than the one that is fixed."""
-    return ConfigError(
-        f"partitions is {settings.partitions}, but {what} has {found}, fixed when the namespace "
-        f"was made: use --partitions {found}, or another --namespace"
-    )
-
-
-def choose_port(before: int) -> int:
-    """The port used before if it is free, else a free one of 127.0.0.1."""
-    if before and is_free(before):
-        return before
-    return next(port for port in candidate_ports() if is_free(port))
-
-
-def broker_task(folder: Folder) -> Task:
-    command = (
-        sys.executable, "-m", "streamops.kafka.broker", "--with-parent", str(folder.broker)
-    )  # fmt: skip
-    return Task(name="broker", command=command, log=folder.log("broker"), stage=0)
-
-
-def service_task(folder: Folder, name: str) -> Task:
-    command = (
-        sys.executable,
-        "-m",
-        "streamops.operate.services",
-        name,
-        str(folder.settings_file),
-        str(os.getpid()),
-    )
-    env = CHILD_ENV | metrics.port_for(list(SERVICES).index(name))
-    return Task(name=name, command=command, log=folder.log(name), env=env)
+def refuse_failed(reports: Reports) -> None:
+    """ConfigError for a service that ended because a setting of its own is wrong."""
+    for report in reports:
+        if report.state == "failed":
+            raise ConfigError(
+                f"{report.name} refuses its configuration (exit {report.exit_code}): "
+                f"see {report.log}"
+            )
 
 
 def _address(port: int, is_served: bool) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from confluent_kafka import TopicPartition
 
 from streamops.errors import TransportError
-from streamops.kafka.clients import make_consumer
+from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog, cover_of, write_raw
 from streamops.views.log import (
@@ -118,7 +118,7 @@ class Archiver:
 
     def run_once(self, timeout_s: float = POLL_S) -> int:
         """Read some records, write what is due; returns how many records came."""
-        messages = self._consumer.consume(CHUNK, timeout_s)
+        messages = take(self._consumer, CHUNK, timeout_s)
         now = time.monotonic()
         count = 0
         for message in messages:

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from streamops import codec
 from streamops.core.processor import Record, Refusal
 from streamops.errors import InputError, TransportError
-from streamops.kafka.clients import make_consumer
+from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 
 TIMEOUT_S = 30.0
@@ -211,7 +211,7 @@ class KafkaLog:
         try:
             consumer.assign([TopicPartition(self._settings.topic(topic), partition, first)])
             while True:
-                messages = take(consumer)
+                messages = take(consumer, CHUNK, TIMEOUT_S)
                 if not messages:
                     raise TransportError(
                         f"{topic}-{partition}: no answer for {TIMEOUT_S:.0f} s in offsets "
@@ -262,13 +262,6 @@ def watermarks(settings: Settings, consumer: Consumer, topic: str, partition: in
             if error.args[0].code() not in PASSING or time.monotonic() > deadline:
                 raise unreachable(f"{topic}-{partition}", error.args[0]) from error
             time.sleep(RETRY_S)
-
-
-def take(consumer: Consumer, timeout_s: float = TIMEOUT_S) -> list[Any]:
-    """Return the messages there are, waiting for the first one only."""
-    # `consume` alone waits for the whole number or the whole timeout.
-    first = consumer.poll(timeout_s)
-    return [] if first is None else [first, *consumer.consume(CHUNK, 0)]
 
 
 def is_notice(message: Any) -> bool:

@@ -19,7 +19,7 @@ import duckdb
 from confluent_kafka import TopicPartition
 
 from streamops.errors import TransportError
-from streamops.kafka.clients import make_consumer
+from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 from streamops.topics import load_topics
 from streamops.views.archive import ArchiveLog
@@ -39,6 +39,8 @@ from streamops.views.tables import tables
 
 BATCH = 20_000
 POLL_S = 0.2
+# A transaction costs as much for one record as for a thousand.
+GATHER_S = 0.5
 SNAPSHOTS = 4
 
 
@@ -170,7 +172,7 @@ class Materializer:
         return chain.from_iterable(backlog)
 
     def _poll(self, timeout_s: float) -> list[RawRecord]:
-        messages = self._consumer.consume(BATCH, timeout_s)
+        messages = take(self._consumer, BATCH, timeout_s)
         raws = list[RawRecord]()
         for message in messages:
             topic = self._settings.short(message.topic() or "")
@@ -195,6 +197,7 @@ def run_materializer(settings: Settings, stop: threading.Event) -> None:
     materializer = Materializer(settings)
     try:
         while not stop.is_set():
-            materializer.run_once()
+            if materializer.run_once():
+                stop.wait(GATHER_S)
     finally:
         materializer.close()
