@@ -23,9 +23,9 @@ from streamops.operate.folder import (
     StackState,
     end_leftovers,
     read_service_settings,
-    started_at,
 )
 from streamops.operate.memory import families, pss_mb
+from streamops.operate.process import started_at
 from streamops.operate.supervisor import Supervisor
 from streamops.settings import Settings
 
@@ -275,9 +275,11 @@ def test_only_a_leftover_with_its_start_time_is_ended(tmp_path):
     assert end_leftovers(state(1, pid=mine.pid, began=began)) == []
 
 
-def test_memory_counts_a_process_with_its_descendants():
-    mine = subprocess.Popen([sys.executable, "-c", WAITS])
+def test_memory_counts_a_process_with_its_descendants(tmp_path):
+    ready = pipe(tmp_path, "pipe")
+    mine = subprocess.Popen([sys.executable, "-c", IS_DEAF, str(ready)])
     try:
+        ready.read_bytes()
         assert families([os.getpid()]) >= {os.getpid(), mine.pid}
         alone = pss_mb([mine.pid])
         assert 0 < alone < pss_mb([os.getpid()])
@@ -289,8 +291,10 @@ def test_memory_counts_a_process_with_its_descendants():
 
 
 def state(supervisor: int, *, pid: int = 0, began: float = 0.0) -> StackState:
-    report = Report(name="a", state="running", pid=pid, restarts=0, exit_code=None, log="")
+    report = Report(
+        name="a", state="running", pid=pid, restarts=0, exit_code=None, log="", began=began
+    )
     return StackState(
         pid=supervisor, began=0.0, phase="ready", namespace="n", bootstrap="h:1", partitions=1,
-        children=(report,), began_children={"a": began},
+        children=(report,),
     )  # fmt: skip
