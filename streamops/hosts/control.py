@@ -31,13 +31,11 @@ from streamops.hosts.aio_clients import auth, make_aio_producer
 from streamops.hosts.checkpoint import resume
 from streamops.hosts.checkpoint_topic import read_checkpoints
 from streamops.hosts.gauges import Gauges
-from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
 from streamops.hosts.log_limit import LogLimit, limit_logs
 from streamops.hosts.memory import make_fold, to_record
 from streamops.hosts.progress import concluded_epochs
 from streamops.kafka.admin import connect, partition_counts
-from streamops.metrics import EXPOSED
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 from streamops.topics import load_topics
@@ -92,7 +90,6 @@ class ControlHost:
         for name in PROCESSORS:
             for topic in self._fold(name, 0).inboxes:
                 self.readers.setdefault(topic, []).append(name)
-        self.gauges = {name: self._gauges_of(name) for name in PROCESSORS}
         self.app = make_app(settings, instance, self._resume)
         self.producer: Any = None
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -105,8 +102,6 @@ class ControlHost:
     async def run(self, stop: threading.Event) -> None:
         """Fold until `stop`, then checkpoint and leave; raises what ended it early."""
         self.producer = make_aio_producer(self.settings, f"control-{self.instance}")
-        for gauges in self.gauges.values():
-            EXPOSED.add(gauges.samples)
         for gauges in self.gauges.values():
             EXPOSED.add(gauges.samples)
         try:
@@ -132,8 +127,6 @@ class ControlHost:
         return self.failure is not None
 
     async def _leave(self) -> None:
-        for gauges in self.gauges.values():
-            EXPOSED.remove(gauges.samples)
         for gauges in self.gauges.values():
             EXPOSED.remove(gauges.samples)
         for place in list(self.lanes):
@@ -166,17 +159,6 @@ class ControlHost:
         return make_fold(
             name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
         )
-
-    def _gauges_of(self, name: str) -> Gauges:
-        def folds() -> list[Fold[Any]]:
-            return [lane.fold for key, lane in list(self.lanes.items()) if key[0] == name]
-
-        return Gauges(name, folds, self._known_end)
-
-    def _known_end(self, topic: str, partition: int) -> int | None:
-        """Where the partition ended when Faust last handed over one of its records."""
-        found = self.app.monitor.tp_end_offsets.get(TP(self.settings.topic(topic), partition))
-        return None if found is None else int(found)
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -295,7 +277,7 @@ class ControlHost:
             self.producer,
             instance=self.instance,
             acknowledged=acknowledged,
-            sent=self.gauges[key[0]].sent,
+            on_sent=self.gauges[key[0]].sent,
         )
         task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
         task.add_done_callback(self._lane_ended)

@@ -51,7 +51,7 @@ class Lane:
     ) -> None:
         self.settings, self.fold, self.producer = settings, fold, producer
         self._on_sent = on_sent
-        self.instance, self.acknowledged, self.sent = instance, acknowledged, sent
+        self.instance, self.acknowledged = instance, acknowledged
         self._folded: list[Folded] = []
         self._refused: list[Addressed] = []
         self._unsaved: Folded | None = None
@@ -152,7 +152,6 @@ class Lane:
             for addressed in outputs:
                 value, key = codec.encode(addressed.event), addressed.key.encode()
                 topic = self.settings.topic(addressed.topic)
-                self.sent(addressed.topic)
                 pending.append(
                     await self.producer.send(topic, value, key, partition=addressed.partition)
                 )
