@@ -40,7 +40,7 @@ from streamops.views.tables import tables
 BATCH = 20_000
 POLL_S = 0.2
 # A transaction costs as much for one record as for a thousand.
-GATHER_S = 0.5
+GATHER_S = 1.5
 SNAPSHOTS = 4
 
 
