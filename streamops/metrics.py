@@ -51,7 +51,7 @@ Name = Literal[
     # namespace it may be any year's. Only for processors that read ticks.
     "streamops_watermark_timestamp_seconds",
     # gauge, records; processor, topic, partition
-    # Lag: records in Kafka that were not read yet, as far as the client knows.
+    # Lag: records in Kafka that were not read yet, as the client knew a second ago.
     "streamops_lag_records",
     # gauge, epochs; processor, topic, partition
     # Epochs that are held because another input of the fold has not reached them.

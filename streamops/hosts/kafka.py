@@ -57,6 +57,7 @@ class KafkaHost:
         )
         self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
         self.hosts: dict[int, PartitionHost] = {}
+        self._ends: dict[tuple[str, int], int] = {}
         self.generation = 0
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
@@ -92,6 +93,7 @@ class KafkaHost:
                 self._round()
                 if time.monotonic() >= due:
                     self._checkpoint()
+                    self._note_ends()
                     due = time.monotonic() + CHECKPOINT_EVERY_S
             self._checkpoint()
         finally:
@@ -203,14 +205,20 @@ class KafkaHost:
             if host is not None:
                 host.close()
 
+    def _note_ends(self) -> None:
+        """Note where partitions end as the client last heard; asks nobody.
+
+        For the gauges, whose reader's thread must not call the client: it would wait for `consume`.
+        """
+        for partition, host in self.hosts.items():
+            for topic in host.fold.inboxes:
+                place = TopicPartition(self.settings.topic(topic), partition)
+                end = self.consumer.get_watermark_offsets(place, cached=True)[1]
+                if end >= 0:
+                    self._ends[(topic, partition)] = end
+
     def _known_end(self, topic: str, partition: int) -> int | None:
-        """Where the partition ends as the client last heard; asks nobody."""
-        place = TopicPartition(self.settings.topic(topic), partition)
-        try:
-            end = int(self.consumer.get_watermark_offsets(place, cached=True)[1])
-        except (KafkaException, RuntimeError):
-            return None
-        return None if end < 0 else end
+        return self._ends.get((topic, partition))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
