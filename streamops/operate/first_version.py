@@ -5,7 +5,7 @@ Ids come from row numbers and names, times from the stream: a run repeated write
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -118,7 +118,7 @@ def promote_first(client: Client, model: str, start_us: int) -> None:
     )
 
 
-def namespace_for(file: Path) -> str:
-    """Return a name for a stream's namespace, from the file's name."""
+def namespace_for(file: Path, *, unique: bool) -> str:
+    """Return a name for a stream's namespace; `unique` where others may have used the Kafka."""
     plain = "".join(c if c.isalnum() else "-" for c in file.stem.lower())
-    return f"sim-{plain}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"
+    return f"sim-{plain}-{uuid.uuid4().hex[:8]}" if unique else f"sim-{plain}"

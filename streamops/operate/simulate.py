@@ -44,6 +44,7 @@ SERVICES = (
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 2.0
+SETTINGS_NAME = "settings.json"
 
 
 class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,16 +104,25 @@ def make_plan(options: SimulateOptions) -> Plan:
     )
 
 
-def simulate(options: SimulateOptions, console: Console | None = None) -> Summary:
-    """Run the whole loop over a table; progress goes to `console` (standard error)."""
+OnRound = Callable[[int, Stack], None]
+
+
+def simulate(
+    options: SimulateOptions,
+    console: Console | None = None,
+    on_round: OnRound = lambda number, stack: None,
+) -> Summary:
+    """Run the whole loop over a table; progress goes to `console` (standard error).
+
+    `on_round` is called before each round with its number, from 0, and the running stack.
+    """
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
     plan = make_plan(options)
-    shutil.rmtree(options.home, ignore_errors=True)
-    options.home.mkdir(parents=True)
+    clear_home(options.home)
     settings = Settings(
         bootstrap=options.bootstrap,
-        namespace=namespace_for(options.file),
+        namespace=namespace_for(options.file, unique=bool(options.bootstrap)),
         data=options.home.resolve(),
         kafka=options.kafka,
         partitions=options.partitions,
@@ -121,7 +131,7 @@ def simulate(options: SimulateOptions, console: Console | None = None) -> Summar
     stack = Stack(settings, SERVICES)
     with _running(stack, console):
         run = _Run(options, plan, stack, console)
-        run.play()
+        run.play(on_round)
         facts, matches = run.settle()
         verified = _verify(options.home / "archive", console)
         summary = run.summary(facts, matches, verified, time.monotonic() - started)
@@ -138,8 +148,21 @@ def _running(stack: Stack, console: Console) -> Iterator[None]:
         stack.wait_ready()
     try:
         yield
+    except BaseException:
+        console.print(f"The services' logs are in {stack.settings.data / 'logs'}")
+        raise
     finally:
         stack.stop()
+
+
+def clear_home(home: Path) -> None:
+    """Empty the folder of an earlier run; ConfigError for a folder that no run made."""
+    if home.exists() and any(home.iterdir()) and not (home / SETTINGS_NAME).exists():
+        raise ConfigError(
+            f"--home is {home}, which holds files that no simulation made; name an empty folder"
+        )
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
 
 
 class Gauge:
@@ -171,7 +194,7 @@ class _Run:
         self.driver = Lockstep(self.settings, self.memory.look)
         self.application = Application(self.settings, plan.table, plan.model, plan.task)
 
-    def play(self) -> None:
+    def play(self, on_round: OnRound) -> None:
         """Train and promote version 1, then stream every round."""
         plan, config = self.plan, self.plan.config
         pane_us = config.pane_s * SECOND_US
@@ -185,7 +208,8 @@ class _Run:
         self.application.use_first(trained.artifact, labels[-1])
         tail_us = [config.maturity_s * SECOND_US, (config.horizon_s + config.pane_s) * SECOND_US]
         with _progress(self.console, len(plan.streamed)) as show:
-            for due in rounds(plan.streamed, pane_us, tail_us):
+            for number, due in enumerate(rounds(plan.streamed, pane_us, tail_us)):
+                on_round(number, self.stack)
                 self._round(due)
                 show(len(due.rows), self._state())
         if not self.options.wait:
