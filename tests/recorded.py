@@ -38,6 +38,7 @@ from streamops.events import (
     RollbackRequested,
     RunFailed,
     RunStarted,
+    Tick,
     VersionActivated,
 )
 from streamops.hosts.memory import MemoryHost
@@ -118,6 +119,19 @@ def refusals(events: Iterable[Event | Refusal]) -> set[tuple[Any, ...]]:
 def recording(partitions: int) -> Recording:
     """Play the history over so many partitions."""
     return _Player(partitions).play()
+
+
+def one_more_epoch(partitions: int) -> list[Row]:
+    """The recording's last ticks once more, an epoch later."""
+    recorded = recording(partitions)
+    rows: list[Row] = []
+    for row in recorded.rows:
+        if f'"id":"tick/{recorded.last_epoch + 1}"'.encode() in row.value:
+            last = codec.as_type(row.value, Tick)
+            event = msgspec.structs.replace(last, id="tick/more", epoch=last.epoch + 1)
+            rows.append(row._replace(value=codec.encode(event)))
+    assert len(rows) == len(RAW) * partitions
+    return rows
 
 
 def version(model: str, number: int) -> ModelVersion:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 import faust
@@ -28,20 +28,17 @@ from streamops.core.epochs import Fold
 from streamops.core.processor import Record
 from streamops.errors import ConfigError, ServiceError, TransportError
 from streamops.hosts.aio_clients import auth, make_aio_producer
-from streamops.hosts.checkpoint import resume
-from streamops.hosts.checkpoint_topic import read_checkpoints
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
+from streamops.hosts.lanes import PROCESSORS, Lanes
 from streamops.hosts.log_limit import LogLimit, limit_logs
-from streamops.hosts.memory import make_fold, to_record
-from streamops.hosts.progress import concluded_epochs
+from streamops.hosts.memory import to_record
 from streamops.kafka.admin import connect, partition_counts
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 from streamops.topics import load_topics
 
 LOG = logging.getLogger(__name__)
-PROCESSORS = ("monitor", "controller")
 SESSION_S = 6.0
 WATCH_S = 0.1
 STOP_S = 10.0
@@ -84,18 +81,17 @@ class ControlHost:
     def __init__(self, settings: Settings, instance: str) -> None:
         self.settings, self.instance = settings, instance
         self.failure: BaseException | None = None
-        self.lanes: dict[tuple[str, int], Lane] = {}
-        self.readers: dict[str, list[str]] = {}
         self.gauges = {name: self._gauges(name) for name in PROCESSORS}
-        for name in PROCESSORS:
-            for topic in self._fold(name, 0).inboxes:
-                self.readers.setdefault(topic, []).append(name)
+        self.lanes = Lanes(
+            settings,
+            instance,
+            on_failure=self._fail,
+            on_sent={name: gauges.sent for name, gauges in self.gauges.items()},
+        )
         self.app = make_app(settings, instance, self._resume)
         self.producer: Any = None
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._paused: set[TP] = set()
-        self._resuming = asyncio.Lock()
-        for topic in self.readers:
+        for topic in self.lanes.reader:
             self._add_agent(topic)
         self.app.finalize()
 
@@ -110,8 +106,7 @@ class ControlHost:
             while not stop.is_set() and not self._has_failed():
                 await asyncio.sleep(WATCH_S)
             if self.failure is None:
-                for lane in list(self.lanes.values()):
-                    await lane.settle(save=True)
+                await self.lanes.settle()
         finally:
             await self._leave()
         if self.failure is not None:
@@ -129,8 +124,7 @@ class ControlHost:
     async def _leave(self) -> None:
         for gauges in self.gauges.values():
             EXPOSED.remove(gauges.samples)
-        for place in list(self.lanes):
-            await self._close(place)
+        await self.lanes.close()
         for closing in (self.app.stop, self.producer.stop):
             # Not wait_for: it waits for what it cancelled, and Faust may swallow that.
             task = asyncio.ensure_future(closing())
@@ -141,26 +135,17 @@ class ControlHost:
 
     def _gauges(self, name: str) -> Gauges:
         def folds() -> list[Fold[Any]]:
-            return [
-                lane.fold for lane in list(self.lanes.values()) if lane.fold.processor.name == name
-            ]
+            return [fold for fold in self.lanes.folds() if fold.processor.name == name]
 
         return Gauges(name, folds, self._known_end)
 
     def _known_end(self, topic: str, partition: int) -> int | None:
         """Where the partition ends as the client last heard; asks nobody."""
         place = TP(self.settings.topic(topic), partition)
-        if not self.lanes or place not in self.app.consumer.assignment():
+        if not self.lanes.folds() or place not in self.app.consumer.assignment():
             return None
         end = self.app.consumer.highwater(place)
         return None if end is None else int(end)
-
-    def _fold(self, name: str, partition: int) -> Fold[Any]:
-        return make_fold(
-            name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
-        )
-
-    # Reading ------------------------------------------------------------------------------------
 
     def _add_agent(self, topic: str) -> None:
         channel = self.app.topic(
@@ -174,21 +159,20 @@ class ControlHost:
         self.app.agent(channel, name=f"{self.settings.namespace}.{topic}")(read)
 
     async def _take(self, topic: str, message: Any) -> None:
-        """Feed one message to every fold that reads its topic; nothing is raised (rule 1)."""
-        for name in self.readers[topic]:
-            lane = self.lanes.get((name, message.partition))
-            if lane is None or self.failure is not None:
-                continue
-            try:
-                expected = lane.expects(topic, message.offset)
-                if expected:
-                    self._feed(lane, topic, message)
-                    await lane.room()
-                elif expected is None:
-                    await self._read_again()
-            except Exception as error:
-                await self._send_last(lane)
-                self._fail(error)
+        """Feed one message to the fold that reads its topic; nothing is raised (rule 1)."""
+        lane = self.lanes.of(topic, message.partition)
+        if lane is None or self.failure is not None:
+            return
+        try:
+            expected = lane.expects(topic, message.offset)
+            if expected:
+                self._feed(lane, topic, message)
+                await lane.room()
+            elif expected is None:
+                await self._read_again()
+        except Exception as error:
+            await self._send_last(lane)
+            self._fail(error)
 
     async def _send_last(self, lane: Lane) -> None:
         """Let the dead letter of what ends us out; without Kafka there is none."""
@@ -229,84 +213,17 @@ class ControlHost:
         if not self.app.rebalancing:
             self.app.consumer.resume_flow()
 
-    # Lanes --------------------------------------------------------------------------------------
-
     async def _resume(self, places: set[Any], earliest: dict[Any, int]) -> dict[Any, int]:
-        """Make lanes for what is assigned now; return where each place is to be read."""
-        async with self._resuming:
-            try:
-                partitions = self._held_together(places)
-                for key in [key for key in self.lanes if key[1] not in partitions]:
-                    await self._close(key)
-                await self._open(sorted(partitions - {partition for _, partition in self.lanes}))
-                return {tp: self._start(tp, earliest) for tp in places}
-            except Exception as error:
-                self._fail(error)
-                raise
-
-    def _held_together(self, places: Iterable[Any]) -> set[int]:
-        held = {(self.settings.short(tp.topic), tp.partition) for tp in places}
-        partitions = {partition for _, partition in held}
-        for partition in partitions:
-            for topic in self.readers:
-                if (topic, partition) not in held:
-                    raise TransportError(
-                        f"control was given partition {partition} without its {topic}; give the "
-                        "input topics equal partition counts"
-                    )
-        return partitions
-
-    async def _open(self, partitions: list[int]) -> None:
-        if not partitions:
-            return
-        found = await asyncio.to_thread(read_checkpoints, self.settings, partitions, PROCESSORS)
-        concluded = await asyncio.to_thread(concluded_epochs, self.settings)
-        for partition in partitions:
-            for name in PROCESSORS:
-                fold = self._fold(name, partition)
-                checkpoint = found.get((name, partition))
-                if checkpoint is not None:
-                    fold = resume(fold, checkpoint, [])
-                acknowledged = concluded.get(partition, -1) if name == "controller" else -1
-                self._add_lane((name, partition), fold, acknowledged)
-
-    def _add_lane(self, key: tuple[str, int], fold: Fold[Any], acknowledged: int) -> None:
-        lane = Lane(
-            self.settings,
-            fold,
-            self.producer,
-            instance=self.instance,
-            acknowledged=acknowledged,
-            on_sent=self.gauges[key[0]].sent,
-        )
-        task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
-        task.add_done_callback(self._lane_ended)
-        self.lanes[key], self._tasks[key] = lane, task
-        LOG.info("control resumes %s after epoch %d", fold.source, fold.epoch)
-
-    def _start(self, tp: Any, earliest: dict[Any, int]) -> int:
-        topic = self.settings.short(tp.topic)
-        lanes = [self.lanes[(name, tp.partition)] for name in self.readers[topic]]
-        position = min(lane.sought(topic) for lane in lanes)
-        if 0 < position < earliest.get(tp, 0):
-            raise TransportError(
-                f"{tp.topic} partition {tp.partition} begins at {earliest[tp]}, the checkpoint "
-                f"stands at {position}; restore the archive, or delete and make again the topic "
-                f"{self.settings.topic('checkpoints')} to fold again from what is left"
-            )
-        return position
-
-    async def _close(self, key: tuple[str, int]) -> None:
-        """Drop a lane; whoever holds the partition next sends what it had not."""
-        self.lanes.pop(key)
-        task = self._tasks.pop(key)
-        task.remove_done_callback(self._lane_ended)
-        task.cancel()
-        await asyncio.wait([task])
-
-    def _lane_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._fail(task.exception() or AssertionError(f"{task.get_name()} ended"))
+        """Take over what is assigned now; return where each place is to be read."""
+        short = self.settings.short
+        try:
+            firsts = {(short(tp.topic), tp.partition): earliest.get(tp, 0) for tp in places}
+            starts = await self.lanes.take_over(firsts, self.producer)
+        except Exception as error:
+            self._fail(error)
+            raise
+        self._paused.clear()
+        return {tp: starts[(short(tp.topic), tp.partition)] for tp in places}
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
