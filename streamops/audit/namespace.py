@@ -16,8 +16,8 @@ from streamops.errors import ConfigError, TransportError
 from streamops.events import TopologyActivated
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog
+from streamops.views.archiver import NAMESPACE_FILE
 
-FILE = "namespace.json"
 LOOK = 2000
 RAW = ("lifecycle", "predictions", "labels", "progress")
 
@@ -49,7 +49,7 @@ def namespace_of(archive: Path) -> Namespace:
             f"archive is {str(archive)!r}, which has no raw/topic=predictions; give the folder "
             "that `streamops run archiver` writes"
         )
-    found = _written(archive / FILE) or _recorded(archive)
+    found = _written(archive / NAMESPACE_FILE) or _recorded(archive)
     return found or Namespace(partitions=max(held) + 1)
 
 

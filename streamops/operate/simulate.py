@@ -44,7 +44,7 @@ SERVICES = (
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 2.0
-SETTINGS_NAME = "settings.json"
+MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
 class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,8 @@ def _running(stack: Stack, console: Console) -> Iterator[None]:
 
 def clear_home(home: Path) -> None:
     """Empty the folder of an earlier run; ConfigError for a folder that no run made."""
-    if home.exists() and any(home.iterdir()) and not (home / SETTINGS_NAME).exists():
+    marks = [home / name for name in MADE_BY_A_RUN]
+    if home.exists() and any(home.iterdir()) and not any(mark.exists() for mark in marks):
         raise ConfigError(
             f"--home is {home}, which holds files that no simulation made; name an empty folder"
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import NamedTuple
 
+import msgspec
 from confluent_kafka import TopicPartition
 
 from streamops.errors import TransportError
@@ -33,6 +34,7 @@ from streamops.views.log import (
 from streamops.views.typed import mend_typed, write_typed
 
 CHUNK = 1000
+NAMESPACE_FILE = "namespace.json"
 POLL_S = 0.2
 # A record in a buffer costs about this beside its bytes.
 RECORD_BYTES = 250
@@ -182,8 +184,25 @@ class Archiver:
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 
 
+def note_namespace(settings: Settings) -> None:
+    """Write beside the raw files what a replay must know and no record says, once."""
+    file = settings.archive / NAMESPACE_FILE
+    if file.exists():
+        return
+    facts = {
+        "partitions": settings.partitions,
+        "driven": settings.driven,
+        "skew_max_ms": settings.skew_max_ms,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(facts))
+    fresh.replace(file)
+
+
 def run_archiver(settings: Settings, stop: Event) -> None:
     """Archive the namespace until `stop` is set, then write what is buffered and return."""
+    note_namespace(settings)
     archiver = Archiver(settings)
     try:
         while not stop.is_set():
@@ -199,6 +218,7 @@ def archive_until_end(settings: Settings) -> None:
     No other archiver may work on the archive meanwhile. Raises TransportError if no record comes
     for 30 s though some are missing.
     """
+    note_namespace(settings)
     archiver = Archiver(settings)
     try:
         ends = archiver.ends()

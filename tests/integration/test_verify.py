@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamops import codec
-from streamops.audit.namespace import FILE, Namespace
+from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
 from streamops.audit.verify import AlertVerdict, Verification, verify
 from streamops.events import (
@@ -382,7 +382,7 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
         until_concluded(settings, recorded.last_epoch - 1)
     archive_until_end(settings)
     facts = Namespace(partitions=2, driven=True)
-    (settings.archive / FILE).write_bytes(msgspec.json.encode(facts))
+    (settings.archive / NAMESPACE_FILE).write_bytes(msgspec.json.encode(facts))
     found = check(settings.archive, make_detector)
     assert found.findings == ()
     assert found.ok

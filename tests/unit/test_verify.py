@@ -12,7 +12,7 @@ from streamops import codec
 from streamops.audit.chain import Chains, Faults, failed
 from streamops.audit.ledger import ENDED, FOREIGN, WINDOW, Key, Ledger
 from streamops.audit.links import LAG, RecordedInbox
-from streamops.audit.namespace import FILE, Namespace, namespace_of
+from streamops.audit.namespace import NAMESPACE_FILE, Namespace, namespace_of
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import Hole, PartitionReader
 from streamops.core.epochs import Addressed
@@ -124,9 +124,9 @@ def test_a_namespace_is_what_its_facts_say(tmp_path):
     write_raw(tmp_path, rows, ("predictions", 0), cover_of([0], 0, 1))
     assert namespace_of(tmp_path) == Namespace(partitions=5, driven=True)
     assert namespace_of(tmp_path).skew_ms is None
-    (tmp_path / FILE).write_text('{"partitions": 3, "skew_max_ms": 5}')
+    (tmp_path / NAMESPACE_FILE).write_text('{"partitions": 3, "skew_max_ms": 5}')
     assert namespace_of(tmp_path).skew_ms == 5
-    (tmp_path / FILE).write_text('{"partitions": "three"}')
+    (tmp_path / NAMESPACE_FILE).write_text('{"partitions": "three"}')
     with pytest.raises(TransportError, match="restore or delete it"):
         namespace_of(tmp_path)
 
