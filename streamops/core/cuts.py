@@ -18,6 +18,7 @@ import msgspec
 from streamops.config import Cut, ModelConfig
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import MeterState, config_of, version_of
+from streamops.core.outcome import outcome
 from streamops.core.panes import (
     Pane,
     PaneKey,
@@ -30,7 +31,7 @@ from streamops.core.panes import (
 )
 from streamops.core.processor import Output
 from streamops.core.times import SECOND_US, moment
-from streamops.events import OutcomeJoined, PaneSummarized
+from streamops.events import PaneSummarized
 from streamops.values import FeatureCounts, RawEvidence, Span
 
 
@@ -175,26 +176,10 @@ def merge_summaries(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
 
 def _outcome(join: JoinTable, prediction_id: str, after_cohort: bool, partition: int) -> Output:
     entry, label = join.pending[prediction_id], join.matched[prediction_id]
-    event = OutcomeJoined(
-        id=f"outcome/{prediction_id}",
-        time=moment(entry.time_us),
-        prediction_id=prediction_id,
-        model=entry.model,
-        version=entry.version,
-        prediction=entry.prediction,
-        label=label.label,
-        label_time=moment(label.time_us),
-        score=entry.score,
-        features=msgspec.Raw(entry.features),
-        segments=entry.segments,
-        after_cohort=after_cohort,
-        late=entry.late,
-        evidence=RawEvidence(
-            spans=(
-                Span("labels", partition, label.offset, label.offset + 1),
-                Span("predictions", partition, entry.offset, entry.offset + 1),
-            ),
-            records=2,
-        ),
+    spans = (
+        Span("labels", partition, label.offset, label.offset + 1),
+        Span("predictions", partition, entry.offset, entry.offset + 1),
     )
-    return Output("outcomes", entry.model, event)
+    evidence = RawEvidence(spans=spans, records=2)
+    event = outcome(entry, label, after_cohort=after_cohort)
+    return Output("outcomes", entry.model, msgspec.structs.replace(event, evidence=evidence))

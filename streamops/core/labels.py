@@ -20,13 +20,14 @@ from streamops.core.meter_state import (
     segments_of,
     version_of,
 )
+from streamops.core.outcome import correction
 from streamops.core.panes import Pane, PaneKey, note_evidence
 from streamops.core.processor import Output, Record, Refusal
 from streamops.core.refusal import refusal
 from streamops.core.tally import count_label
-from streamops.core.times import SECOND_US, micros, moment
+from streamops.core.times import SECOND_US, micros
 from streamops.core.workspace import Workspace
-from streamops.events import LabelArrived, OutcomeJoined
+from streamops.events import LabelArrived
 
 
 def take_label(work: Workspace, record: Record, event: LabelArrived) -> None:
@@ -102,7 +103,7 @@ def _again(work: Workspace, entry: Pending, label: Waiting, panes: list[Pane]) -
     if not same:
         corrected = msgspec.structs.replace(known, latest_id=label.label_id, latest=label.label)
         work.join.add_matched(entry.id, corrected)
-        work.outputs.append(_correction(entry, label))
+        work.outputs.append(Output("outcomes", entry.model, correction(entry, label)))
 
 
 def _key_of(entry: Pending, segment: str, end_us: int) -> PaneKey:
@@ -126,23 +127,3 @@ def orphan(label: Waiting, partition: int) -> Output:
         "partition: key it by prediction_id, partitioner murmur2_random)"
     )
     return refusal(record, why, "producer")
-
-
-def _correction(entry: Pending, label: Waiting) -> Output:
-    event = OutcomeJoined(
-        id=f"outcome/{entry.id}/{label.label_id}",
-        time=moment(entry.time_us),
-        prediction_id=entry.id,
-        model=entry.model,
-        version=entry.version,
-        prediction=entry.prediction,
-        label=label.label,
-        label_time=moment(label.time_us),
-        score=entry.score,
-        features=msgspec.Raw(entry.features),
-        segments=entry.segments,
-        after_cohort=True,
-        late=entry.late,
-        correction=True,
-    )
-    return Output("outcomes", entry.model, event)
