@@ -119,12 +119,32 @@ def decode(value: bytes | None) -> events.Event:
     try:
         event: events.Event = (_PACK if packed else _JSON).decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"value can't be read: {error}; see topics/schemas") from None
+        hint = _hint(value)
+        raise InputError(f"value can't be read: {error}; {hint}see topics/schemas") from None
     if packed:
         event = _unpacked(event)
     if event.time.tzinfo is not UTC or len(_TIMES[type(event)]) > 1:
         event = _in_utc(event)
     return event
+
+
+def _hint(value: bytes) -> str:
+    """What most likely made the value no event, where that can be told."""
+    if is_msgpack(value):
+        return _hint_of_packed(value)
+    word = next((w for w in ("NaN", "Infinity") if w.encode() in value), None)
+    return "" if word is None else f"JSON has no {word}: send null, or leave it out; "
+
+
+def _hint_of_packed(value: bytes) -> str:
+    try:
+        for name, item in msgspec.msgpack.decode(value, type=dict[str, Any]).items():
+            refuse_not_finite(name, item)
+    except InputError as error:
+        return f"{error}; "
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError):
+        return ""
+    return ""
 
 
 def as_type(value: bytes, kind: type[E]) -> E:

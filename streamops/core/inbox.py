@@ -80,7 +80,10 @@ class RawInbox:
 
     def _refused(self, tick: Tick, append_ms: int) -> str | None:
         if tick.epoch - self._open > EPOCHS_AHEAD_MAX:
-            return f"tick's epoch is {tick.epoch}, at most {self._open + EPOCHS_AHEAD_MAX} counts"
+            return (
+                f"tick's epoch is {tick.epoch}, at most {self._open + EPOCHS_AHEAD_MAX} counts; "
+                "only the broadcaster may write ticks"
+            )
         if tick.epoch < self._open:
             return None
         time_us = micros(tick.time)
@@ -90,7 +93,10 @@ class RawInbox:
                 "of its append time; only the broadcaster may write ticks"
             )
         if self._time_us is not None and time_us < self._time_us:
-            return f"tick's time {tick.time.isoformat()} is before the last tick's"
+            return (
+                f"tick's time is {tick.time.isoformat()}, before the last tick's; only the "
+                "broadcaster may write ticks"
+            )
         return None
 
     def _close(self, record: Record, tick: Tick) -> None:

@@ -77,7 +77,7 @@ class Broadcaster:
         match event:
             case TopologyActivated() if record.partition == FOUNDING:
                 self.topology = self.topology or event
-            case Tick():
+            case Tick() if record.partition == FOUNDING and self._is_on_time(event):
                 self.epoch = max(self.epoch, event.epoch)
             case ConfigApplied() | ModelRegistered():
                 if event.id not in self._delivered:
@@ -91,6 +91,17 @@ class Broadcaster:
                 source = event.id.removeprefix("delivered/")
                 self._delivered.add(source)
                 self._wanted.pop(source, None)
+
+    def _is_on_time(self, tick: Tick) -> bool:
+        """Whether a ticker wrote it: a stranger's tick must not move the count of epochs."""
+        return self.topology is not None and tick.time == self._time_of(tick.epoch)
+
+    def _time_of(self, epoch: int) -> datetime | None:
+        assert self.topology is not None, "a live namespace has a recorded origin"
+        try:
+            return self.topology.time + timedelta(seconds=epoch * self.topology.interval_s)
+        except OverflowError:
+            return None
 
     def _found_namespace(self) -> None:
         """Record an origin. Of two that start together the first in one partition counts."""
@@ -169,8 +180,8 @@ class Broadcaster:
         the last one. After a gap it catches up at twice the pace, so that what producers spooled
         meanwhile isn't all late."""
         assert self.topology is not None, "a live namespace has a recorded origin"
-        interval = self.topology.interval_s
-        at = self.topology.time + timedelta(seconds=(self.epoch + 1) * interval)
+        interval, at = self.topology.interval_s, self._time_of(self.epoch + 1)
+        assert at is not None, "the next tick is within the years"
         behind = (datetime.now(UTC) - at).total_seconds()
         if behind < 0 or time.monotonic() < self._due:
             return
