@@ -128,4 +128,3 @@ def rounds(rows: list[Row], pane_us: int, tail_us: list[int]) -> Iterator[Due]:
         at, known = upto, told
     for more_us in tail_us:
         yield Due([], [], end_us + more_us)
-
