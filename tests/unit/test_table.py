@@ -1,0 +1,158 @@
+"""Tables as streams: order, times, labels, kinds of columns, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from streamops.core.times import SECOND_US
+from streamops.errors import ConfigError
+from streamops.operate.table import ORDER_START_US, Columns, read_table, spread
+
+S = SECOND_US
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+NOON_US = round(NOON.timestamp()) * S
+
+
+def parquet(folder: Path, columns: dict[str, Any]) -> Path:
+    file = folder / "t.parquet"
+    pq.write_table(pa.table(columns), file)
+    return file
+
+
+def noon(seconds: float) -> datetime:
+    return datetime.fromtimestamp(NOON.timestamp() + seconds, UTC)
+
+
+def test_a_csv_is_read_with_its_kinds(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("x,flag,city,y\n1.5,true,Bern,0\n,false,Chur,1\n")
+    table = read_table(file, Columns(target="y"))
+    assert (table.name, table.target) == ("t", "y")
+    assert [row.features for row in table.rows] == [
+        {"x": 1.5, "flag": True, "city": "Bern"},
+        {"x": None, "flag": False, "city": "Chur"},
+    ]
+    assert [row.label for row in table.rows] == [0, 1]
+    assert table.segments == {"city": ("Bern", "Chur")}
+
+
+def test_without_a_time_rows_are_a_second_apart(tmp_path):
+    table = read_table(parquet(tmp_path, {"x": [1, 2], "y": [0, 1]}), Columns(target="y"))
+    assert [row.time_us - ORDER_START_US for row in table.rows] == [0, S]
+    assert [row.label_us for row in table.rows] == [row.time_us for row in table.rows]
+
+
+def test_a_time_that_is_no_timestamp_gives_order_only(tmp_path):
+    file = parquet(tmp_path, {"t": [3, 1, 2], "x": [30, 10, 20], "y": [0, 1, 0]})
+    table = read_table(file, Columns(target="y", time="t"))
+    assert [row.features for row in table.rows] == [{"x": 10}, {"x": 20}, {"x": 30}]
+    assert [row.label for row in table.rows] == [1, 0, 0]
+    assert [row.time_us - ORDER_START_US for row in table.rows] == [0, S, 2 * S]
+
+
+def test_rows_are_put_in_the_order_of_their_timestamps(tmp_path):
+    times = [noon(20), noon(0), noon(10)]
+    file = parquet(tmp_path, {"at": times, "x": [3, 1, 2], "y": [3, 1, 2]})
+    table = read_table(file, Columns(target="y", time="at"))
+    assert [(r.number, r.time_us - NOON_US, r.label) for r in table.rows] == [
+        (0, 0, 1), (1, 10 * S, 2), (2, 20 * S, 3),
+    ]  # fmt: skip
+
+
+def test_tied_and_missing_times_are_spread_evenly():
+    assert spread([0, 0, None, 9]) == [0, 3, 6, 9]
+    assert spread([5, 5, 8]) == [5, 6, 8]
+    assert spread([7]) == [7]
+    assert spread([0, None]) == [0, S]
+    assert spread([]) == []
+
+
+def test_a_label_time_or_a_delay_says_when_the_label_is_known(tmp_path):
+    columns = {
+        "at": [noon(0), noon(1), noon(2)],
+        "known": [noon(30), noon(0), None],
+        "x": [1, 2, 3],
+        "y": [0, 1, None],
+    }
+    table = read_table(
+        parquet(tmp_path, columns), Columns(target="y", time="at", label_time="known")
+    )
+    # Never before its row; a row without one is known at its own time, and has no label here.
+    assert [row.label_us - NOON_US for row in table.rows] == [30 * S, S, 2 * S]
+    assert [row.label for row in table.rows] == [0, 1, None]
+    assert table.rows[0].features == {"x": 1}
+    delayed = Columns(target="y", time="at", exclude=("known",), label_delay_s=1.5)
+    found = read_table(tmp_path / "t.parquet", delayed)
+    assert [row.label_us - row.time_us for row in found.rows] == [1_500_000] * 3
+
+
+def test_a_manifest_says_what_flags_do_not(tmp_path):
+    file = parquet(tmp_path, {"at": [noon(0)], "x": [1], "leak": [9], "y": [0], "z": [5]})
+    entry = {
+        "file": "t.parquet",
+        "target": "y",
+        "time_column": "at",
+        "exclude_from_features": ["leak", "gone"],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps({"datasets": [entry]}))
+    table = read_table(file, Columns())
+    assert (table.target, table.rows[0].features) == ("y", {"x": 1, "z": 5})
+    assert table.rows[0].time_us == NOON_US
+    other = read_table(file, Columns(target="z", exclude=("x",)))
+    assert (other.target, other.rows[0].features) == ("z", {"leak": 9, "y": 0})
+
+
+def test_values_become_plain(tmp_path):
+    columns = {
+        "x": [float("nan"), float("inf")],
+        "day": [date(1970, 1, 2), None],
+        "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "y": [1, 0],
+    }
+    table = read_table(parquet(tmp_path, columns), Columns(target="y"))
+    assert [row.features for row in table.rows] == [
+        {"x": None, "day": 86400.0, "kind": "a"},
+        {"x": None, "day": None, "kind": "b"},
+    ]
+
+
+def test_the_text_column_with_the_fewest_values_is_the_segment(tmp_path):
+    n = 22
+    columns = {
+        "same": ["one"] * n,
+        "three": ["a", "b", "c", None] * 5 + ["a", "b"],
+        "many": [f"v{i}" for i in range(n)],
+        "four": list("pqrs") * 5 + ["p", "q"],
+        "y": [0] * n,
+    }
+    table = read_table(parquet(tmp_path, columns), Columns(target="y"))
+    assert table.segments == {"three": ("a", "b", "c")}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (Columns(), "--target is not given and t.parquet has no manifest"),
+        (Columns(target="nope"), "column 'nope' is not in t.parquet"),
+        (Columns(target="y", time="when"), "column 'when' is not in t.parquet"),
+    ],
+)
+def test_a_column_that_is_not_there_is_refused(tmp_path, columns, message):
+    with pytest.raises(ConfigError, match=message):
+        read_table(parquet(tmp_path, {"x": [1], "y": [0]}), columns)
+
+
+def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"does not exist; give a \.parquet or \.csv"):
+        read_table(tmp_path / "none.csv", Columns(target="y"))
+    junk = tmp_path / "junk.parquet"
+    junk.write_bytes(b"junk")
+    with pytest.raises(ConfigError, match=r"junk.parquet can't be read"):
+        read_table(junk, Columns(target="y"))
