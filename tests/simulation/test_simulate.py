@@ -1,0 +1,108 @@
+"""Simulate, end to end: what it counts, that it repeats itself, and every kind of table."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamops.core.times import SECOND_US
+from streamops.operate.summary import Summary
+from streamops.operate.table import ORDER_START_US, Columns
+from tests.simulated import essence, play
+
+ROWS = 1500
+PANE_S = 250  # of rows a second apart
+FIRST_S = ORDER_START_US // SECOND_US
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def hold_together(summary: Summary) -> None:
+    assert summary.rows == summary.predictions == summary.labels == summary.outcomes > 0
+    assert summary.refused == 0
+    assert summary.views_match_topics
+    assert summary.verified.ok
+    assert summary.verified.alerts == len(summary.alerts)
+
+
+def test_every_row_is_an_outcome_and_every_alert_is_proven(quiet):
+    summary = quiet.summary
+    hold_together(summary)
+    assert summary.alerts
+    assert len({alert.id for alert in summary.alerts}) == len(summary.alerts)
+    retrains = summary.retrains
+    assert retrains.requested == retrains.run + retrains.failed > 0
+    assert retrains.run == retrains.refused + retrains.promoted
+    assert summary.score.metric == "accuracy"
+    assert 0 < summary.peak_pss_mb < 1536
+
+
+def test_the_file_says_what_was_returned(quiet):
+    written = (quiet.home / "summary.json").read_bytes()
+    assert msgspec.json.decode(written, type=Summary) == quiet.summary
+
+
+def test_nothing_is_left_running(quiet):
+    assert len(quiet.processes) >= 8
+    assert [process for process in quiet.processes if process.is_running()] == []
+
+
+def test_one_partition_concludes_what_four_do(quiet, root, tmp_path):
+    """The same alerts by id, retrains, score, panes and counts."""
+    assert essence(play(root, tmp_path, partitions=1).summary) == essence(quiet.summary)
+
+
+def features(r: random.Random, number: int) -> dict[str, Any]:
+    """Numeric, boolean, text and mostly empty columns, with missing values in each."""
+    row = {
+        "amount": round(r.gauss(10 + number / 100, 3), 3),
+        "is_new": r.random() < 0.3,
+        "city": r.choice(["Bern", "Basel", "Chur"]),
+        "note": f"n{r.randrange(40)}",
+    }
+    return {name: "" if r.random() < 0.05 else value for name, value in row.items()}
+
+
+def kind_of(r: random.Random, row: dict[str, Any]) -> str:
+    if r.random() < 0.1:
+        return r.choice(["low", "mid", "high"])
+    return "mid" if row["city"] == "Chur" else "high" if (row["amount"] or 0) > 15 else "low"
+
+
+def price_of(r: random.Random, row: dict[str, Any]) -> float:
+    return round(2.5 * (row["amount"] or 10) + 5 * (row["city"] == "Basel") + r.gauss(0, 1), 3)
+
+
+def write_table(
+    file: Path, target: str, label_of: Callable[[random.Random, dict[str, Any]], Any]
+) -> Path:
+    r = random.Random(target)
+    rows = [features(r, number) for number in range(ROWS)]
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, [*rows[0], target])
+        writer.writeheader()
+        writer.writerows({**row, target: label_of(r, row)} for row in rows)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("target", "label_of", "metric"), [("kind", kind_of, "accuracy"), ("price", price_of, "mae")]
+)
+def test_any_kind_of_table_runs_to_its_end(target, label_of, metric, root, tmp_path):
+    file = write_table(tmp_path / f"{target}.csv", target, label_of)
+    columns = Columns(target=target, label_delay_s=60)
+    played = play(root, tmp_path, file=file, rows=0, columns=columns, pane_s=PANE_S)
+    summary = played.summary
+    hold_together(summary)
+    assert summary.rows == ROWS - ROWS // 10
+    streamed = range(FIRST_S + ROWS // 10, FIRST_S + ROWS)
+    assert summary.panes == len({second // PANE_S for second in streamed})
+    assert summary.score.metric == metric
+    good, naive = summary.score.first_model, summary.score.previous_label
+    assert good < naive if metric == "mae" else good > naive
