@@ -31,6 +31,8 @@ from streamops.values import ReferenceProfile, Value
 
 ERROR_CHARS_MAX = 2000
 READY_TIMEOUT_S = 120.0
+# Python warns of a fork beside threads; those are a library's own, and idle between jobs.
+FORK_WARNING = "ignore:This process:DeprecationWarning"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +176,7 @@ class Trainer:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         arguments = [str(self._work), str(self.artifacts), str(self.limits.memory_bytes)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamops.training.child", *arguments],
+            [sys.executable, "-W", FORK_WARNING, "-m", "streamops.training.child", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **threads, "PYTHONHASHSEED": "0", "PYTHONPATH": _search_path()},
