@@ -44,12 +44,12 @@ PR_SET_PDEATHSIG = 1
 # For one small broker: PSS after a start is 165 to 175 MB (measured).
 JVM_FLAGS = (
     "-Xms64m",
-    "-Xmx256m",
+    "-Xmx192m",
     "-Xss512k",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:ReservedCodeCacheSize=48m",
-    "-XX:MaxDirectMemorySize=128m",
+    "-XX:MaxDirectMemorySize=64m",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
 )

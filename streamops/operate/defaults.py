@@ -13,7 +13,7 @@ from streamops.operate.table import Row, Table
 
 PANE_ROWS = 500
 TRAIN_SHARE = 10
-RETRAINS_MAX = 45
+RETRAINS_MAX = 30
 
 
 def training_rows(table: Table) -> int:
@@ -111,8 +111,8 @@ def config_for(table: Table, model: str, task: str, *, pane_s: int, trainer: str
         rules=rules(task),
         retrain=RetrainPolicy(
             kinds=("performance", "concept_drift"),
-            every_panes=max(2, -(-panes // RETRAINS_MAX)),
-            cooldown_panes=max(2, -(-panes // RETRAINS_MAX)),
+            every_panes=max(3, -(-panes // RETRAINS_MAX)),
+            cooldown_panes=max(3, -(-panes // RETRAINS_MAX)),
             budget=2 * RETRAINS_MAX,
             budget_panes=max(100, panes),
             min_labels=1000,

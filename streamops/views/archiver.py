@@ -99,16 +99,19 @@ class Archiver:
         self._folder = settings.archive
         self._log = ArchiveLog(self._folder)
         self._consumer = make_consumer(settings, "archiver", **{"enable.partition.eof": True})
+        # A question behind a fetch that waits for records waits as long: it has its own way.
+        self._asker = make_consumer(settings, "archiver-asks")
         self._buffers: dict[Partition, Buffer] = {}
         try:
             self._begin()
         except BaseException:
-            self._consumer.close()
+            self.close()
             raise
 
     def close(self) -> None:
         """Close the client; what is in the buffers stays in Kafka, and is read again."""
         self._consumer.close()
+        self._asker.close()
 
     def ends(self) -> dict[Partition, int]:
         """Return each partition's end on the cluster at this moment."""
@@ -167,7 +170,7 @@ class Archiver:
         return kept.next
 
     def _on_cluster(self, place: Partition) -> Held:
-        return watermarks(self._settings, self._consumer, *place)
+        return watermarks(self._settings, self._asker, *place)
 
     def _roll_due(self, now: float) -> None:
         self._write([p for p, buffer in self._buffers.items() if buffer.due(self._roll, now)])

@@ -40,7 +40,7 @@ from streamops.views.tables import tables
 BATCH = 20_000
 POLL_S = 0.2
 # A transaction costs as much for one record as for a thousand.
-GATHER_S = 1.5
+GATHER_S = 2.0
 SNAPSHOTS = 4
 
 
@@ -108,12 +108,9 @@ class Materializer:
 
     def ends(self) -> dict[Partition, int]:
         """Return each partition's end in Kafka at this moment."""
-        live = self._live
-        return {
-            (topic, p): live.held(topic, p).next
-            for topic in live.topics()
-            for p in live.partitions(topic)
-        }
+        with self._lock:
+            places = list(self._positions)
+        return {(topic, p): self._live.held(topic, p).next for topic, p in places}
 
     def run_to_end(self) -> None:
         """Store everything up to where the topics end at the call.

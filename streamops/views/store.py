@@ -29,7 +29,7 @@ from streamops.views.log import Partition, RawRecord, to_record
 from streamops.views.positions import Position
 from streamops.views.tables import INSTANT, Row, Table, arrow_rows, part, rows_of, tables
 
-MEMORY = "256MB"
+MEMORY = "128MB"
 THREADS = 2
 # A topic's count of each type, from the tables themselves.
 COUNT = "SELECT topic, '{kind}' AS type, count(*) AS events FROM \"{name}\" GROUP BY topic"

@@ -18,7 +18,8 @@ from streamops.errors import TransportError
 from streamops.views.log import Partition
 from streamops.web.source import Source
 
-EVERY_S = 1.0
+# One question a partition: often enough for a lag, rare enough for the broker.
+EVERY_S = 5.0
 STALL_S = 60.0
 
 Status = Literal["starting", "current", "behind", "stalled", "no broker"]
@@ -45,7 +46,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """Looks every second until `stop`.
+    """Looks every EVERY_S seconds until `stop`.
 
     clock  a monotonic clock's seconds
     """

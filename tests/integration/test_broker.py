@@ -81,7 +81,7 @@ def test_changed_settings_are_reported_and_mended(conf, namespace):
     found = {(d.topic, d.setting, d.declared, d.found) for d in check_topics(conf, namespace, 1)}
     assert found == {
         (alerts, "cleanup.policy", "delete", "compact"),
-        (labels, "retention.ms", "604800000", "1000"),
+        (labels, "retention.ms", "691200000", "1000"),
     }
     assert apply_topics(conf, namespace, 1) == []
     assert check_topics(conf, namespace, 1) == []
@@ -98,8 +98,8 @@ def test_another_partition_count_cannot_be_mended(conf, namespace):
 
 def test_retention_must_span_the_join(conf, namespace):
     create_topics(conf, namespace, 1)
-    assert check_topics(conf, namespace, 1, join_span_ms=7 * DAY_MS) == []
-    short = check_topics(conf, namespace, 1, join_span_ms=7 * DAY_MS + 1)
+    assert check_topics(conf, namespace, 1, join_span_ms=8 * DAY_MS) == []
+    short = check_topics(conf, namespace, 1, join_span_ms=8 * DAY_MS + 1)
     assert [d.topic for d in short] == [
         topic_name(namespace, "labels"),
         topic_name(namespace, "predictions"),

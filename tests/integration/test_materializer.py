@@ -51,7 +51,8 @@ views = materializer.Materializer(Settings(bootstrap=sys.argv[1], namespace=sys.
                                            data=Path(sys.argv[3]), driven=True))
 while True:
     count = views.run_once()
-    print(count, flush=True)
+    if count:
+        print(count, flush=True)
 """
 
 
