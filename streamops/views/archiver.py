@@ -53,7 +53,7 @@ class Roll(NamedTuple):
     size: int = 32 * 1024**2
     idle_s: float = 10.0
     age_s: float = 300.0
-    total: int = 96 * 1024**2
+    total: int = 32 * 1024**2
 
 
 DEFAULT_ROLL = Roll()
