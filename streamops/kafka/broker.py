@@ -44,7 +44,7 @@ PR_SET_PDEATHSIG = 1
 # For one small broker: PSS after a start is 165 to 175 MB (measured).
 JVM_FLAGS = (
     "-Xms64m",
-    "-Xmx192m",
+    "-Xmx128m",
     "-Xss512k",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",

@@ -57,7 +57,7 @@ def make_consumer(settings: Settings, client: str, **more: Any) -> Consumer:
             "fetch.queue.backoff.ms": 5,
             "fetch.wait.max.ms": 500,
             "fetch.error.backoff.ms": 50,
-            "queued.max.messages.kbytes": 65536,
+            "queued.max.messages.kbytes": 16384,
             **more,
         }
     )

@@ -11,8 +11,16 @@ from streamops.operate.child import Report, Task
 from streamops.operate.folder import Folder
 from streamops.operate.services import SERVICES
 
-# One thread a library: nine processes share the machine, and sums keep one order.
-CHILD_ENV = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+# One thread a library: nine processes share the machine, and sums keep one order. And what is freed
+# goes back to it: by themselves glibc and Arrow keep a batch's memory for the next.
+CHILD_ENV = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 
 
 def broker_task(folder: Folder) -> Task:

@@ -50,10 +50,10 @@ class Roll(NamedTuple):
     """
 
     rows: int = 100_000
-    size: int = 32 * 1024**2
+    size: int = 16 * 1024**2
     idle_s: float = 10.0
     age_s: float = 300.0
-    total: int = 32 * 1024**2
+    total: int = 16 * 1024**2
 
 
 DEFAULT_ROLL = Roll()

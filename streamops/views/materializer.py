@@ -40,7 +40,7 @@ from streamops.views.tables import tables
 BATCH = 20_000
 POLL_S = 0.2
 # A transaction costs as much for one record as for a thousand.
-GATHER_S = 2.0
+GATHER_S = 1.0
 SNAPSHOTS = 4
 
 
@@ -189,12 +189,17 @@ class Materializer:
         return copy_store(self._settings.views, self._snapshots / str(number))
 
 
+def keep_up(materializer: Materializer, stop: threading.Event) -> None:
+    """Keep the views up to date until `stop` is set: a transaction a second, more when behind."""
+    while not stop.is_set():
+        if 0 < materializer.run_once() < BATCH:
+            stop.wait(GATHER_S)
+
+
 def run_materializer(settings: Settings, stop: threading.Event) -> None:
     """Keep the views up to date until `stop` is set."""
     materializer = Materializer(settings)
     try:
-        while not stop.is_set():
-            if materializer.run_once():
-                stop.wait(GATHER_S)
+        keep_up(materializer, stop)
     finally:
         materializer.close()

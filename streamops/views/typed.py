@@ -21,12 +21,32 @@ from streamops.views.log import Partition, RawRecord, to_record
 from streamops.views.tables import Row, arrow_rows, epoch_of, tables
 
 UNREADABLE = "Unreadable"
+# Decoded records take ten times their Arrow columns: never all of a file at once.
+SLICE = 2000
 
 
 def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, first: int) -> None:
     """Write the typed files beside a raw file, one for each event type in it."""
-    by_type: dict[str, list[Row]] = {}
+    parts: dict[str, list[Any]] = {}
     refused = list[tuple[RawRecord, str]]()
+    for start in range(0, len(records), SLICE):
+        for kind, rows in _by_type(records[start : start + SLICE], refused).items():
+            stored, bad = arrow_rows(tables()[kind], rows)
+            refused += [(RawRecord(*row.record[:6]), reason) for row, reason in bad]
+            parts.setdefault(kind, []).append(stored)
+    for kind, found in parts.items():
+        stored = pa.concat_tables(found)
+        if len(stored):
+            _replace(stored, archive, kind, place, first)
+    if refused:
+        columns = {"offset": [r.offset for r, _ in refused], "reason": [why for _, why in refused]}
+        _replace(pa.table(columns), archive, UNREADABLE, place, first)
+
+
+def _by_type(
+    records: Sequence[RawRecord], refused: list[tuple[RawRecord, str]]
+) -> dict[str, list[Row]]:
+    by_type: dict[str, list[Row]] = {}
     for raw in records:
         record = to_record(raw)
         if isinstance(record.event, Refusal):
@@ -34,14 +54,7 @@ def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, f
         else:
             row = Row(record, epoch_of(record.event))
             by_type.setdefault(type(record.event).__name__, []).append(row)
-    for kind, rows in by_type.items():
-        stored, bad = arrow_rows(tables()[kind], rows)
-        refused += [(RawRecord(*row.record[:6]), reason) for row, reason in bad]
-        if len(stored):
-            _replace(stored, archive, kind, place, first)
-    if refused:
-        columns = {"offset": [r.offset for r, _ in refused], "reason": [why for _, why in refused]}
-        _replace(pa.table(columns), archive, UNREADABLE, place, first)
+    return by_type
 
 
 def typed_rows(archive: Path, place: Partition, first: int) -> int:

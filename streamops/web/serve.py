@@ -20,7 +20,7 @@ import uvicorn
 
 from streamops.errors import ConfigError
 from streamops.settings import Settings
-from streamops.views.materializer import Materializer
+from streamops.views.materializer import Materializer, keep_up
 from streamops.views.queries import address_file
 from streamops.web.app import create_app
 from streamops.web.source import Source
@@ -48,8 +48,7 @@ def run_with_page(
     materializer = Materializer(settings)
     try:
         with serving(materializer, settings, host, port, known_hosts()):
-            while not stop.is_set():
-                materializer.run_once()
+            keep_up(materializer, stop)
     finally:
         materializer.close()
 

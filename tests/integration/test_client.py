@@ -189,7 +189,8 @@ def test_alerts_resume_behind_what_was_consumed(
         if len(seen) == 3:
             break
     rest = ids(client.alerts(follow=False))
-    assert seen[2] == rest[0], "the loop was left at this one, so it comes again"
+    # Alerts of several partitions come in any order, so it need not be the first.
+    assert seen[2] in rest, "the loop was left at this one, so it comes again"
     assert sorted({*seen, *rest}) == sorted(a.id for a in written)
     assert len(rest) == 4
     assert ids(client.alerts(follow=False)) == []

@@ -10,6 +10,8 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -29,7 +31,10 @@ def seed() -> int:
 
 
 class Disturbance:
-    """Kills one process, and later stops and wakes it, each a moment into a round."""
+    """Kills one process, and later stops and wakes it, each a moment into a round.
+
+    One act at a time: rounds are short, and the one to stop must not be killed while it sleeps.
+    """
 
     def __init__(self, name: str, seed: int) -> None:
         r = random.Random(f"{name}/{seed}")
@@ -39,17 +44,20 @@ class Disturbance:
             r.choice(STOP_ROUNDS): (r.uniform(0, DELAY_S_MAX), self.stop),
         }
         self.done: list[str] = []
-        self._under_way: list[threading.Timer] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._under_way: list[Future[None]] = []
 
     def __call__(self, number: int, stack: Stack) -> None:
         if number in self.acts:
-            delay_s, act = self.acts[number]
-            timer = threading.Timer(delay_s, act, (stack,))
-            timer.start()
-            self._under_way.append(timer)
+            self._under_way.append(self._thread.submit(self._act, stack, *self.acts[number]))
         if number == LAST_ROUND:
-            for timer in self._under_way:
-                timer.join()
+            for act in self._under_way:
+                act.result()
+            self._thread.shutdown()
+
+    def _act(self, stack: Stack, delay_s: float, act: Callable[[Stack], None]) -> None:
+        threading.Event().wait(delay_s)
+        act(stack)
 
     def kill(self, stack: Stack) -> None:
         killed = self._pid(stack)
