@@ -1,0 +1,1 @@
+"""Benchmarks: each prints one JSON object, with a ceiling and a baseline of the same run."""
