@@ -61,6 +61,7 @@ class KafkaHost:
         self.generation = 0
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
+        self._is_astray = False
         sample = make_fold(0)
         self.topics = list(sample.inboxes)
         self.consumer: Consumer = make_consumer(
@@ -106,7 +107,11 @@ class KafkaHost:
         messages = take(self.consumer, CHUNK, POLL_S)
         if self._trouble is not None:
             raise self._trouble
-        if generation != self.generation:
+        if generation != self.generation or self._is_astray:
+            # What was fetched under the former assignment is dropped and read again. An error is
+            # told only once, and where it ended fetching the client refuses to seek.
+            for error in filter(None, (message.error() for message in messages)):
+                _judge(error)
             self._read_again()
             return
         for message in messages:
@@ -158,11 +163,20 @@ class KafkaHost:
             self._paused.discard(place)
 
     def _read_again(self) -> None:
-        """What was fetched under the former assignment is dropped and read again."""
+        """Seek to where each fold stands, the next time too if a partition only begins to fetch."""
+        self._is_astray = False
         for partition, host in self.hosts.items():
             for topic, inbox in host.fold.inboxes.items():
                 offset = inbox.position or OFFSET_BEGINNING
-                self.consumer.seek(TopicPartition(self.settings.topic(topic), partition, offset))
+                self._seek(TopicPartition(self.settings.topic(topic), partition, offset))
+
+    def _seek(self, place: TopicPartition) -> None:
+        try:
+            self.consumer.seek(place)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                raise
+            self._is_astray = True
 
     def _on_assign(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -117,7 +118,8 @@ def test_another_semantics_is_refused(settings, monkeypatch):
         run_control(settings, threading.Event())
 
 
-def test_an_offset_that_retention_dropped_is_named_not_skipped(settings):
+def drop_what_a_checkpoint_names(settings: Settings) -> None:
+    """Fold a recording, write more labels, and have retention drop every label."""
     recorded = recording(PARTITIONS)
     with running(settings, SERVICES.values()):
         write(settings, recorded.rows)
@@ -126,8 +128,37 @@ def test_an_offset_that_retention_dropped_is_named_not_skipped(settings):
     places = [TopicPartition(settings.topic("labels"), p, OFFSET_END) for p in range(PARTITIONS)]
     admin = connect({"bootstrap.servers": settings.bootstrap})
     settle(admin.delete_records(places))
+
+
+def rounds_until(host: KafkaHost, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        host._round()
+
+
+def test_an_offset_that_retention_dropped_is_named_not_skipped(settings):
+    drop_what_a_checkpoint_names(settings)
     with pytest.raises(TransportError, match="offset is gone from Kafka"):
         run_fold(settings, "meter", threading.Event())
+
+
+def test_it_is_named_when_it_shows_in_the_round_of_the_assignment(settings):
+    """The client ends fetching there, and refuses to seek; the reason comes with a message."""
+    drop_what_a_checkpoint_names(settings)
+    host = KafkaHost(
+        settings, "meter", lambda p: make_fold("meter", p, PARTITIONS, skew_max_ms=None)
+    )
+    places = [TopicPartition(settings.topic(t), p) for t in host.topics for p in range(PARTITIONS)]
+    try:
+        host._take_over(host.consumer, places)
+        deadline = time.monotonic() + 30
+        while not host._is_astray:
+            assert time.monotonic() < deadline, "nothing was refused"
+            host._read_again()
+        with pytest.raises(TransportError, match="offset is gone from Kafka"):
+            rounds_until(host, deadline)
+    finally:
+        host._drop(list(host.hosts))
+        host.consumer.close()
 
 
 def test_what_ends_one_fold_ends_the_control_plane(settings, monkeypatch):
