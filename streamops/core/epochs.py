@@ -19,6 +19,7 @@ from streamops import codec
 from streamops.core.inbox import DerivedInbox, RawInbox, close_hash, sources_of
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
+from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
 from streamops.core.times import EPOCH
 from streamops.events import EpochClosed, Event
 from streamops.values import Stamp
@@ -117,11 +118,17 @@ class Fold(Generic[S]):
                 groups[(topic, partition)] = []
         for ordinal, output in enumerate(outputs):
             target = output.partition
-            event = replace(output.event, stamp=Stamp(self.source, epoch, ordinal))
+            stamp = Stamp(self.source, epoch, ordinal)
+            event = replace(output.event, stamp=stamp)
             if output.topic in closing.topics:
+                conclusion = codec.conclusion(event)
+                if len(conclusion) > CONCLUSION_BYTES_MAX:
+                    refused = too_large(output, event, conclusion, stamp)
+                    written.append(Addressed(refused.topic, None, refused.key, refused.event))
+                    continue
                 if target is None:
                     target = self.partition if own else partition_of(output.key, self.partitions)
-                groups[(output.topic, target)].append(codec.conclusion(event))
+                groups[(output.topic, target)].append(conclusion)
             written.append(Addressed(output.topic, target, output.key, event))
         written.extend(self._closes(epoch, groups))
         return written

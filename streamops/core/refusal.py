@@ -1,6 +1,7 @@
 """Refused records: raw bytes, where they stood, why, whose fault.
 
-Rule 1: a refusal's id is where the record stood: a refold refuses it again under the same id.
+Rule 1: a refusal's id is where the record stood: a refold refuses it again under the same id. A
+        conclusion too large to write is known by its stamp (EPOCHS 13).
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import hashlib
 
 from streamops.core.processor import Output, Record
 from streamops.core.times import moment
-from streamops.events import RecordRefused
-from streamops.values import Fault
+from streamops.events import Event, RecordRefused
+from streamops.values import Fault, Stamp
 
 RAW_BYTES_MAX = 65536
+# Of a conclusion: what a topic takes (`topics/*.toml`), less room for stamp, evidence and headers.
+CONCLUSION_BYTES_MAX = 4_194_304 - 65536
+NOWHERE = -1
 
 
 def refusal(record: Record, reason: str, fault: Fault) -> Output:
@@ -31,3 +35,26 @@ def refusal(record: Record, reason: str, fault: Fault) -> Output:
         key=record.key[:1024],
     )
     return Output("dlq", f"{record.topic}/{record.partition}", event)
+
+
+def too_large(output: Output, event: Event, conclusion: bytes, stamp: Stamp) -> Output:
+    """Return what stands for a conclusion that no topic would take: a producer's record made it."""
+    reason = (
+        f"{type(event).__name__} {event.id[:200]} would be {len(conclusion):,} bytes, a record may "
+        f"have {CONCLUSION_BYTES_MAX:,}; send fewer or shorter features and labels"
+    )
+    refused = RecordRefused(
+        id=f"refused/{stamp.source}/{stamp.epoch}/{stamp.ordinal}",
+        time=event.time,
+        topic=output.topic,
+        partition=int(stamp.source.rpartition("/")[2]),
+        offset=NOWHERE,
+        reason=reason,
+        fault="producer",
+        raw=conclusion[:RAW_BYTES_MAX],
+        raw_bytes=len(conclusion),
+        raw_sha256=hashlib.sha256(conclusion).hexdigest(),
+        key=output.key.encode()[:1024],
+        stamp=stamp,
+    )
+    return Output("dlq", stamp.source, refused)

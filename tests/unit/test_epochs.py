@@ -7,9 +7,9 @@ from streamops.core.epochs import Fold
 from streamops.core.inbox import close_hash
 from streamops.core.meter import Meter
 from streamops.core.partition import partition_of
-from streamops.events import EpochClosed
+from streamops.events import EpochClosed, OutcomeJoined, RecordRefused
 from streamops.values import Stamp
-from tests.builders import activated, config, made, record, tick, version
+from tests.builders import activated, config, label, made, record, tick, version
 
 
 def fed(fold, topic, *events, start=0):
@@ -76,3 +76,22 @@ def test_a_resumed_fold_goes_on_where_it_stood():
     (again,) = fed(resumed, "labels", tick(1, 10), tick(2, 20), start=1)
     (one,) = fed(fold, "labels", tick(2, 20), start=2)
     assert again == one
+
+
+def test_a_conclusion_that_no_topic_would_take_is_refused_and_the_fold_goes_on():
+    fold = meter_fold()
+    huge = made(3, "huge", features={"x": 0.5, "c": "y" * 2_500_000})
+    fed(fold, "predictions", tick(0, 0), activated(version(), 1), activated(config(), 2), huge,
+        made(4, "small"), tick(1, 10))  # fmt: skip
+    long = label("huge", "z" * 2_000_000, 5, id="long")
+    (zero,) = fed(fold, "labels", tick(0, 0), long, label("small", 1, 5), tick(1, 10))
+    outcomes = [w.event for w in zero.outputs if isinstance(w.event, OutcomeJoined)]
+    assert [outcome.prediction_id for outcome in outcomes] == ["small"]
+    (refused,) = [w for w in zero.outputs if w.topic == "dlq"]
+    assert isinstance(refused.event, RecordRefused)
+    assert "would be 4,5" in refused.event.reason
+    assert len(refused.event.raw) == 65536
+    home = ("outcomes", partition_of("m", 3))
+    *sent, close = [w.event for w in zero.outputs if (w.topic, w.partition) == home]
+    assert (close.count, close.hash) == (len(sent), close_hash(map(codec.conclusion, sent)))
+    assert max(len(codec.encode(w.event)) for w in zero.outputs) < 4_194_304
