@@ -10,6 +10,7 @@ import random
 import shutil
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamops.audit.replay import replay
 from streamops.core.processor import Refusal
 from streamops.events import Event
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.memory import MemoryHost, make_fold
 from streamops.kafka.admin import delete_namespace
 from streamops.settings import Settings
+from streamops.views.log import MemoryLog, RawRecord
 from tests.hosting import (
     SERVICES,
     events_on,
@@ -106,6 +109,29 @@ class TestMemoryHostInPieces(HostContract):
                     fold.state = msgspec.msgpack.decode(encoded, type=type(fold.state))
         host.run()
         return logged_in(host)
+
+
+class TestReplayHost(HostContract):
+    """The raw records of a log, as an audit folds them again from an archive."""
+
+    @classmethod
+    def conclude(cls, recorded: Recording, request: pytest.FixtureRequest) -> Logged:
+        places: Counter[tuple[str, int]] = Counter()
+        raws = list[RawRecord]()
+        for row in recorded.rows:
+            offset = places[(row.topic, row.partition)]
+            places[(row.topic, row.partition)] += 1
+            raws.append(RawRecord(row.topic, row.partition, offset, 0, row.key, row.value))
+        logged: Logged = {topic: [] for topic in (*CONCLUDED, "dlq")}
+        for out in replay(
+            MemoryLog(raws),
+            partitions=recorded.partitions,
+            skew_ms=None,
+            make_detector=make_detector,
+        ):
+            if out.topic in logged:
+                logged[out.topic].append(out.event)
+        return logged
 
 
 class BrokerHostContract(HostContract):
