@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from streamops.errors import InputError, TransportError
 from streamops.views.queries import Failure, Question
@@ -27,10 +27,10 @@ from streamops.web.watch import Status
 
 ROWS_MAX = 1000
 
-Points = Annotated[int, Parameter(ge=1, le=POINTS_MAX)]
-Rows = Annotated[int, Parameter(ge=1, le=ROWS_MAX)]
-From = Annotated[int, Parameter(ge=0)]
-OnlyOpen = Annotated[bool, Parameter(query="open")]
+Points = Annotated[int, QueryParameter(ge=1, le=POINTS_MAX)]
+Rows = Annotated[int, QueryParameter(ge=1, le=ROWS_MAX)]
+From = Annotated[int, QueryParameter(ge=0)]
+OnlyOpen = Annotated[bool, QueryParameter(name="open")]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Api(Controller):
         return desk.overview()
 
     @get("/models/{model:str}", sync_to_thread=True)
-    def model(self, desk: Own, model: str, segment: str = "all") -> ModelPage:
+    def model(self, desk: Own, model: FromPath[str], segment: FromQuery[str] = "all") -> ModelPage:
         """Versions, features, alerts and latest facts of a model."""
         name = part(model)
         return desk.read(lambda con: model_page(con, name, segment), f"model {name!r}")
@@ -88,9 +88,9 @@ class Api(Controller):
     def model_charts(
         self,
         desk: Own,
-        model: str,
-        segment: str = "all",
-        measure: str = "",
+        model: FromPath[str],
+        segment: FromQuery[str] = "all",
+        measure: FromQuery[str] = "",
         points: Points = POINTS,
     ) -> Charts:
         """Series over panes, versions as bands, alerts as marks."""
@@ -101,18 +101,23 @@ class Api(Controller):
     def feature(
         self,
         desk: Own,
-        model: str,
-        feature: str,
-        pane: datetime | None = None,
-        version: str = "",
-        segment: str = "all",
+        model: FromPath[str],
+        feature: FromPath[str],
+        pane: FromQuery[datetime | None] = None,
+        version: FromQuery[str] = "",
+        segment: FromQuery[str] = "all",
     ) -> FeaturePage:
         """Bins of a feature in a pane beside its reference."""
         return read_feature(desk, part(model), part(feature), pane, version, segment)
 
     @get("/models/{model:str}/features/{feature:str}/charts", sync_to_thread=True)
     def feature_charts(
-        self, desk: Own, model: str, feature: str, segment: str = "all", points: Points = POINTS
+        self,
+        desk: Own,
+        model: FromPath[str],
+        feature: FromPath[str],
+        segment: FromQuery[str] = "all",
+        points: Points = POINTS,
     ) -> Charts:
         """A feature's distances from its reference over panes."""
         own = part(model), part(feature)
@@ -122,7 +127,7 @@ class Api(Controller):
     def alerts(
         self,
         desk: Own,
-        model: str = "",
+        model: FromQuery[str] = "",
         only_open: OnlyOpen = False,
         limit: Rows = 100,
         offset: From = 0,
@@ -133,7 +138,7 @@ class Api(Controller):
         )
 
     @get("/alerts/{alert:str}", sync_to_thread=True)
-    def alert(self, desk: Own, alert: str) -> AlertPage:
+    def alert(self, desk: Own, alert: FromPath[str]) -> AlertPage:
         """An alert with its proof."""
         name = part(alert)
         return desk.read(lambda con: alert_page(con, name), f"alert {name!r}")

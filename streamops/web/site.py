@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import MediaType, Response, get
+from litestar.params import FromPath, FromQuery
 
 from streamops.errors import InputError
 from streamops.web.api import read_feature
@@ -33,7 +34,9 @@ def overview(desk: Own) -> Response[bytes]:
 
 
 @get("/models/{model:str}", sync_to_thread=True)
-def model(desk: Own, model: str, segment: str = "all", measure: str = "") -> Response[bytes]:
+def model(
+    desk: Own, model: FromPath[str], segment: FromQuery[str] = "all", measure: FromQuery[str] = ""
+) -> Response[bytes]:
     """A model over time."""
     name = part(model)
     found = desk.read(lambda con: model_page(con, name, segment), f"model {name!r}")
@@ -44,12 +47,12 @@ def model(desk: Own, model: str, segment: str = "all", measure: str = "") -> Res
 @get("/models/{model:str}/features/{feature:str}", sync_to_thread=True)
 def feature(
     desk: Own,
-    model: str,
-    feature: str,
-    pane: str = "",
-    version: str = "",
-    segment: str = "all",
-    shown: str = "",
+    model: FromPath[str],
+    feature: FromPath[str],
+    pane: FromQuery[str] = "",
+    version: FromQuery[str] = "",
+    segment: FromQuery[str] = "all",
+    shown: FromQuery[str] = "",
 ) -> Response[bytes]:
     """A feature in a pane; `shown` is a pane and a version, as the page's own form sends them."""
     if shown:
@@ -59,14 +62,14 @@ def feature(
 
 
 @get("/alerts/{alert:str}", sync_to_thread=True)
-def alert(desk: Own, alert: str) -> Response[bytes]:
+def alert(desk: Own, alert: FromPath[str]) -> Response[bytes]:
     """An alert with its proof."""
     name = part(alert)
     return html(render_alert(desk.read(lambda con: alert_page(con, name), f"alert {name!r}")))
 
 
 @get("/static/{name:str}", sync_to_thread=False)
-def static(name: str) -> Response[bytes]:
+def static(name: FromPath[str]) -> Response[bytes]:
     """A file the pages load."""
     found = assets().get(name)
     if found is None:
