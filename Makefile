@@ -11,6 +11,7 @@ LOCK := requirements.lock
 DATA := replay/data/electricity.parquet
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 KEEP ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -34,7 +35,7 @@ check: setup
 	@$(BIN)/lint-imports --no-logo
 
 test: check
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 demo: setup
 	@$(BIN)/streamops simulate $(DATA) --home .streamops/demo $(if $(KEEP),--keep) $(DEMO_ARGS)

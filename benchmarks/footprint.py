@@ -7,13 +7,13 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import psutil
 
+from streamops.operate.memory import KIB_PER_MB, pss_kib
+
 EVERY_S = 1.0
-KIB_PER_MB = 1024
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +85,3 @@ def part_of(command: str) -> str:
     if "kafka.Kafka" in command or "kafka.broker" in command:
         return "broker"
     return "training child" if "training.child" in command else "command"
-
-
-def pss_kib(pid: int) -> int:
-    """Return a process's proportional set size, KiB (Linux)."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

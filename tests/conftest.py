@@ -17,6 +17,22 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each worker whole files, so that their fixtures are made once; simulations, which take
+    longest, are one group and come first."""
+    items.sort(key=lambda item: not is_simulation(item))
+    for item in items:
+        group = "simulation" if is_simulation(item) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def is_simulation(item: pytest.Item) -> bool:
+    """Whether a test plays whole tables on stacks of its own."""
+    return (
+        item.path.name in ("test_kills.py", "test_simulate.py") and "simulation" in item.path.parts
+    )
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """A running embedded broker; a test that kills it starts it again."""

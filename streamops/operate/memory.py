@@ -15,7 +15,7 @@ def pss_mb(pids: Iterable[int]) -> float:
 
     Linux only (`/proc/PID/smaps_rollup`); elsewhere it is 0.
     """
-    return sum(map(_pss_kib, families(pids))) / KIB_PER_MB
+    return sum(map(pss_kib, families(pids))) / KIB_PER_MB
 
 
 def families(pids: Iterable[int]) -> set[int]:
@@ -30,7 +30,8 @@ def families(pids: Iterable[int]) -> set[int]:
     return found
 
 
-def _pss_kib(pid: int) -> int:
+def pss_kib(pid: int) -> int:
+    """PSS of one process, KiB; 0 for one that is gone, and elsewhere than on Linux."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
