@@ -235,6 +235,8 @@ class KafkaHost:
         return self._ends.get((topic, partition))
 
     def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._FATAL:
+            self._trouble = _beyond_repair(error)
         if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self._trouble = TransportError(
                 f"Kafka refuses the connection: {error.str()}; check --kafka-config"
@@ -248,5 +250,14 @@ def _judge(error: KafkaError) -> None:
             f"a checkpoint's offset is gone from Kafka: {error.str()}; delete the checkpoint to "
             "fold again from the log, or restore the archive"
         )
-    if error.fatal():
-        raise KafkaException(error)
+    if error.fatal() or error.code() == KafkaError._FATAL:
+        raise _beyond_repair(error)
+
+
+def _beyond_repair(error: KafkaError) -> TransportError:
+    """The error after which a client never reads again: most often its place in the group is lost,
+    to another worker of its name or, after a pause, to its own next membership."""
+    return TransportError(
+        f"another worker took the place of this one, or the group forgot it: {error.str()}; "
+        "start again, and give each worker a name of its own"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -183,6 +184,35 @@ def test_a_folder_in_use_is_a_transport_error(settings):
             run_fold(settings, "monitor", threading.Event())
     finally:
         store.close()
+
+
+def test_a_worker_whose_place_was_taken_ends(settings, tmp_path):
+    """The client never reads again after it, and says so once: the supervisor must start anew."""
+    ended: list[BaseException] = []
+
+    def first() -> None:
+        try:
+            run_fold(settings, "meter", threading.Event())
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=first, daemon=True)
+    thread.start()
+    write(settings, recording(PARTITIONS).rows)
+    until(lambda: events_on(settings, "outcomes") != [])
+    with running(settings, [elsewhere(fold("meter"), tmp_path / "other")]):
+        thread.join(30)
+    assert not thread.is_alive()
+    (error,) = ended
+    assert isinstance(error, TransportError)
+    assert "took the place" in str(error)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_inputs_that_are_not_held_together_are_refused(settings):
