@@ -35,7 +35,7 @@ check: setup
 	@$(BIN)/lint-imports --no-logo
 
 test: check
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 demo: setup
 	@$(BIN)/streamops simulate $(DATA) --home .streamops/demo $(if $(KEEP),--keep) $(DEMO_ARGS)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from streamops.kafka.admin import delete_namespace
 from streamops.kafka.broker import EmbeddedBroker
@@ -17,21 +19,26 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+class ByFile(LoadScopeScheduling):
+    """Whole files to a worker: their fixtures are made once. Simulations are as one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "simulation" if is_simulation(nodeid) else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker whole files, so that their fixtures are made once; simulations, which take
-    longest, are one group and come first."""
-    items.sort(key=lambda item: not is_simulation(item))
-    for item in items:
-        group = "simulation" if is_simulation(item) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with the simulations: they take longest."""
+    items.sort(key=lambda item: not is_simulation(item.nodeid))
 
 
-def is_simulation(item: pytest.Item) -> bool:
+def is_simulation(nodeid: str) -> bool:
     """Whether a test plays whole tables on stacks of its own."""
-    return (
-        item.path.name in ("test_kills.py", "test_simulate.py") and "simulation" in item.path.parts
-    )
+    return nodeid.startswith(("tests/simulation/test_kills", "tests/simulation/test_simulate"))
 
 
 @pytest.fixture(scope="session")

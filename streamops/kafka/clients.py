@@ -1,7 +1,7 @@
 """Kafka clients as every part of streamops makes them.
 
-The settings answer measured traps (docs/decisions): `metadata.recovery.strategy=none` survives the
-only broker's restart, no expiry and acks=all leave no gap, one partitioner serves every client.
+The settings answer measured traps (docs/decisions): a client that lost all brokers soon asks the
+first ones again (011), no expiry and acks=all leave no gap, one partitioner serves every client.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ def base_conf(settings: Settings, client: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap,
         "client.id": f"{settings.namespace}.{client}",
-        "metadata.recovery.strategy": "none",
+        "metadata.recovery.strategy": "rebootstrap",
+        "metadata.recovery.rebootstrap.trigger.ms": 4000,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "log_level": 2,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -24,14 +25,16 @@ from streamops.kafka.admin import (
     settle,
 )
 from streamops.kafka.broker import EmbeddedBroker, await_ready
+from streamops.kafka.clients import base_conf
+from streamops.settings import Settings
 from streamops.topics import load_topics, topic_name
 
 DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def conf(bootstrap: str) -> dict[str, str]:
-    return {"bootstrap.servers": bootstrap, "metadata.recovery.strategy": "none"}
+def conf(bootstrap: str) -> dict[str, Any]:
+    return base_conf(Settings(bootstrap=bootstrap), "test")
 
 
 def alter(conf: dict[str, str], topic: str, setting: str, value: str) -> None:
