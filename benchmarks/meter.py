@@ -1,0 +1,136 @@
+"""METER on a real broker against the same records consumed, decoded, and counted naively.
+
+python -m benchmarks.meter [ROWS]
+
+raw_consume   every record of predictions and labels consumed
+ceiling       consumed and decoded, nothing else
+naive         `benchmarks.naive`: the same job in a plain loop
+events_per_s  METER with join, outcomes, summaries and checkpoints: predictions and labels
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import TopicPartition
+
+from benchmarks.naive import NaiveMeter
+from benchmarks.traffic import PANE_S, Mix, send, version_of
+from streamops import codec
+from streamops.hosts.kafka import KafkaHost
+from streamops.hosts.memory import make_fold
+from streamops.kafka.admin import create_topics
+from streamops.kafka.broker import EmbeddedBroker
+from streamops.kafka.clients import make_consumer, make_producer, take
+from streamops.settings import Settings
+
+PARTITIONS = 4
+TOPICS = ("predictions", "labels")
+CHUNK = 5000
+POLL_S = 0.02
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    mix = Mix(rows=int(arguments[0])) if arguments else Mix()
+    folder = Path(tempfile.mkdtemp(prefix="streamops-bench-"))
+    broker = EmbeddedBroker(folder / "broker")
+    broker.start()
+    try:
+        print(json.dumps(measure(broker.bootstrap, folder, mix), indent=1))
+    finally:
+        broker.stop()
+        shutil.rmtree(folder)
+
+
+def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
+    """Send the mix once, then run everyone over it."""
+    settings = Settings(
+        bootstrap=bootstrap, namespace="bench", data=folder, partitions=PARTITIONS, driven=True
+    )
+    create_topics({"bootstrap.servers": bootstrap}, settings.namespace, PARTITIONS)
+    last = send(settings, mix)
+    consumed = rate(mix, lambda: drain(settings, lambda value: None))
+    ceiling = rate(mix, lambda: drain(settings, decode))
+    naive = rate(mix, lambda: run_naive(settings, mix))
+    meter = rate(mix, lambda: run_meter(settings, last))
+    return {
+        "benchmark": "meter",
+        "events": mix.events,
+        "raw_consume_events_per_s": consumed,
+        "ceiling_events_per_s": ceiling,
+        "naive_events_per_s": naive,
+        "events_per_s": meter,
+        "ratio_to_ceiling": round(meter / ceiling, 3),
+        "ratio_to_naive": round(meter / naive, 2),
+    }
+
+
+def rate(mix: Mix, run: Callable[[], object]) -> int:
+    """Return events a second of one run."""
+    gc.collect()
+    started = time.monotonic()
+    run()
+    return round(mix.events / (time.monotonic() - started))
+
+
+def decode(value: bytes) -> None:
+    """Decode as every reader does."""
+    codec.decode(value)
+
+
+def drain(settings: Settings, each: Callable[[bytes], object]) -> None:
+    """Consume both topics from their beginning to their end."""
+    consumer = make_consumer(settings, "drain")
+    places = [
+        TopicPartition(settings.topic(topic), partition, 0)
+        for topic in TOPICS
+        for partition in range(settings.partitions)
+    ]
+    ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p)[1] for p in places}
+    consumer.assign(places)
+    while ends:
+        for message in take(consumer, CHUNK, 1.0):
+            each(message.value() or b"")
+            place = message.topic() or "", message.partition() or 0
+            if ends.get(place) == (message.offset() or 0) + 1:
+                del ends[place]
+    consumer.close()
+
+
+def run_naive(settings: Settings, mix: Mix) -> None:
+    """The plain loop over the same records."""
+    producer = make_producer(settings, "naive", **{"linger.ms": 50})
+    meter = NaiveMeter(producer, settings.topic("dlq"), version_of(mix, 0), PANE_S)
+    drain(settings, meter.take)
+    producer.flush()
+
+
+def run_meter(settings: Settings, last: int) -> None:
+    """METER under its own host until every partition folded the last epoch."""
+    host = KafkaHost(
+        settings, "meter", lambda p: make_fold("meter", p, settings.partitions, skew_max_ms=None)
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=host.run, args=(stop,))
+    thread.start()
+    while len(host.hosts) < settings.partitions or any(
+        each.fold.epoch < last for each in list(host.hosts.values())
+    ):
+        if not thread.is_alive():
+            raise SystemExit("the meter ended; see above")
+        time.sleep(POLL_S)
+    stop.set()
+    thread.join()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
