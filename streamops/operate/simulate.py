@@ -43,7 +43,7 @@ SERVICES = (
     "meter", "detect", "control", "broadcaster", "trainer", "materializer", "archiver",
 )  # fmt: skip
 ROWS_MIN = 100
-MEMORY_EVERY_S = 2.0
+MEMORY_EVERY_S = 5.0
 MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
