@@ -1,5 +1,6 @@
 """All benchmarks, one JSON object each: `make bench`."""
 
-from benchmarks import loop
+from benchmarks import loop, meter
 
+meter.main([])
 loop.main([])
