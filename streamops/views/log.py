@@ -22,6 +22,7 @@ from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 
 TIMEOUT_S = 30.0
+ASK_S = 5.0
 RETRY_S = 0.1
 CHUNK = 1000
 NOT_LOG = frozenset({"checkpoints"})
@@ -34,6 +35,7 @@ PASSING = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
     }
 )
 
@@ -192,6 +194,10 @@ class KafkaLog:
         """Return what retention has left, up to the high watermark."""
         return watermarks(self._settings, self._consumer, topic, partition)
 
+    def end(self, topic: str, partition: int, patience_s: float) -> int:
+        """Return the high watermark; TransportError if it isn't had in about `patience_s`."""
+        return watermarks(self._settings, self._consumer, topic, partition, patience_s).next
+
     def read(
         self,
         topic: str,
@@ -248,16 +254,23 @@ def partition_counts(settings: Settings, consumer: Consumer) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in NOT_LOG}
 
 
-def watermarks(settings: Settings, consumer: Consumer, topic: str, partition: int) -> Held:
+def watermarks(
+    settings: Settings,
+    consumer: Consumer,
+    topic: str,
+    partition: int,
+    patience_s: float = TIMEOUT_S,
+) -> Held:
     """Return the offsets a partition has on the cluster; raises TransportError.
 
-    A partition that was made a moment ago has no leader yet: asked again for 30 s.
+    A partition that was made a moment ago has no leader yet, and a request may get lost: asked
+    again for `patience_s`.
     """
     name = TopicPartition(settings.topic(topic), partition)
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
-            return Held(*consumer.get_watermark_offsets(name, timeout=TIMEOUT_S))
+            return Held(*consumer.get_watermark_offsets(name, timeout=min(ASK_S, patience_s)))
         except KafkaException as error:
             if error.args[0].code() not in PASSING or time.monotonic() > deadline:
                 raise unreachable(f"{topic}-{partition}", error.args[0]) from error

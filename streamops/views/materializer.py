@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from confluent_kafka import TopicPartition
 
 from streamops.errors import TransportError
-from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 from streamops.topics import load_topics
 from streamops.views.archive import ArchiveLog
@@ -30,12 +28,11 @@ from streamops.views.log import (
     KafkaLog,
     Partition,
     RawRecord,
-    is_notice,
-    to_raw,
 )
 from streamops.views.positions import Position, load
 from streamops.views.store import open_store, store
 from streamops.views.tables import tables
+from streamops.views.tail import Tail
 
 BATCH = 20_000
 POLL_S = 0.2
@@ -63,13 +60,12 @@ class Materializer:
         shutil.rmtree(self._snapshots, ignore_errors=True)
         self._positions = load(self._con)
         self._live = KafkaLog(settings)
-        self._consumer = make_consumer(settings, "materializer", **{"enable.partition.eof": True})
-        self._empty_to: dict[Partition, int] = {}
-        self._backlog = self._begin()
+        self._backlog, starts = self._begin()
+        self._tail = Tail(settings, "materializer", self._live, starts)
 
     def close(self) -> None:
         """Close the file and the clients."""
-        self._consumer.close()
+        self._tail.close()
         self._live.close()
         with self._lock:
             self._readers.close()
@@ -78,7 +74,7 @@ class Materializer:
 
     def run_once(self, timeout_s: float = POLL_S) -> int:
         """Store what there is, up to one transaction of 20,000 records; returns how many."""
-        raws = list(islice(self._backlog, BATCH)) or self._poll(timeout_s)
+        raws = list(islice(self._backlog, BATCH)) or self._tail.poll(BATCH, timeout_s)
         if raws:
             with self._lock:
                 after = store(self._con, raws, self._positions, self._settings.skew_ms)
@@ -146,12 +142,12 @@ class Materializer:
 
     def _reached(self, place: Partition) -> int:
         position = self._positions.get(place, Position())
-        return max(position.next, self._empty_to.get(place, 0))
+        return max(position.next, self._tail.passed(place))
 
-    def _begin(self) -> Iterator[RawRecord]:
+    def _begin(self) -> tuple[Iterator[RawRecord], dict[Partition, int]]:
         joined = Joined(ArchiveLog(self._settings.archive), self._live)
         backlog = list[Iterator[RawRecord]]()
-        starts = list[TopicPartition]()
+        starts = dict[Partition, int]()
         for topic in self._live.topics():
             for partition in self._live.partitions(topic):
                 held = self._live.held(topic, partition)
@@ -163,22 +159,8 @@ class Materializer:
                     )
                 if at < held.first:
                     backlog.append(joined.read(topic, partition, at, held.first))
-                name = self._settings.topic(topic)
-                starts.append(TopicPartition(name, partition, max(at, held.first)))
-        self._consumer.assign(starts)
-        return chain.from_iterable(backlog)
-
-    def _poll(self, timeout_s: float) -> list[RawRecord]:
-        messages = take(self._consumer, BATCH, timeout_s)
-        raws = list[RawRecord]()
-        for message in messages:
-            topic = self._settings.short(message.topic() or "")
-            if is_notice(message):
-                # Markers stand at the end: no record will say that they were passed.
-                self._empty_to[(topic, message.partition() or 0)] = message.offset() or 0
-            else:
-                raws.append(to_raw(topic, message))
-        return raws
+                starts[(topic, partition)] = max(at, held.first)
+        return chain.from_iterable(backlog), starts
 
     def _copy(self, number: int) -> Path:
         try:

@@ -35,6 +35,7 @@ from streamops.kafka.admin import create_topics
 from streamops.kafka.clients import make_producer
 from streamops.settings import Settings
 from streamops.values import Stamp
+from streamops.views import tail
 from streamops.views.archiver import archive_until_end
 from streamops.views.materializer import Materializer, run_materializer
 from streamops.views.queries import query
@@ -417,3 +418,16 @@ def test_the_service_ends_when_it_is_told(settings, produce):
     with_file.run_to_end()
     assert with_file.counts() == {"PredictionMade": 1}
     with_file.close()
+
+
+def test_a_client_that_fell_silent_is_made_anew_where_it_stood(views, produce, monkeypatch):
+    monkeypatch.setattr(tail, "SILENT_S", 0.5)
+    produce("predictions", *[made(n) for n in range(4)])
+    views.run_to_end()
+    produce("predictions", *[made(n) for n in range(4, 8)])
+    # As after lost metadata: no partition is fetched any more, and no error tells.
+    silenced = views._tail._consumer
+    silenced.pause(silenced.assignment())
+    views.run_to_end()
+    assert views._tail._consumer is not silenced
+    assert rows(views, "SELECT count(*), count(DISTINCT id) FROM predictions") == [(8, 8)]

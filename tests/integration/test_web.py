@@ -16,7 +16,7 @@ from streamops.web.serve import Address, run_with_page
 from tests.story import play
 from tests.web_views import publish, raws
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +59,26 @@ class Service:
         assert self._raised == []
 
 
-def wait_until(holds) -> None:
+def wait_until(holds, what=lambda: "not so in time") -> None:
     deadline = time.monotonic() + TIMEOUT_S
     pause = threading.Event()
     while not holds():
-        assert time.monotonic() < deadline, "not so in time"
+        assert time.monotonic() < deadline, what()
         pause.wait(0.05)
+
+
+def wait_for_views(url: str, total: int) -> None:
+    """Until all records are stored and the broker's ends were seen to be reached."""
+    wait_until(
+        lambda: state(url)["revision"] == total and state(url)["lag"] == 0,
+        lambda: f"{total} records expected: {state(url)}, {positions(url)}",
+    )
 
 
 def test_the_service_serves_what_the_topics_hold(settings, story):
     total = publish(story, settings)
     with Service(settings) as url:
-        wait_until(lambda: state(url)["revision"] == total and state(url)["lag"] == 0)
+        wait_for_views(url, total)
         assert httpx.get(f"{url}/health").json()["status"] == "current"
         topics = {t["topic"]: t for t in httpx.get(f"{url}/api/overview").json()["topics"]}
         for topic in {raw.topic for raw in raws(story)}:
@@ -84,7 +92,7 @@ def test_sql_is_asked_over_http_while_the_service_runs_and_of_the_file_after(set
     total = publish(story, settings)
     sql = "SELECT model, count(*) FROM predictions GROUP BY model ORDER BY model"
     with Service(settings) as url:
-        wait_until(lambda: state(url)["revision"] == total)
+        wait_for_views(url, total)
         running = query(settings, sql)
         with pytest.raises(InputError, match="SELEC"):
             query(settings, "SELEC 1")
@@ -101,6 +109,11 @@ def test_pages_are_read_while_records_are_stored(settings, story):
             statuses |= {client.get(p).status_code for p in ("/", "/api/overview", "/api/alerts")}
         assert statuses <= {200}
         assert client.get("/models/churn").status_code == 200
+
+
+def positions(url: str) -> list[tuple[str, int, int]]:
+    found = httpx.get(f"{url}/api/overview").json()["topics"]
+    return [(topic["topic"], topic["records"], topic["lag"]) for topic in found]
 
 
 def state(url: str) -> dict:
