@@ -8,28 +8,21 @@ Rule 2: the champion and the candidate are judged on the same held-out rows, the
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from streamops.config import ModelConfig
 from streamops.core.meter_state import segments_of
-from streamops.core.profile import profile_hash
 from streamops.core.times import micros
 from streamops.errors import InputError
-from streamops.events import CandidateScored, EvaluationRequested, ModelRegistered, RetrainRequested
-from streamops.training.batch import Job, Trained, Trainer
-from streamops.training.fitting import DEFAULT_MODEL
-from streamops.training.frames import Columns, Row, profile_rows
-from streamops.training.online import OnlineLearner, link
+from streamops.events import CandidateScored, EvaluationRequested, RetrainRequested
+from streamops.training.batch import Trained
+from streamops.training.online import link
 from streamops.training.outcomes import OutcomeRow
-from streamops.training.scoring import Answer, open_model, score_answers, score_segments
+from streamops.training.scoring import Answer, score_answers, score_segments
 from streamops.values import ModelVersion
-
-PROFILE_ROWS = 4000
 
 Request = RetrainRequested | EvaluationRequested
 
@@ -47,109 +40,6 @@ class Run(msgspec.Struct, frozen=True):
     version: ModelVersion
     runner: str
     trained: Trained
-
-
-class Workshop:
-    """What runs are made with: the training child, the online folds, the artifacts."""
-
-    def __init__(self, artifacts: Path, online: Path) -> None:
-        self.artifacts = artifacts
-        self.trainer = Trainer(artifacts)
-        self.online = OnlineLearner(online)
-
-    def close(self) -> None:
-        """End the training child."""
-        self.trainer.close()
-
-    def run(
-        self, request: RetrainRequested, rows: Rows, base: ModelVersion, champion: ModelRegistered
-    ) -> Run:
-        """Train the challenger that a request asks for.
-
-        base  the model's first version: task, positive class, columns and, online, categories
-        Raises InputError or ConfigError where training fails.
-        """
-        if request.strategy == "online":
-            return self._learn_online(request, rows, base, champion)
-        job = Job(
-            features=[msgspec.Raw(row.features) for row in (*rows.learn, *rows.held)],
-            labels=[row.label for row in (*rows.learn, *rows.held)],
-            task=base.task,
-            columns=_columns(base),
-            holdout=len(rows.held),
-            recent=request.recent_rows if request.strategy == "recent" else 0,
-            model=request.trainer or DEFAULT_MODEL,
-            positive=base.positive,
-            champion=champion.version.artifact if champion.runner == "skops" else "",
-            refit=request.refit,
-        )
-        trained = self.trainer.train(job)
-        if champion.runner != "skops":
-            answers = tuple(self.answers(champion, rows.held))
-            trained = msgspec.structs.replace(trained, champion=answers)
-        return Run(_version(request, base, trained), "skops", trained)
-
-    def answers(self, registered: ModelRegistered, rows: Sequence[OutcomeRow]) -> list[Answer]:
-        """Return a registered version's answers; none for one that only reports."""
-        artifact = registered.version.artifact
-        if not artifact or not rows:
-            return []
-        if registered.runner == "skops":
-            job = Job(
-                features=[msgspec.Raw(row.features) for row in rows],
-                labels=[row.label for row in rows],
-                task=registered.version.task,
-                holdout=len(rows),
-                champion=artifact,
-                fit=False,
-            )
-            return list(self.trainer.train(job).champion)
-        return open_model(self.artifacts, artifact, registered.runner).answer(_features(rows))
-
-    def _learn_online(
-        self, request: RetrainRequested, rows: Rows, base: ModelVersion, champion: ModelRegistered
-    ) -> Run:
-        columns = base.profile.features
-        fold = self.online.advance(request.model, rows.learn, task=base.task, columns=columns)
-        name, model = fold.snapshot(self.artifacts, base.positive)
-        answers = tuple(model.answer(_features(rows.held)))
-        labels = [row.label for row in rows.held]
-        metrics = score_answers(answers, labels, base.task, model.about.positive)
-        learned = rows.learn
-        if request.refit and rows.held:
-            # The kept fold must not see what the next request may hold out.
-            fold = copy.deepcopy(fold)
-            fold.learn(rows.held)
-            name, _ = fold.snapshot(self.artifacts, base.positive)
-            learned = [*rows.learn, *rows.held]
-        if fold.accuracy is not None:
-            metrics = {**metrics, "prequential_accuracy": fold.accuracy}
-        recent = learned[-(request.recent_rows or PROFILE_ROWS) :]
-        scores = [
-            float(a.prediction) if base.task == "regression" else a.score or 0.0 for a in answers
-        ]
-        profile = profile_rows(
-            _features(recent),
-            [row.label for row in recent],
-            scores,
-            base.task,
-            _columns(base),
-            metrics,
-        )
-        trained = Trained(
-            artifact=name,
-            task=base.task,
-            columns=_columns(base),
-            profile=profile,
-            profile_hash=profile_hash(profile),
-            positive=model.about.positive,
-            rows=len(learned),
-            content=content_hash(learned),
-            metrics=metrics,
-            answers=answers,
-            champion=tuple(self.answers(champion, rows.held)),
-        )
-        return Run(_version(request, base, trained), "river", trained)
 
 
 def split(request: Request, rows: Sequence[OutcomeRow]) -> Rows:
@@ -224,26 +114,3 @@ def _segments(rows: Sequence[OutcomeRow], config: ModelConfig | None) -> list[li
     if config is None:
         return [sorted(f"{name}={value}" for name, value in row.segments.items()) for row in rows]
     return [segments_of(row.segments, config)[1:] for row in rows]
-
-
-def _version(request: RetrainRequested, base: ModelVersion, trained: Trained) -> ModelVersion:
-    return ModelVersion(
-        model=request.model,
-        version=version_name(request),
-        task=base.task,
-        profile=trained.profile,
-        profile_hash=trained.profile_hash,
-        positive=trained.positive,
-        artifact=trained.artifact,
-    )
-
-
-def _columns(base: ModelVersion) -> Columns:
-    return tuple((feature.name, feature.kind) for feature in base.profile.features)
-
-
-def _features(rows: Sequence[OutcomeRow]) -> list[Row]:
-    return [_FEATURES.decode(row.features) for row in rows]
-
-
-_FEATURES: msgspec.json.Decoder[Row] = msgspec.json.Decoder(dict)

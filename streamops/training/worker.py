@@ -10,11 +10,12 @@ Rule 3: the process keeps nothing that it can't make again. After a crash it tra
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import threading
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeGuard
 
 from streamops import codec
 from streamops.config import ModelConfig
@@ -36,7 +37,8 @@ from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 from streamops.training.outcomes import OutcomeStore
-from streamops.training.runs import Request, Rows, Run, Workshop, scored, split
+from streamops.training.runs import Request, Rows, Run, scored, split
+from streamops.training.workshop import Workshop
 from streamops.values import ModelVersion, ReferenceProfile
 
 LOG = logging.getLogger(__name__)
@@ -83,11 +85,16 @@ class TrainerWorker:
         for record in self._follower.poll(POLL_S):
             self._take(record.event)
         self._outcomes.poll(POLL_S if self._open else 0.0)
-        for request in list(self._open.values()):
-            if self._outcomes.has(request.model, request.last_epoch):
-                self.catch_up()
-                if request.id in self._open:
-                    self._answer(request)
+        ready = [r for r in self._open.values() if self._outcomes.has(r.model, r.last_epoch)]
+        if ready:
+            self.catch_up()
+            self._begin(ready)
+        for request in ready:
+            self.catch_up()
+            if request.id in self._open:
+                self._answer(request)
+            else:
+                self._workshop.forget(request.id)
 
     def close(self) -> None:
         """End the training child and leave the broker."""
@@ -118,6 +125,24 @@ class TrainerWorker:
             self._answered.add(request_id)
             self._open.pop(request_id, None)
 
+    def _begin(self, ready: list[Request]) -> None:
+        """Let online runs learn beside the batch runs that are answered before them."""
+        for request in ready:
+            base = self._first.get(request.model)
+            if base and _is_online(request) and request.id in self._open:
+                # Whoever answers it meets the same error, and says so on the log.
+                with contextlib.suppress(InputError):
+                    self._workshop.begin(request, self._rows(request), base)
+
+    def _rows(self, request: RetrainRequested) -> Rows:
+        outcomes = self._outcomes.rows(
+            request.model,
+            request.first_epoch,
+            request.last_epoch,
+            corrected=request.strategy != "online",
+        )
+        return split(request, outcomes)
+
     def _answer(self, request: Request) -> None:
         LOG.info("answering %s", request.id)
         try:
@@ -145,13 +170,7 @@ class TrainerWorker:
             raise InputError(f"model {request.model!r} has no version; register one first")
         champion = self._champion(request)
         self._send(_started(request, base))
-        outcomes = self._outcomes.rows(
-            request.model,
-            request.first_epoch,
-            request.last_epoch,
-            corrected=request.strategy != "online",
-        )
-        rows = split(request, outcomes)
+        rows = self._rows(request)
         run = self._workshop.run(request, rows, base, champion)
         self._send(_dataset(request, run), topic="data")
         self._send(_completed(request, run))
@@ -218,6 +237,10 @@ def environment() -> dict[str, str]:
 def dataset_name(request: RetrainRequested) -> str:
     """Return the data set of a run: the model's outcomes, by epochs."""
     return f"{request.model}/outcomes?epochs={request.first_epoch}-{request.last_epoch}"
+
+
+def _is_online(request: Request) -> TypeGuard[RetrainRequested]:
+    return isinstance(request, RetrainRequested) and request.strategy == "online"
 
 
 def _started(request: RetrainRequested, base: ModelVersion) -> RunStarted:
