@@ -7,6 +7,7 @@ JSON is what we write. MessagePack is read where the first byte is a map's (0x80
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, Union
 
@@ -69,11 +70,13 @@ _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])  # n
 _PACK: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[EVENT_TYPES])  # noqa: UP007
 _STAMPED = frozenset(t for t in EVENT_TYPES if "stamp" in t.__struct_fields__)
 _EVIDENCED = frozenset(t for t in EVENT_TYPES if "evidence" in t.__struct_fields__)
+_TAILED = frozenset(t for t in EVENT_TYPES if t.__struct_fields__[-2:] == ("stamp", "evidence"))
 _PACKER = msgspec.msgpack.Encoder(order="deterministic")
 _TIMES: dict[type[events.Event], tuple[str, ...]] = {
     t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
     for t in EVENT_TYPES
 }
+_SEVERAL_TIMES = frozenset(t for t, names in _TIMES.items() if len(names) > 1)
 
 
 def encode(event: events.Event) -> bytes:
@@ -102,6 +105,23 @@ def conclusion(event: events.Event) -> bytes:
     return _ENCODER.encode(event)
 
 
+def encode_stamped(event: events.Event, bare: bytes) -> bytes:
+    """Return `encode(event)`, made of its conclusion where stamp and evidence are its last fields.
+
+    bare  `conclusion(event)`
+    """
+    kind = type(event)
+    if kind not in _TAILED:
+        return _ENCODER.encode(event)
+    stamp, evidence = event.stamp, event.evidence  # type: ignore[attr-defined]
+    value = bare[:-1]
+    if stamp is not None:
+        value += b',"stamp":' + _ENCODER.encode(stamp)
+    if evidence is not None:
+        value += b',"evidence":' + _ENCODER.encode(evidence)
+    return value + b"}"
+
+
 def is_msgpack(value: bytes) -> bool:
     """Tell whether the first byte is a MessagePack map's."""
     return bool(value) and (0x80 <= value[0] <= 0x8F or value[0] in (0xDE, 0xDF))
@@ -123,9 +143,29 @@ def decode(value: bytes | None) -> events.Event:
         raise InputError(f"value can't be read: {error}; {hint}see topics/schemas") from None
     if packed:
         event = _unpacked(event)
-    if event.time.tzinfo is not UTC or len(_TIMES[type(event)]) > 1:
+    if event.time.tzinfo is not UTC or type(event) in _SEVERAL_TIMES:
         event = _in_utc(event)
     return event
+
+
+def decode_all(values: Sequence[bytes]) -> list[events.Event | InputError]:
+    """Return what `decode` gives, or raises, for each value; far faster where all are sound."""
+    together = b"\n".join(values)
+    if together.count(b"\n") == len(values) - 1:
+        try:
+            found: list[events.Event] = _JSON.decode_lines(together)
+            if len(found) == len(values) and all(event.time.tzinfo is UTC for event in found):
+                return [_in_utc(e) if type(e) in _SEVERAL_TIMES else e for e in found]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
+            pass  # which one, and why, is told value by value
+    return [_decoded(value) for value in values]
+
+
+def _decoded(value: bytes) -> events.Event | InputError:
+    try:
+        return decode(value)
+    except InputError as error:
+        return error
 
 
 def _hint(value: bytes) -> str:

@@ -252,11 +252,13 @@ class Worker:
 
     def _restore(self, saved: Checkpoint) -> None:
         processor = self.fold.processor
-        if self.name == "meter":
-            processor.join.restore(list(saved.rows.items()))  # type: ignore[attr-defined]
         if self.name == "detect":
             processor.bank.detectors = copy.deepcopy(saved.detectors)  # type: ignore[attr-defined]
-        state = msgspec.msgpack.decode(saved.state, type=type(processor.initial()))
+        state: Any = msgspec.msgpack.decode(saved.state, type=type(processor.initial()))
+        if self.name == "meter":
+            processor.join.restore(  # type: ignore[attr-defined]
+                list(saved.rows.items()), state.labels_us
+            )
         self.fold = self.fold.resumed(state, saved.epoch, saved.positions)
 
     def unread(self, log: dict[Place, list[Record]]) -> list[str]:
@@ -281,7 +283,7 @@ class Worker:
         processor: Any = self.fold.processor
         rows = dict(self.saved.rows) if self.saved else {}
         if self.name == "meter":
-            for key, value in processor.join.take_changes().items():
+            for key, value in processor.join.take_changes(self.fold.state.labels_us).items():
                 if value is None:
                     rows.pop(key, None)
                 else:

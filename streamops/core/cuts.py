@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from streamops.config import Cut, ModelConfig
-from streamops.core.join import JoinTable
+from streamops.core.join import JoinTable, Matched, Pending
 from streamops.core.meter_state import MeterState, config_of, version_of
 from streamops.core.outcome import outcome
 from streamops.core.panes import (
@@ -75,14 +75,7 @@ def restate(state: MeterState, partition: int) -> list[Output]:
 
 def release(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
     """Send the outcomes that are due, in order of prediction time and id."""
-    tick_us = state.labels_us
-    due = [
-        i
-        for i, held in state.held.items()
-        if held.release_us < tick_us or join.pending[i].expires_us <= tick_us
-    ]
-    due.sort(key=lambda i: (join.pending[i].time_us, i))
-    return [_outcome(join, i, state.held.pop(i).after_cohort, partition) for i in due]
+    return [_outcome(*pair, partition) for pair in join.release(state.labels_us)]
 
 
 def _due(
@@ -174,12 +167,11 @@ def merge_summaries(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
     )
 
 
-def _outcome(join: JoinTable, prediction_id: str, after_cohort: bool, partition: int) -> Output:
-    entry, label = join.pending[prediction_id], join.matched[prediction_id]
+def _outcome(entry: Pending, label: Matched, partition: int) -> Output:
     spans = (
         Span("labels", partition, label.offset, label.offset + 1),
         Span("predictions", partition, entry.offset, entry.offset + 1),
     )
     evidence = RawEvidence(spans=spans, records=2)
-    event = outcome(entry, label, after_cohort=after_cohort)
-    return Output("outcomes", entry.model, msgspec.structs.replace(event, evidence=evidence))
+    event = outcome(entry, label, after_cohort=label.after_cohort, evidence=evidence)
+    return Output("outcomes", entry.model, event)

@@ -9,7 +9,7 @@ Rule 3: positions say where to read again so that everything after the folded ep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -28,12 +28,16 @@ S = TypeVar("S")
 
 
 class Addressed(NamedTuple):
-    """A stamped event with the partition it goes to; None leaves it to the key."""
+    """A stamped event with the partition it goes to; None leaves it to the key.
+
+    value  its bytes where they are known already, else empty
+    """
 
     topic: str
     partition: int | None
     key: str
     event: Event
+    value: bytes = b""
 
 
 class Folded(NamedTuple):
@@ -85,10 +89,19 @@ class Fold(Generic[S]):
             inbox.position = positions.get(topic, 0)
         return fold
 
+    def feed_all(self, topic: str, records: Sequence[Record]) -> list[Folded]:
+        """Take records of one input in their order, as `feed` does one by one."""
+        inbox = self.inboxes[topic]
+        if isinstance(inbox, RawInbox):
+            inbox.feed_all(records)
+            return self.advance()
+        return [folded for record in records for folded in self.feed(record)]
+
     def feed(self, record: Record) -> list[Folded]:
         """Take one record; return the epochs that it completed, folded, in order."""
-        self.inboxes[record.topic].feed(record)
-        return self.advance()
+        inbox = self.inboxes[record.topic]
+        inbox.feed(record)
+        return self.advance() if inbox.ready(self.epoch + 1) else []
 
     def advance(self) -> list[Folded]:
         """Fold the epochs that are complete, in order."""
@@ -119,9 +132,10 @@ class Fold(Generic[S]):
         for ordinal, output in enumerate(outputs):
             target = output.partition
             stamp = Stamp(self.source, epoch, ordinal)
-            event = replace(output.event, stamp=stamp)
+            event, value = replace(output.event, stamp=stamp), b""
             if output.topic in closing.topics:
-                conclusion = codec.conclusion(event)
+                conclusion = codec.conclusion(output.event)
+                value = codec.encode_stamped(event, conclusion)
                 if len(conclusion) > CONCLUSION_BYTES_MAX:
                     refused = too_large(output, event, conclusion, stamp)
                     written.append(Addressed(refused.topic, None, refused.key, refused.event))
@@ -129,7 +143,7 @@ class Fold(Generic[S]):
                 if target is None:
                     target = self.partition if own else partition_of(output.key, self.partitions)
                 groups[(output.topic, target)].append(conclusion)
-            written.append(Addressed(output.topic, target, output.key, event))
+            written.append(Addressed(output.topic, target, output.key, event, value))
         written.extend(self._closes(epoch, groups))
         return written
 

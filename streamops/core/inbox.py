@@ -11,7 +11,7 @@ Rule 3: an epoch's position is its closing tick's: a resumed partition reads it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from streamops import codec
@@ -69,6 +69,17 @@ class RawInbox:
             if self._first:
                 self._held.append(record)
             self._time_us = micros(event.time)
+
+    def feed_all(self, records: Sequence[Record]) -> None:
+        """Take the next records of the partition."""
+        first = 0
+        for at, record in enumerate(records):
+            if type(record.event) is Tick:
+                self._held += records[first:at]
+                self.feed(record)
+                first = at + 1
+        self._held += records[first:]
+        self.position = records[-1].offset + 1
 
     def ready(self, epoch: int) -> bool:
         """Tell whether the epoch is complete."""

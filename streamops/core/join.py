@@ -3,11 +3,17 @@
 Rule 1: a label matches exactly if labels' tick where it stands is below prediction time + horizon.
         Pending predictions expire by labels' ticks, waiting labels by predictions' (EPOCHS 17).
 Rule 2: a match never overwrites the pending prediction: a refold needs it (14).
-Rule 3: this table is a port, the one state that a fold changes in place. It notes each change
-        under a key; the host writes them with the positions as one batch, and hands them back.
+Rule 3: this table is a port, the one state that a fold changes in place. The host writes its
+        changes with the positions as one batch, and hands the rows back; predictions and matches
+        go in blocks, for a row each costs more than the fold.
+Rule 4: an outcome is held exactly while labels' tick hasn't passed its release (19).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -15,6 +21,9 @@ from streamops.core.times import SECOND_US
 from streamops.values import Value
 
 LATER_MAX = 100
+BLOCK_ROWS_MAX = 4096
+
+T = TypeVar("T")
 
 
 class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -36,7 +45,11 @@ class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Matched(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first label of a pending prediction, and the latest correction of it."""
+    """The first label of a pending prediction, and the latest correction of it.
+
+    release_us    its outcome goes out when labels' tick is above
+    after_cohort  the label came after the cohort delay
+    """
 
     label_id: str
     label: Value
@@ -44,6 +57,8 @@ class Matched(msgspec.Struct, array_like=True, frozen=True, gc=False):
     offset: int
     latest_id: str
     latest: Value
+    release_us: int
+    after_cohort: bool
 
 
 class Waiting(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -64,6 +79,39 @@ class Waiting(msgspec.Struct, array_like=True, frozen=True, gc=False):
     later: tuple[Waiting, ...] = ()
 
 
+class _MatchRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A match as it is stored; the offset tells a prediction from a later one of its id."""
+
+    id: str
+    offset: int
+    match: Matched
+
+
+class _Due(Generic[T]):
+    """Things by the second in which they fall due, earliest first."""
+
+    def __init__(self) -> None:
+        self._things: dict[int, list[T]] = {}
+        self._seconds: list[int] = []
+
+    def add(self, due_us: int, thing: T) -> None:
+        """Note one thing."""
+        second = due_us // SECOND_US
+        things = self._things.get(second)
+        if things is None:
+            heappush(self._seconds, second)
+            self._things[second] = [thing]
+        else:
+            things.append(thing)
+
+    def take(self, tick_us: int) -> Iterable[T]:
+        """Hand over all that may be due at a tick; what isn't is to be added again."""
+        taken = list[T]()
+        while self._seconds and self._seconds[0] <= tick_us // SECOND_US:
+            taken += self._things.pop(heappop(self._seconds))
+        return taken
+
+
 class JoinTable:
     """Pending predictions, their first labels, and waiting labels, by prediction id."""
 
@@ -71,87 +119,148 @@ class JoinTable:
         self.pending: dict[str, Pending] = {}
         self.matched: dict[str, Matched] = {}
         self.waiting: dict[str, Waiting] = {}
-        self.changes: dict[bytes, bytes | None] = {}
-        self._pending_due: dict[int, list[str]] = {}
-        self._waiting_due: dict[int, list[str]] = {}
+        self._pending_due = _Due[Pending]()
+        self._waiting_due = _Due[str]()
+        self._release_due = _Due[Pending]()
+        self._new_pending: list[Pending] = []
+        self._new_matched: list[tuple[Pending, Matched]] = []
+        self._waiting_changes: dict[bytes, bytes | None] = {}
+        self._blocks = _Due[tuple[int, bytes]]()
+        self._next_block = 0
 
     def add_pending(self, entry: Pending) -> None:
         """Keep a prediction until it expires."""
         self.pending[entry.id] = entry
-        self._pending_due.setdefault(_due(entry.expires_us), []).append(entry.id)
-        self.changes[b"p" + entry.id.encode()] = _ENCODER.encode(entry)
+        self._pending_due.add(entry.expires_us, entry)
+        self._new_pending.append(entry)
 
-    def add_matched(self, prediction_id: str, entry: Matched) -> None:
+    def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""
-        self.matched[prediction_id] = entry
-        self.changes[b"m" + prediction_id.encode()] = _ENCODER.encode(entry)
+        self._release_due.add(_release_us(entry, match), entry)
+        self.correct(entry, match)
+
+    def correct(self, entry: Pending, match: Matched) -> None:
+        """Note another latest label of a prediction that has one."""
+        self.matched[entry.id] = match
+        self._new_matched.append((entry, match))
 
     def add_waiting(self, entry: Waiting) -> None:
         """Keep a label until its prediction comes or it expires."""
         if entry.prediction_id not in self.waiting:
-            self._waiting_due.setdefault(_due(entry.expires_us), []).append(entry.prediction_id)
+            self._waiting_due.add(entry.expires_us, entry.prediction_id)
         self.waiting[entry.prediction_id] = entry
-        self.changes[b"w" + entry.prediction_id.encode()] = _ENCODER.encode(entry)
+        self._waiting_changes[_waiting_key(entry.prediction_id)] = _ENCODER.encode(entry)
 
     def drop_waiting(self, prediction_id: str) -> None:
         """Forget a waiting label: its prediction came."""
         del self.waiting[prediction_id]
-        self.changes[b"w" + prediction_id.encode()] = None
+        self._waiting_changes[_waiting_key(prediction_id)] = None
+
+    def release(self, labels_tick_us: int) -> list[tuple[Pending, Matched]]:
+        """Hand over the outcomes that are due, by prediction time and id."""
+        due: list[tuple[Pending, Matched]] = []
+        for entry in self._release_due.take(labels_tick_us):
+            match = self.matched[entry.id]
+            if (release_us := _release_us(entry, match)) < labels_tick_us:
+                due.append((entry, match))
+            else:
+                self._release_due.add(release_us, entry)
+        due.sort(key=lambda pair: (pair[0].time_us, pair[0].id))
+        return due
 
     def expire_pending(self, labels_tick_us: int) -> None:
         """Forget predictions that labels' tick has reached the horizon of."""
-        for key in _take_due(self._pending_due, labels_tick_us):
-            entry = self.pending.get(key)
-            if entry is not None and entry.expires_us <= labels_tick_us:
-                del self.pending[key]
-                self.changes[b"p" + key.encode()] = None
-                if self.matched.pop(key, None) is not None:
-                    self.changes[b"m" + key.encode()] = None
-            elif entry is not None:
-                self._pending_due.setdefault(_due(entry.expires_us), []).append(key)
+        for entry in self._pending_due.take(labels_tick_us):
+            if entry.expires_us > labels_tick_us:
+                self._pending_due.add(entry.expires_us, entry)
+            elif self.pending.get(entry.id) is entry:
+                del self.pending[entry.id]
+                self.matched.pop(entry.id, None)
 
     def expire_waiting(self, predictions_tick_us: int) -> list[Waiting]:
         """Forget, and return in offset order, labels whose prediction never came."""
         gone: list[Waiting] = []
-        for key in _take_due(self._waiting_due, predictions_tick_us):
+        for key in self._waiting_due.take(predictions_tick_us):
             entry = self.waiting.get(key)
             if entry is not None and entry.expires_us <= predictions_tick_us:
                 self.drop_waiting(key)
                 gone += (entry, *entry.later)
             elif entry is not None:
-                self._waiting_due.setdefault(_due(entry.expires_us), []).append(key)
+                self._waiting_due.add(entry.expires_us, key)
         return sorted(gone, key=lambda entry: entry.offset)
 
-    def take_changes(self) -> dict[bytes, bytes | None]:
+    def take_changes(self, labels_tick_us: int) -> dict[bytes, bytes | None]:
         """Return all changes since the last call; None stands for a deletion."""
-        changes, self.changes = self.changes, {}
+        changes, self._waiting_changes = self._waiting_changes, {}
+        for expires_us, key in self._blocks.take(labels_tick_us):
+            if expires_us <= labels_tick_us:
+                changes[key] = None
+            else:
+                self._blocks.add(expires_us, (expires_us, key))
+        pending = [e for e in self._new_pending if self.pending.get(e.id) is e]
+        matched = [(e, m) for e, m in self._new_matched if self.pending.get(e.id) is e]
+        self._new_pending, self._new_matched = [], []
+        for some in _parts(pending):
+            key = self._block(b"p", some)
+            changes[key] = _ENCODER.encode(some)
+        for pairs in _parts(matched):
+            key = self._block(b"m", [entry for entry, _ in pairs])
+            changes[key] = _ENCODER.encode([_MatchRow(e.id, e.offset, m) for e, m in pairs])
         return changes
 
-    def restore(self, rows: list[tuple[bytes, bytes]]) -> None:
-        """Fill an empty table with what earlier batches wrote."""
+    def restore(self, rows: Iterable[tuple[bytes, bytes]], labels_tick_us: int) -> None:
+        """Fill an empty table with what earlier batches wrote, as it stood at labels' tick."""
         for key, value in sorted(rows):
-            name = key[1:].decode()
-            if key[:1] == b"p":
-                self.add_pending(_PENDING.decode(value))
-            elif key[:1] == b"m":
-                self.matched[name] = _MATCHED.decode(value)
-            else:
+            if key[:1] == b"w":
                 self.add_waiting(_WAITING.decode(value))
-        self.changes = {}
+            elif key[:1] == b"p":
+                some = _PENDINGS.decode(value)
+                self._known(key, some)
+                for entry in some:
+                    if entry.expires_us > labels_tick_us:
+                        self.add_pending(entry)
+        # After all predictions: a match lies in a block of its own.
+        for key, value in sorted(rows):
+            if key[:1] == b"m":
+                self._restore_matched(key, _MATCHES.decode(value), labels_tick_us)
+        self._new_pending, self._new_matched, self._waiting_changes = [], [], {}
+
+    def _restore_matched(self, key: bytes, rows: Sequence[_MatchRow], labels_tick_us: int) -> None:
+        found = [(row, self.pending.get(row.id)) for row in rows]
+        known = [(e, row.match) for row, e in found if e is not None and e.offset == row.offset]
+        self._known(key, [entry for entry, _ in known])
+        for entry, match in known:
+            is_held = _release_us(entry, match) >= labels_tick_us
+            if is_held and entry.id not in self.matched:
+                self._release_due.add(_release_us(entry, match), entry)
+            self.matched[entry.id] = match
+
+    def _block(self, kind: bytes, entries: Sequence[Pending]) -> bytes:
+        key = kind + self._next_block.to_bytes(8, "big")
+        self._known(key, entries)
+        return key
+
+    def _known(self, key: bytes, entries: Sequence[Pending]) -> None:
+        """Note a block that lies in the store, until all in it expired."""
+        expires_us = max((entry.expires_us for entry in entries), default=0)
+        self._blocks.add(expires_us, (expires_us, key))
+        self._next_block = max(self._next_block, int.from_bytes(key[1:], "big") + 1)
 
 
-def _due(time_us: int) -> int:
-    return time_us // SECOND_US
+def _release_us(entry: Pending, match: Matched) -> int:
+    """Return the time that labels' tick must pass; an outcome goes out before it is forgotten."""
+    return min(match.release_us, entry.expires_us - 1)
 
 
-def _take_due(due: dict[int, list[str]], tick_us: int) -> list[str]:
-    keys: list[str] = []
-    for second in sorted(s for s in due if s <= _due(tick_us)):
-        keys.extend(due.pop(second))
-    return keys
+def _waiting_key(prediction_id: str) -> bytes:
+    return b"w" + prediction_id.encode()
+
+
+def _parts(rows: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (rows[at : at + BLOCK_ROWS_MAX] for at in range(0, len(rows), BLOCK_ROWS_MAX))
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_PENDING = msgspec.msgpack.Decoder(Pending)
-_MATCHED = msgspec.msgpack.Decoder(Matched)
+_PENDINGS = msgspec.msgpack.Decoder(list[Pending])
+_MATCHES = msgspec.msgpack.Decoder(list[_MatchRow])
 _WAITING = msgspec.msgpack.Decoder(Waiting)

@@ -14,7 +14,6 @@ import msgspec
 from streamops.core.join import LATER_MAX, Matched, Pending, Waiting
 from streamops.core.meter_state import (
     ALL,
-    Held,
     config_of,
     horizon_max_us,
     segments_of,
@@ -68,9 +67,9 @@ def _wait(work: Workspace, label: Waiting) -> str | None:
 
 def match(work: Workspace, entry: Pending, label: Waiting) -> None:
     """Give a pending prediction a label and those that came after it; only the first counts."""
-    config = config_of(work.state, _key_of(entry, ALL, 0))
+    config = config_of(work.state, key_of(entry, ALL, 0))
     end_us = entry.pane_us + config.pane_s * SECOND_US
-    keys = [_key_of(entry, s, end_us) for s in segments_of(entry.segments, config)]
+    keys = [key_of(entry, s, end_us) for s in segments_of(entry.segments, config)]
     panes = [work.pane(k, after=entry.late or k in work.state.matured) for k in keys]
     for pane in panes:
         note_evidence(pane, "labels", label.offset, label.value)
@@ -86,12 +85,12 @@ def match(work: Workspace, entry: Pending, label: Waiting) -> None:
 
 
 def _first(work: Workspace, entry: Pending, label: Waiting, delay_us: int) -> None:
+    release_us = entry.time_us + delay_us
     matched = Matched(
-        label.label_id, label.label, label.time_us, label.offset, label.label_id, label.label
-    )
-    work.join.add_matched(entry.id, matched)
-    after_cohort = delay_us > 0 and label.stood_us > entry.time_us + delay_us
-    work.state.held[entry.id] = Held(entry.time_us + delay_us, after_cohort)
+        label.label_id, label.label, label.time_us, label.offset, label.label_id, label.label,
+        release_us, delay_us > 0 and label.stood_us > release_us,
+    )  # fmt: skip
+    work.join.add_matched(entry, matched)
 
 
 def _again(work: Workspace, entry: Pending, label: Waiting, panes: list[Pane]) -> None:
@@ -102,11 +101,12 @@ def _again(work: Workspace, entry: Pending, label: Waiting, panes: list[Pane]) -
         pane.corrections += not same
     if not same:
         corrected = msgspec.structs.replace(known, latest_id=label.label_id, latest=label.label)
-        work.join.add_matched(entry.id, corrected)
+        work.join.correct(entry, corrected)
         work.outputs.append(Output("outcomes", entry.model, correction(entry, label)))
 
 
-def _key_of(entry: Pending, segment: str, end_us: int) -> PaneKey:
+def key_of(entry: Pending, segment: str, end_us: int) -> PaneKey:
+    """Return the pane a prediction was counted in."""
     return PaneKey(entry.model, entry.version, segment, entry.pane_us, end_us, entry.config_hash)
 
 

@@ -15,6 +15,7 @@ from streamops.config import ModelConfig
 from streamops.core import cuts
 from streamops.core.join import JoinTable, Pending
 from streamops.core.labels import match, orphan, take_label
+from streamops.core.meter_batch import take_all
 from streamops.core.meter_state import (
     ALL,
     MeterState,
@@ -51,10 +52,22 @@ class Meter:
     derived: ClassVar[dict[str, tuple[str, ...]]] = {}
     closing = Closing(("outcomes", "summaries"), "all")
 
-    def __init__(self, *, join: JoinTable | None = None, skew_max_ms: int | None = None) -> None:
-        """skew_max_ms: how far an event may be ahead of its append time; None: no check."""
+    def __init__(
+        self,
+        *,
+        join: JoinTable | None = None,
+        skew_max_ms: int | None = None,
+        at_once: bool = True,
+    ) -> None:
+        """How it folds.
+
+        skew_max_ms  how far an event may be ahead of its append time; None: no check
+        at_once      fold runs of records at once; record by record, which defines what comes out,
+                     gives the same
+        """
         self.join = JoinTable() if join is None else join
         self.skew_max_ms = skew_max_ms
+        self._at_once = at_once
 
     def initial(self) -> MeterState:
         """Return the state before the first record."""
@@ -63,8 +76,11 @@ class Meter:
     def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
         """Fold one epoch of predictions and labels."""
         work = _Step(state, self.join, self.skew_max_ms)
-        for record in batch.records:
-            work.take(record)
+        if self._at_once:
+            take_all(work, batch.records)
+        else:
+            for record in batch.records:
+                work.take(record)
         return work.state, work.outputs
 
 

@@ -21,18 +21,10 @@ OTHER = "~other"
 BEGINNING_US = -(1 << 62)
 
 
-class Held(msgspec.Struct, array_like=True, frozen=True):
-    """An outcome not yet released: when it is due, and whether its label missed the cohort."""
-
-    release_us: int
-    after_cohort: bool
-
-
 class MeterState(msgspec.Struct, array_like=True, kw_only=True):
     """State beside the join table. Times in microseconds.
 
     after   what came behind a pane's cut, until the pane is restated
-    held    prediction id -> outcome that waits for its release
     """
 
     predictions_us: int = BEGINNING_US
@@ -44,7 +36,6 @@ class MeterState(msgspec.Struct, array_like=True, kw_only=True):
     after: dict[PaneKey, Pane] = {}
     closed: set[PaneKey] = set()
     matured: set[PaneKey] = set()
-    held: dict[str, Held] = {}
 
 
 def copy_state(state: MeterState) -> MeterState:
@@ -57,7 +48,6 @@ def copy_state(state: MeterState) -> MeterState:
         after=dict(state.after),
         closed=set(state.closed),
         matured=set(state.matured),
-        held=dict(state.held),
     )
 
 

@@ -10,9 +10,16 @@ import msgspec
 from streamops.core.join import Matched, Pending, Waiting
 from streamops.core.times import moment
 from streamops.events import OutcomeJoined
+from streamops.values import RawEvidence
 
 
-def outcome(entry: Pending, label: Matched | Waiting, *, after_cohort: bool) -> OutcomeJoined:
+def outcome(
+    entry: Pending,
+    label: Matched | Waiting,
+    *,
+    after_cohort: bool,
+    evidence: RawEvidence | None = None,
+) -> OutcomeJoined:
     """Return the outcome of a pending prediction and its first label."""
     return OutcomeJoined(
         id=f"outcome/{entry.id}",
@@ -28,6 +35,7 @@ def outcome(entry: Pending, label: Matched | Waiting, *, after_cohort: bool) -> 
         segments=entry.segments,
         after_cohort=after_cohort,
         late=entry.late,
+        evidence=evidence,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -27,6 +27,7 @@ CONFUSION_MAX = 1000
 OTHER = "~other"
 DIFFERENT = "~different"
 TENTHS = 10
+_sha256 = hashlib.sha256
 
 
 class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -90,13 +91,19 @@ def copy_pane(pane: Pane) -> Pane:
 
 def note_evidence(pane: Pane, topic: str, offset: int, value: bytes) -> None:
     """Add one raw record to the pane's spans and SHA-256 chain."""
-    span = pane.spans.get(topic)
-    if span is None:
-        pane.spans[topic] = [offset, offset + 1]
-    else:
-        span[0], span[1] = min(span[0], offset), max(span[1], offset + 1)
-    pane.records += 1
-    pane.chain = hashlib.sha256(pane.chain + value).digest()
+    note_evidences(pane, topic, (offset,), (value,))
+
+
+def note_evidences(pane: Pane, topic: str, offsets: Sequence[int], values: Sequence[bytes]) -> None:
+    """Add raw records, at least one, in their order."""
+    first, last = min(offsets), max(offsets) + 1
+    span = pane.spans.setdefault(topic, [first, last])
+    span[0], span[1] = min(span[0], first), max(span[1], last)
+    pane.records += len(values)
+    chain = pane.chain
+    for value in values:
+        chain = _sha256(chain + value).digest()
+    pane.chain = chain
 
 
 def evidence_of(pane: Pane, partition: int) -> RawEvidence:
@@ -110,6 +117,11 @@ def bump(counts: list[int], at: int, amount: int, size: int) -> None:
     if not counts:
         counts.extend([0] * size)
     counts[at] += amount
+
+
+def add_bins(counts: list[int], amounts: Sequence[int]) -> None:
+    """Add an amount to each bin of a list that starts empty."""
+    counts[:] = [a + b for a, b in zip(counts or [0] * len(amounts), amounts, strict=True)]
 
 
 def latency_bin(latency_ms: float) -> int:

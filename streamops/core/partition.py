@@ -6,6 +6,8 @@ Rule 1: `partition_of` equals librdkafka's `murmur2_random` and the Java client'
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
@@ -26,6 +28,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=4096)
 def partition_of(key: str | bytes, partitions: int) -> int:
     """Return the partition of `key` in a topic with `partitions` partitions."""
     data = key.encode() if isinstance(key, str) else key

@@ -11,8 +11,17 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamops.core.numeric import FIXED_LIMIT_MAX, log_scalar, ordered_sum, to_fixed
+from streamops.core.numeric import (
+    FIXED_LIMIT_MAX,
+    Floats,
+    Integers,
+    log,
+    log_scalar,
+    ordered_sum,
+    to_fixed,
+)
 from streamops.core.statistics import mean_from_fixed
 
 Confusion = Mapping[tuple[str, str], int]
@@ -88,6 +97,18 @@ def log_loss_term(score: float, positive: bool) -> int:
     """
     given = score if positive else 1.0 - score
     return to_fixed(-log_scalar(max(given, SCORE_MIN)), SCORE_QUANTUM, _LOG_LOSS_LIMIT)
+
+
+def log_loss_terms(score: Floats, positive: NDArray[np.bool_]) -> Integers:
+    """`log_loss_term` of each score."""
+    given = np.maximum(np.where(positive, score, 1.0 - score), SCORE_MIN)
+    return to_fixed(-log(given), SCORE_QUANTUM, _LOG_LOSS_LIMIT)
+
+
+def brier_terms(score: Floats, positive: NDArray[np.bool_]) -> Integers:
+    """`brier_term` of each score."""
+    gap = score - positive
+    return to_fixed(gap * gap, SCORE_QUANTUM, 1 << 40)
 
 
 def brier_term(score: float, positive: bool) -> int:

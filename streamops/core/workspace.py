@@ -6,6 +6,8 @@ Rule 2: what stands behind a pane's cut goes to `after`, never into the pane tha
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import (
     ALL,
@@ -16,9 +18,26 @@ from streamops.core.meter_state import (
     pane_of,
 )
 from streamops.core.panes import Pane, PaneKey, copy_pane
-from streamops.core.processor import Output
+from streamops.core.processor import Output, Record
 from streamops.core.times import micros
 from streamops.events import PredictionFailed, PredictionMade
+
+
+class Step(Protocol):
+    """A working copy that folds records one by one: see `meter`."""
+
+    state: MeterState
+    join: JoinTable
+    outputs: list[Output]
+    skew_max_ms: int | None
+
+    def take(self, record: Record) -> None:
+        """Fold one record."""
+        ...
+
+    def pane(self, key: PaneKey, *, after: bool) -> Pane:
+        """Return the pane to change."""
+        ...
 
 
 class Workspace:

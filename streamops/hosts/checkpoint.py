@@ -16,7 +16,7 @@ from streamops.core.epochs import Fold
 from streamops.core.meter import Meter
 from streamops.errors import ConfigError, TransportError
 
-FORMAT = 1
+FORMAT = 2
 _STATE = b"\x00state"
 
 
@@ -105,13 +105,18 @@ def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, byte
     Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7).
     """
     processor = fold.processor
+    if checkpoint.format != FORMAT:
+        raise ConfigError(
+            f"checkpoint of {processor.name}/{fold.partition} has format {checkpoint.format}, this "
+            f"version reads {FORMAT}; delete the checkpoint folder to fold again from the log"
+        )
     if checkpoint.semantics != processor.semantics:
         raise ConfigError(
             f"checkpoint of {processor.name}/{fold.partition} has semantics "
             f"{checkpoint.semantics}, this version has {processor.semantics}; run the version "
             "that wrote it up to a close, or delete the checkpoint to fold again from the log"
         )
-    if isinstance(processor, Meter):
-        processor.join.restore(rows)
     state = msgspec.msgpack.decode(checkpoint.state, type=state_type(fold))
+    if isinstance(processor, Meter):
+        processor.join.restore(rows, state.labels_us)
     return fold.resumed(state, checkpoint.epoch, checkpoint.positions)

@@ -189,7 +189,7 @@ class ControlHost:
         )  # fmt: skip
         before = lane.fold.epoch
         lane.feed(record)
-        self.gauges[lane.fold.processor.name].took(record, lane.fold.epoch - before)
+        self.gauges[lane.fold.processor.name].took([record], lane.fold.epoch - before)
         self._keep_pace(lane, record, message.tp)
 
     def _keep_pace(self, lane: Lane, record: Record, tp: Any) -> None:

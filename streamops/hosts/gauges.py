@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from streamops.core.epochs import Fold
@@ -33,18 +33,20 @@ class Gauges:
         self._folded_at: dict[int, float] = {}
         self._watermark: dict[int, float] = {}
 
-    def took(self, record: Record, epochs: int) -> None:
-        """Count a record that was fed, and the epochs that it completed."""
-        self._records[record.topic] += 1
-        if isinstance(record.event, Tick):
-            self._watermark[record.partition] = micros(record.event.time) / 1_000_000
+    def took(self, records: Sequence[Record], epochs: int) -> None:
+        """Count records of one partition that were fed, and the epochs that they completed."""
+        last = records[-1]
+        self._records[last.topic] += len(records)
+        for record in records:
+            if type(record.event) is Tick:
+                self._watermark[record.partition] = micros(record.event.time) / 1_000_000
         if epochs:
             self._epochs += epochs
-            self._folded_at[record.partition] = time.time()
+            self._folded_at[last.partition] = time.time()
 
-    def sent(self, topic: str) -> None:
-        """Count a record handed to the producer."""
-        self._sent[topic] += 1
+    def sent(self, topic: str, records: int = 1) -> None:
+        """Count records handed to the producer."""
+        self._sent[topic] += records
 
     def samples(self) -> Iterator[Sample]:
         """Yield all there is now; may be called by any thread."""

@@ -27,7 +27,7 @@ from streamops.core import numeric
 from streamops.core.epochs import Fold
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts.gauges import Gauges
-from streamops.hosts.memory import to_record
+from streamops.hosts.memory import RawRow, to_records
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
@@ -64,6 +64,7 @@ class KafkaHost:
         self._is_astray = False
         sample = make_fold(0)
         self.topics = list(sample.inboxes)
+        self._names = {settings.topic(t): t for t in self.topics}
         self.consumer: Consumer = make_consumer(
             settings,
             name,
@@ -114,28 +115,42 @@ class KafkaHost:
                 _judge(error)
             self._read_again()
             return
-        for message in messages:
-            self._take(message)
-        self.sender.settle()
+        self._feed(messages)
+        self.sender.serve()
         self._keep_pace()
 
-    def _take(self, message: Message) -> None:
-        error = message.error()
-        if error is not None:
-            _judge(error)
-            return
-        topic, partition = self.settings.short(message.topic() or ""), message.partition() or 0
+    def _feed(self, messages: Sequence[Message]) -> None:
+        """Feed records to their folds; those that a fold has already are passed over."""
+        places: dict[tuple[str, int], list[RawRow]] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                _judge(error)
+                continue
+            place: Any = message.topic(), message.partition()
+            row: Any = (
+                message.offset(), message.timestamp()[1], message.key() or b"",
+                message.value() or b"",
+            )  # fmt: skip
+            rows = places.get(place)
+            if rows is None:
+                places[place] = [row]
+            else:
+                rows.append(row)
+        for (name, partition), rows in places.items():
+            self._feed_place(self._names[name], partition, rows)
+
+    def _feed_place(self, topic: str, partition: int, rows: list[RawRow]) -> None:
         host = self.hosts.get(partition)
-        offset = message.offset()
-        if host is None or offset is None or offset < host.fold.inboxes[topic].position:
+        if host is None:
             return
-        record = to_record(
-            topic, partition, offset, message.timestamp()[1], message.key() or b"",
-            message.value() or b"",
-        )  # fmt: skip
-        before = host.fold.epoch
-        host.feed(record, self.sender)
-        self.gauges.took(record, host.fold.epoch - before)
+        position = host.fold.inboxes[topic].position
+        rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
+        if rows:
+            records = to_records(topic, partition, rows)
+            before = host.fold.epoch
+            host.feed(topic, records, self.sender)
+            self.gauges.took(records, host.fold.epoch - before)
 
     def _checkpoint(self) -> None:
         self.sender.settle()

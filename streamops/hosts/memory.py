@@ -6,7 +6,7 @@ choice of which partition to read next, and must conclude the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from streamops.hosts.strays import stray
 
 BROADCAST = ("predictions", "labels", "lifecycle")
 Place = tuple[str, int]
+RawRow = tuple[int, int, bytes, bytes]
 Choose = Callable[[list[Place]], Place]
 
 
@@ -38,6 +39,15 @@ def to_record(
     except InputError as error:
         event = Refusal(str(error))
     return Record(topic, partition, offset, append_ms, key, value, event)
+
+
+def to_records(topic: str, partition: int, rows: Sequence[RawRow]) -> list[Record]:
+    """Decode raw records of one partition: (offset, append_ms, key, value) each."""
+    found = codec.decode_all([row[3] for row in rows])
+    return [
+        Record(topic, partition, *row, Refusal(str(e)) if isinstance(e, InputError) else e)
+        for row, e in zip(rows, found, strict=True)
+    ]
 
 
 def make_fold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from streamops.core.detect import Detect
@@ -30,12 +31,13 @@ class PartitionHost:
             if isinstance(fold.processor, Detect) and checkpoint.extra:
                 load_bank(fold.processor.bank, checkpoint.extra, self._key_file)
 
-    def feed(self, record: Record, sender: Sender) -> None:
-        """Feed one record; hand what it concluded to the sender."""
-        refused = stray(self.fold, record)
-        if refused is not None:
-            sender.send(Folded(self.fold.epoch, [refused], {}))
-        for folded in self.fold.feed(record):
+    def feed(self, topic: str, records: Sequence[Record], sender: Sender) -> None:
+        """Feed records of one input; hand what they concluded to the sender."""
+        for record in records:
+            refused = stray(self.fold, record)
+            if refused is not None:
+                sender.send(Folded(self.fold.epoch, [refused], {}))
+        for folded in self.fold.feed_all(topic, records):
             sender.send(folded)
             self._positions = folded.positions
 
@@ -47,7 +49,9 @@ class PartitionHost:
         extra = b""
         if isinstance(processor, Detect):
             extra = dump_bank(processor.bank, self._key_file)
-        changes = processor.join.take_changes() if isinstance(processor, Meter) else {}
+        changes: dict[bytes, bytes | None] = {}
+        if isinstance(processor, Meter):
+            changes = processor.join.take_changes(self.fold.state.labels_us)
         self.store.save(checkpoint_of(self.fold, self._positions, extra=extra), changes)
         self._positions = None
 

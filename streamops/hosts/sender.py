@@ -6,6 +6,7 @@ A delivery failure ends the process before it checkpoints (EPOCHS 13); the refol
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,30 +19,41 @@ from streamops.kafka.clients import make_producer
 from streamops.settings import Settings
 
 FLUSH_S = 0.5
+ANY_PARTITION = -1
 
 
 class Sender:
     """A producer that knows what is not acknowledged yet.
 
-    on_sent  called with the topic of each record handed to it
+    on_sent  called with a topic and how many records for it were handed over
     """
 
     def __init__(
-        self, settings: Settings, client: str, on_sent: Callable[[str], None] = lambda topic: None
+        self,
+        settings: Settings,
+        client: str,
+        on_sent: Callable[[str, int], None] = lambda topic, records: None,
     ) -> None:
         self.settings, self._on_sent = settings, on_sent
-        self._producer: Any = make_producer(settings, client)
+        self._producer: Any = make_producer(
+            settings, client, **{"delivery.report.only.error": True}
+        )
+        self._names: dict[str, str] = {}
         self._marks: list[Addressed] = []
         self._failed: str = ""
         self.acknowledged: dict[int, int] = {}
 
     def send(self, folded: Folded) -> None:
         """Queue an epoch's outputs; marks wait for `settle`."""
+        sent: Counter[str] = Counter()
         for addressed in folded.outputs:
             if addressed.topic == "progress":
                 self._marks.append(addressed)
             elif not self._was_acknowledged(addressed, folded.epoch):
                 self._produce(addressed)
+                sent[addressed.topic] += 1
+        for topic, records in sent.items():
+            self._on_sent(topic, records)
 
     def settle(self) -> None:
         """Wait until everything queued is acknowledged, then write the marks likewise."""
@@ -52,7 +64,15 @@ class Sender:
         for mark in marks:
             self._produce(mark)
         if marks:
+            self._on_sent("progress", len(marks))
             self._flush()
+
+    def serve(self) -> None:
+        """Write the marks that wait, or only look after what was delivered."""
+        if self._marks:
+            self.settle()
+        self._producer.poll(0)
+        self._raise_failure()
 
     def _was_acknowledged(self, addressed: Addressed, epoch: int) -> bool:
         stamp = getattr(addressed.event, "stamp", None)
@@ -61,18 +81,16 @@ class Sender:
         return epoch <= self.acknowledged.get(int(stamp.source.rpartition("/")[2]), -1)
 
     def _produce(self, addressed: Addressed) -> None:
-        value = codec.encode(addressed.event)
-        where = {} if addressed.partition is None else {"partition": addressed.partition}
+        topic, partition, key, event, value = addressed
+        name = self._names.get(topic)
+        if name is None:
+            name = self._names[topic] = self.settings.topic(topic)
+        where = ANY_PARTITION if partition is None else partition
         while True:
             try:
                 self._producer.produce(
-                    self.settings.topic(addressed.topic),
-                    value,
-                    addressed.key.encode(),
-                    on_delivery=self._on_delivery,
-                    **where,
+                    name, value or codec.encode(event), key.encode(), where, self._on_delivery
                 )
-                self._on_sent(addressed.topic)
                 return
             except BufferError:
                 self._producer.poll(0.1)

@@ -15,7 +15,7 @@ from streamops.core.refusal import refusal
 def stray(fold: Fold[Any], record: Record) -> Addressed | None:
     """Return the refusal of a record on a derived topic that can't be decoded, else None."""
     event = record.event
-    if not isinstance(event, Refusal) or record.topic not in fold.processor.derived:
+    if type(event) is not Refusal or record.topic not in fold.processor.derived:
         return None
     return _addressed(refusal(record, event.reason, event.fault))
 

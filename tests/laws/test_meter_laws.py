@@ -70,9 +70,9 @@ def run(meter, state, log):
     return state, outputs
 
 
-def saved(meter, rows):
+def saved(meter, state, rows):
     """The join table's rows after its changes were written."""
-    for key, value in meter.join.take_changes().items():
+    for key, value in meter.join.take_changes(state.labels_us).items():
         if value is None:
             rows.pop(key, None)
         else:
@@ -120,7 +120,7 @@ def test_a_crash_between_epochs_changes_nothing(settings_, epochs, data):
     first = Meter()
     middle, before = run(first, first.initial(), log[:crash])
     table = JoinTable()
-    table.restore(list(saved(first, {}).items()))
+    table.restore(list(saved(first, middle, {}).items()), middle.labels_us)
     decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(middle), type=MeterState)
     assert decoded == middle
     resumed, after = run(Meter(join=table), decoded, log[crash:])
@@ -137,7 +137,7 @@ def test_everything_ends_somewhere_and_nothing_twice(settings_, epochs):
     for batch in batches(settings_, epochs):
         state, some = meter.step(state, batch)
         outputs += [o.event for o in some]
-    assert (state.panes, state.after, state.held) == ({}, {}, {})
+    assert (state.panes, state.after) == ({}, {})
     assert (state.closed, state.matured) == (set(), set())
     assert (meter.join.pending, meter.join.matched, meter.join.waiting) == ({}, {}, {})
     ids = [e.id for e in outputs if isinstance(e, PaneSummarized | RecordRefused)]

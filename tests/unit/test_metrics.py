@@ -36,7 +36,7 @@ def gauges_of_a_meter() -> Gauges:
     for number in (1, 2):
         record = tick(number, number - 1)
         fold.feed(record)
-        gauges.took(record, 0)
+        gauges.took([record], 0)
     return gauges
 
 
@@ -63,7 +63,7 @@ def test_a_fold_tells_records_lag_and_what_it_holds():
 
 def test_a_folded_epoch_and_a_refusal_are_counted():
     gauges = gauges_of_a_meter()
-    gauges.took(Record("labels", 0, 0, 0, b"", b"", Refusal("junk")), 2)
+    gauges.took([Record("labels", 0, 0, 0, b"", b"", Refusal("junk"))], 2)
     gauges.sent("dlq")
     gauges.sent("outcomes")
     found = {(s.name, dict(s.labels).get("topic")): s.value for s in gauges.samples()}

@@ -1,0 +1,197 @@
+"""DESIGN rule 7: folding runs at once gives what folding record by record gives, byte for byte.
+
+The inputs are hostile: values of every kind under every name, several models, tasks and versions
+in one batch, repeats, late ones, labels before their predictions and of any kind.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamops import codec
+from streamops.core import label_batch, prediction_batch
+from streamops.core.binning import bin_column
+from streamops.core.feature_reader import reader_of
+from streamops.core.meter import Meter
+from streamops.core.processor import Batch, Record
+from streamops.core.profile import bin_of, category_profile, numeric_profile
+from streamops.hosts.memory import to_record
+from tests.builders import activated, at, config, profile, record, tick, version
+
+HUGE = [0, -0.0, 2**53, 2**53 + 1, -(2**53) - 1, 2**64, 10**400, 1e308, -1e308, 5e-324, 0.5, 1]
+TEXTS = ["a", "b", "", "é", "日本", "x" * 257, "true", "1", '"', "\n"]
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.sampled_from(HUGE), st.sampled_from(TEXTS), st.just([1]),
+    st.floats(-2, 2), st.floats(allow_nan=False, allow_infinity=False), st.integers(-3, 3),
+)  # fmt: skip
+PLAIN = st.one_of(st.none(), st.floats(0, 1), st.integers(0, 1))
+FEATURES = st.one_of(
+    st.fixed_dictionaries({}, optional={"x": PLAIN, "c": st.sampled_from(["a", "b", "z", None])}),
+    st.dictionaries(st.sampled_from(["x", "c", "flag", "other", "ключ"]), VALUES, max_size=4),
+)
+RAW = st.one_of(
+    FEATURES.map(msgspec.json.encode),
+    st.sampled_from([b'{"x":1,"x":2}', b'{"x":"a","x":1}', b"[]", b"null", b'{"x":1e999}',
+                     b'{"zz":1e999}', b'{"zz":"\xff"}', b'{"x":1}', b"{}"]),
+)  # fmt: skip
+ANSWERS = st.one_of(st.booleans(), st.integers(0, 2), st.sampled_from([1.0, 0.5, 2**60, "a", "é"]))
+PREDICTION = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from([f"p{n}" for n in range(12)]),
+        "model": st.sampled_from(["m", "n", "nobody"]),
+        "version": st.sampled_from(["v1", "v2", "v3"]),
+        "seconds": st.integers(0, 40),
+        "prediction": ANSWERS,
+        "features": RAW,
+    },
+    optional={
+        "score": st.floats(0, 1),
+        "latency_ms": st.floats(0, 1e6),
+        "segments": st.dictionaries(st.just("s"), st.sampled_from("abc")),
+    },
+)
+LABEL = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from("klm"),
+        "prediction_id": st.sampled_from([f"p{n}" for n in range(14)]),
+        "seconds": st.integers(0, 60),
+        "label": ANSWERS,
+    }
+)
+EPOCHS = st.lists(
+    st.tuples(st.integers(0, 25), st.lists(PREDICTION, max_size=12), st.lists(LABEL, max_size=12)),
+    min_size=1,
+    max_size=3,
+)
+SKEWS = st.sampled_from([None, None, 0])
+REGRESSION = profile(
+    features=(numeric_profile("x", [1.0, 2.0, 3.0]), numeric_profile("y", [None])),
+    score=numeric_profile("score", [0.0, 5.0]),
+    label=numeric_profile("label", [0.0, 1.0]),
+)
+CLASSES = profile(
+    features=(category_profile("flag", [True, False], "boolean"), category_profile("c", ["é"])),
+    label=category_profile("label", ["a", "b"]),
+)
+SHORT = config(model="n", horizon_s=2, maturity_s=1, allowed_lateness_s=9, pane_s=5)
+OPENING = (
+    activated(version("v1"), 1),
+    activated(version("v2", model="n", profile=REGRESSION, task="regression"), 2),
+    activated(version("v1", model="n", profile=CLASSES, task="multiclass"), 3),
+    activated(config(segments={"s": ("a",)}, cohort_delay_s=5, maturity_s=8, horizon_s=30), 4),
+    activated(config(model="n", horizon_s=20, allowed_lateness_s=2), 5),
+    activated(
+        config(model="n", horizon_s=2, maturity_s=1, allowed_lateness_s=9, pane_s=5),
+        6,
+        first_pane=20,
+    ),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_run_is_too_short():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (prediction_batch, label_batch):
+            patch.setattr(module, "RUN_MIN", 1)
+            patch.setattr(module, "PANE_MIN", 1)
+        yield
+
+
+def written(fields: dict, kind: str) -> bytes:
+    """The record a producer writes; features as the bytes they are."""
+    given = {**fields, "type": kind, "time": at(fields["seconds"])}
+    del given["seconds"]
+    if "features" in given:
+        given["features"] = msgspec.Raw(given["features"])
+    return msgspec.json.encode(given)
+
+
+def batches(epochs) -> list[Batch]:
+    found, seconds, offset = [], 0, 0
+    for number, (step, *both) in enumerate([*epochs, (300, [], [])], 1):
+        seconds += step
+        cut, rows = tick(number, seconds), list[Record]()
+        for topic, some in zip(("predictions", "labels"), both, strict=True):
+            kind = {"predictions": "PredictionMade", "labels": "LabelArrived"}[topic]
+            if number == 1 and topic == "predictions":
+                rows += [record(topic, n, event) for n, event in enumerate(OPENING)]
+                offset = len(OPENING)
+            for n, fields in enumerate(some):
+                append_ms = round(at(fields["seconds"]).timestamp() * 1000) - n % 3
+                value = written(fields, kind)
+                rows.append(to_record(topic, 0, offset, append_ms, b"k", value))
+                offset += 1
+            rows.append(record(topic, offset, cut))
+            offset += 1
+        found.append(Batch(number, cut.time, rows))
+    return found
+
+
+def folded(meter: Meter, log: list[Batch]):
+    state, outputs, tables = meter.initial(), [], []
+    for batch in log:
+        state, some = meter.step(state, batch)
+        outputs += [(o.topic, o.key, codec.encode(o.event)) for o in some]
+        join = meter.join
+        tables.append((dict(join.pending), dict(join.matched), dict(join.waiting)))
+    return msgspec.msgpack.encode(state), outputs, tables
+
+
+@settings(max_examples=300, deadline=None)
+@given(EPOCHS, SKEWS)
+def test_at_once_is_one_by_one(epochs, skew):
+    log = batches(epochs)
+    assert folded(Meter(skew_max_ms=skew), log) == folded(
+        Meter(skew_max_ms=skew, at_once=False), log
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.sampled_from(HUGE), st.floats(-3, 3)), min_size=1))
+def test_a_column_has_the_bins_of_its_values(values):
+    feature = numeric_profile("x", [n / 10 for n in range(-10, 11)], bins=7)
+    found = bin_column(feature, values)
+    together = zip(found.at.tolist(), found.amounts.tolist(), found.faults.tolist(), strict=True)
+    assert list(together) == [bin_of(feature, value) for value in values]
+
+
+def test_a_profile_with_names_no_struct_can_have_is_left_to_the_definition():
+    odd = profile(features=(numeric_profile('a"b', [1.0]), numeric_profile("x", [1.0])))
+    twice = profile(features=(numeric_profile("x", [1.0]), numeric_profile("x", [1.0])))
+    assert reader_of(twice) is None
+    log = batches([(5, [], [])])
+    one = activated(version("v3", profile=odd), 9)
+    log[0].records.insert(6, record("predictions", 6, one))
+    for n in range(20):
+        value = written(
+            {"id": f"o{n}", "model": "m", "version": "v3", "seconds": 1, "prediction": 1,
+             "features": b'{"x":1.0}'}, "PredictionMade")  # fmt: skip
+        log[0].records.insert(7, to_record("predictions", 0, 90 + n, 9**15, b"k", value))
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
+    for module in ("label_batch", "panes"):
+        monkeypatch.setattr(f"streamops.core.{module}.CONFUSION_MAX", 5)
+    some = [
+        {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": f"c{n % 9}",
+         "features": b"{}"} for n in range(12)
+    ]  # fmt: skip
+    labels = [
+        {"id": "k", "prediction_id": f"p{n}", "seconds": 2, "label": f"c{n % 7}"} for n in range(12)
+    ]
+    log = batches([(5, some, labels)])
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+def test_long_runs_add_up_beyond_63_bits():
+    """Amounts are clamped at 2^50 quanta: 8,192 of them overflow a 64-bit sum."""
+    some = [
+        {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": 1,
+         "features": b'{"x":1e300}', "score": 1.0} for n in range(9000)
+    ]  # fmt: skip
+    log = batches([(5, some, [])])
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
