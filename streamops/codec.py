@@ -15,6 +15,7 @@ import msgspec
 
 from streamops import events
 from streamops.errors import InputError
+from streamops.values import Stamp
 
 E = TypeVar("E", bound=events.Event)
 
@@ -70,7 +71,6 @@ _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[EVENT_TYPES])  # n
 _PACK: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[EVENT_TYPES])  # noqa: UP007
 _STAMPED = frozenset(t for t in EVENT_TYPES if "stamp" in t.__struct_fields__)
 _EVIDENCED = frozenset(t for t in EVENT_TYPES if "evidence" in t.__struct_fields__)
-_TAILED = frozenset(t for t in EVENT_TYPES if t.__struct_fields__[-2:] == ("stamp", "evidence"))
 _PACKER = msgspec.msgpack.Encoder(order="deterministic")
 _TIMES: dict[type[events.Event], tuple[str, ...]] = {
     t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
@@ -99,27 +99,21 @@ def conclusion(event: events.Event) -> bytes:
     """Return the canonical JSON of what is so: the event without stamp and evidence."""
     kind = type(event)
     if kind in _EVIDENCED:
+        if event.evidence is None and event.stamp is None:  # type: ignore[attr-defined]
+            return _ENCODER.encode(event)
         return _ENCODER.encode(msgspec.structs.replace(event, stamp=None, evidence=None))
     if kind in _STAMPED:
         return _ENCODER.encode(msgspec.structs.replace(event, stamp=None))
     return _ENCODER.encode(event)
 
 
-def encode_stamped(event: events.Event, bare: bytes) -> bytes:
-    """Return `encode(event)`, made of its conclusion where stamp and evidence are its last fields.
+def with_evidence(bare: bytes, stamp: Stamp, evidence: bytes) -> bytes:
+    """Return the encoding of an event whose last fields are its stamp and its evidence.
 
-    bare  `conclusion(event)`
+    bare      its `conclusion`
+    evidence  canonical JSON
     """
-    kind = type(event)
-    if kind not in _TAILED:
-        return _ENCODER.encode(event)
-    stamp, evidence = event.stamp, event.evidence  # type: ignore[attr-defined]
-    value = bare[:-1]
-    if stamp is not None:
-        value += b',"stamp":' + _ENCODER.encode(stamp)
-    if evidence is not None:
-        value += b',"evidence":' + _ENCODER.encode(evidence)
-    return value + b"}"
+    return b'%b,"stamp":%b,"evidence":%b}' % (bare[:-1], _ENCODER.encode(stamp), evidence)
 
 
 def is_msgpack(value: bytes) -> bool:

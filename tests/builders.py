@@ -17,7 +17,7 @@ from streamops import codec
 from streamops.config import ModelConfig, Rule, check_config, config_hash
 from streamops.core.controller import Controller
 from streamops.core.meter import Meter
-from streamops.core.processor import Batch, Record, Refusal
+from streamops.core.processor import Batch, Output, Record, Refusal
 from streamops.core.profile import category_profile, numeric_profile, profile_hash
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
@@ -34,7 +34,15 @@ from streamops.events import (
     Tick,
     VersionActivated,
 )
-from streamops.values import Metric, MetricRef, ModelVersion, ReferenceProfile, Stamp, Value
+from streamops.values import (
+    Metric,
+    MetricRef,
+    ModelVersion,
+    RawEvidence,
+    ReferenceProfile,
+    Stamp,
+    Value,
+)
 
 MODEL = "m"
 BEFORE = -1000.0
@@ -132,6 +140,14 @@ def record(topic: str, offset: int, event: Event | Refusal, *, partition: int = 
     return Record(topic, partition, offset, append_ms, b"k", value, event)
 
 
+def told(output: Output) -> Event:
+    """What an output says, with its evidence."""
+    if not output.evidence:
+        return output.event
+    evidence = msgspec.json.decode(output.evidence, type=RawEvidence)
+    return replace(output.event, evidence=evidence)
+
+
 class MeterBench:
     """METER of one partition, epoch by epoch."""
 
@@ -157,7 +173,7 @@ class MeterBench:
         records = [self._record("predictions", e) for e in (*predictions, cut)]
         records += [self._record("labels", e) for e in (*labels, cut)]
         self.state, outputs = self.meter.step(self.state, Batch(self.number, cut.time, records))
-        return [output.event for output in outputs]
+        return [told(output) for output in outputs]
 
     def step_at(self, append_ms: int, event: Event) -> list[Any]:
         """Fold one prediction that the broker stored at `append_ms`, without a tick."""

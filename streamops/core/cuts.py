@@ -18,7 +18,7 @@ import msgspec
 from streamops.config import Cut, ModelConfig
 from streamops.core.join import JoinTable, Matched, Pending
 from streamops.core.meter_state import MeterState, config_of, version_of
-from streamops.core.outcome import outcome
+from streamops.core.outcome import joined_evidence, outcome
 from streamops.core.panes import (
     Pane,
     PaneKey,
@@ -168,10 +168,5 @@ def merge_summaries(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
 
 
 def _outcome(entry: Pending, label: Matched, partition: int) -> Output:
-    spans = (
-        Span("labels", partition, label.offset, label.offset + 1),
-        Span("predictions", partition, entry.offset, entry.offset + 1),
-    )
-    evidence = RawEvidence(spans=spans, records=2)
-    event = outcome(entry, label, after_cohort=label.after_cohort, evidence=evidence)
-    return Output("outcomes", entry.model, event)
+    event = outcome(entry, label, after_cohort=label.after_cohort)
+    return Output("outcomes", entry.model, event, None, joined_evidence(entry, label, partition))

@@ -30,14 +30,19 @@ S = TypeVar("S")
 class Addressed(NamedTuple):
     """A stamped event with the partition it goes to; None leaves it to the key.
 
-    value  its bytes where they are known already, else empty
+    Either the event is made, or its bytes are known, or both.
     """
 
     topic: str
     partition: int | None
     key: str
-    event: Event
+    made: Event | None
     value: bytes = b""
+
+    @property
+    def event(self) -> Event:
+        """The event; read from its bytes where only they were made."""
+        return codec.decode(self.value) if self.made is None else self.made
 
 
 class Folded(NamedTuple):
@@ -130,20 +135,26 @@ class Fold(Generic[S]):
             for partition in [self.partition] if own else range(self.partitions):
                 groups[(topic, partition)] = []
         for ordinal, output in enumerate(outputs):
-            target = output.partition
+            topic, key, event, target, evidence = output
             stamp = Stamp(self.source, epoch, ordinal)
-            event, value = replace(output.event, stamp=stamp), b""
-            if output.topic in closing.topics:
-                conclusion = codec.conclusion(output.event)
-                value = codec.encode_stamped(event, conclusion)
-                if len(conclusion) > CONCLUSION_BYTES_MAX:
-                    refused = too_large(output, event, conclusion, stamp)
-                    written.append(Addressed(refused.topic, None, refused.key, refused.event))
-                    continue
-                if target is None:
-                    target = self.partition if own else partition_of(output.key, self.partitions)
-                groups[(output.topic, target)].append(conclusion)
-            written.append(Addressed(output.topic, target, output.key, event, value))
+            if topic not in closing.topics:
+                written.append(Addressed(topic, target, key, replace(event, stamp=stamp)))
+                continue
+            conclusion = codec.conclusion(event)
+            if len(conclusion) > CONCLUSION_BYTES_MAX:
+                refused = too_large(output, event, conclusion, stamp)
+                written.append(Addressed(refused.topic, None, refused.key, refused.event))
+                continue
+            if target is None:
+                target = self.partition if own else partition_of(key, self.partitions)
+            groups[(topic, target)].append(conclusion)
+            made = None
+            if evidence:
+                value = codec.with_evidence(conclusion, stamp, evidence)
+            else:
+                made = replace(event, stamp=stamp)
+                value = codec.encode(made)
+            written.append(Addressed(topic, target, key, made, value))
         written.extend(self._closes(epoch, groups))
         return written
 

@@ -10,16 +10,9 @@ import msgspec
 from streamops.core.join import Matched, Pending, Waiting
 from streamops.core.times import moment
 from streamops.events import OutcomeJoined
-from streamops.values import RawEvidence
 
 
-def outcome(
-    entry: Pending,
-    label: Matched | Waiting,
-    *,
-    after_cohort: bool,
-    evidence: RawEvidence | None = None,
-) -> OutcomeJoined:
+def outcome(entry: Pending, label: Matched | Waiting, *, after_cohort: bool) -> OutcomeJoined:
     """Return the outcome of a pending prediction and its first label."""
     return OutcomeJoined(
         id=f"outcome/{entry.id}",
@@ -35,8 +28,14 @@ def outcome(
         segments=entry.segments,
         after_cohort=after_cohort,
         late=entry.late,
-        evidence=evidence,
     )
+
+
+def joined_evidence(entry: Pending, label: Matched, partition: int) -> bytes:
+    """Return the canonical JSON of the two records an outcome was made of, a RawEvidence."""
+    return b'{"spans":[["labels",%d,%d,%d],["predictions",%d,%d,%d]],"records":2}' % (
+        partition, label.offset, label.offset + 1, partition, entry.offset, entry.offset + 1,
+    )  # fmt: skip
 
 
 def correction(entry: Pending, label: Waiting) -> OutcomeJoined:

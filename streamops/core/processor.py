@@ -45,12 +45,16 @@ class Batch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """An event to write. Its partition follows from `key`, unless `partition` is given."""
+    """An event to write. Its partition follows from `key`, unless `partition` is given.
+
+    evidence  the event's evidence as canonical JSON, where the event itself carries none
+    """
 
     topic: str
     key: str
     event: Event
     partition: int | None = None
+    evidence: bytes = b""
 
 
 class Closing(NamedTuple):

@@ -16,4 +16,4 @@ def micros(moment: datetime) -> int:
 
 def moment(us: int) -> datetime:
     """Return the UTC time `us` microseconds after 1970."""
-    return EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(0, 0, us)

@@ -81,16 +81,15 @@ class Sender:
         return epoch <= self.acknowledged.get(int(stamp.source.rpartition("/")[2]), -1)
 
     def _produce(self, addressed: Addressed) -> None:
-        topic, partition, key, event, value = addressed
+        topic, partition, key, _, value = addressed
         name = self._names.get(topic)
         if name is None:
             name = self._names[topic] = self.settings.topic(topic)
+        value = value or codec.encode(addressed.event)
         where = ANY_PARTITION if partition is None else partition
         while True:
             try:
-                self._producer.produce(
-                    name, value or codec.encode(event), key.encode(), where, self._on_delivery
-                )
+                self._producer.produce(name, value, key.encode(), where, self._on_delivery)
                 return
             except BufferError:
                 self._producer.poll(0.1)

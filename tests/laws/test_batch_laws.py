@@ -134,7 +134,7 @@ def folded(meter: Meter, log: list[Batch]):
     state, outputs, tables = meter.initial(), [], []
     for batch in log:
         state, some = meter.step(state, batch)
-        outputs += [(o.topic, o.key, codec.encode(o.event)) for o in some]
+        outputs += [(o.topic, o.key, codec.encode(o.event), o.evidence) for o in some]
         join = meter.join
         tables.append((dict(join.pending), dict(join.matched), dict(join.waiting)))
     return msgspec.msgpack.encode(state), outputs, tables

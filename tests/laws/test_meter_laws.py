@@ -59,7 +59,7 @@ def batches(settings_, epochs):
 
 
 def told(outputs):
-    return [(o.topic, o.key, codec.encode(o.event)) for o in outputs]
+    return [(o.topic, o.key, codec.encode(o.event), o.evidence) for o in outputs]
 
 
 def run(meter, state, log):
