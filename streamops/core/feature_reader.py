@@ -24,6 +24,8 @@ class Reader:
 
     width    bins of all features together; starts: where each feature's bins begin
     numeric  positions of the numeric features; the others are categories
+    decode   features as JSON to a struct of a value each; raises ValueError for what only the
+             definition can judge (a decoder's errors are such)
     """
 
     def __init__(self, profile: ReferenceProfile) -> None:
@@ -34,14 +36,7 @@ class Reader:
         self.numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
         self.other = [i for i, f in enumerate(self.features) if f.kind != "numeric"]
         self._known: dict[tuple[int, type, Any], tuple[int, bool]] = {}
-        self._decode = _decoder(self.features).decode
-
-    def read(self, raw: msgspec.Raw) -> Row:
-        """Return a value a feature.
-
-        Raises ValueError for what only the definition can judge (a decoder's errors are such).
-        """
-        return msgspec.structs.astuple(self._decode(raw))
+        self.decode = _decoder(self.features).decode
 
     def category(self, at: int, value: Any) -> tuple[int, bool]:
         """Return the bin of a category's value, and whether its kind was wrong."""

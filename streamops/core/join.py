@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import msgspec
@@ -87,6 +88,10 @@ class _MatchRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     match: Matched
 
 
+def _second(due: tuple[int, object]) -> int:
+    return due[0] // SECOND_US
+
+
 class _Due(Generic[T]):
     """Things by the second in which they fall due, earliest first."""
 
@@ -103,6 +108,13 @@ class _Due(Generic[T]):
             self._things[second] = [thing]
         else:
             things.append(thing)
+
+    def add_all(self, dues: Sequence[tuple[int, T]]) -> None:
+        """Note things, quickest where those of a second come together."""
+        for second, some in groupby(dues, _second):
+            things = [thing for _, thing in some]
+            self.add(second * SECOND_US, things[0])
+            self._things[second] += things[1:]
 
     def take(self, tick_us: int) -> Iterable[T]:
         """Hand over all that may be due at a tick; what isn't is to be added again."""
@@ -133,6 +145,18 @@ class JoinTable:
         self.pending[entry.id] = entry
         self._pending_due.add(entry.expires_us, entry)
         self._new_pending.append(entry)
+
+    def add_all(self, entries: Sequence[Pending]) -> None:
+        """Keep predictions, each of another id."""
+        self.pending.update((entry.id, entry) for entry in entries)
+        self._pending_due.add_all([(entry.expires_us, entry) for entry in entries])
+        self._new_pending += entries
+
+    def match_all(self, pairs: Sequence[tuple[Pending, Matched]]) -> None:
+        """Note the first labels of predictions."""
+        self.matched.update((entry.id, match) for entry, match in pairs)
+        self._release_due.add_all([(_release_us(*pair), pair[0]) for pair in pairs])
+        self._new_matched += pairs
 
     def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""

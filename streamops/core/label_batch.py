@@ -14,7 +14,7 @@ import numpy as np
 
 from streamops.core.join import Matched, Pending
 from streamops.core.labels import key_of
-from streamops.core.meter_state import ALL, config_of, segments_of, version_of
+from streamops.core.meter_state import ALL, MeterState, config_of, segments_of, version_of
 from streamops.core.panes import (
     CONFUSION_MAX,
     DELAY_EDGES_S,
@@ -28,7 +28,7 @@ from streamops.core.performance import brier_terms, log_loss_terms
 from streamops.core.processor import Record
 from streamops.core.profile import bin_of, category_text
 from streamops.core.tally import count_label
-from streamops.core.times import SECOND_US, micros
+from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
 from streamops.values import ModelVersion, Value
@@ -61,54 +61,47 @@ class Plain(NamedTuple):
 
 def take_labels(work: Step, records: Iterable[Record]) -> None:
     """Fold labels in their order: plain ones together, others by themselves."""
-    sieve = _Sieve(work)
+    now_us, skew_ms = work.state.labels_us, work.skew_max_ms
+    pending, matched = work.join.pending, work.join.matched
+    groups: dict[tuple[Any, ...], Group] = {}
     run: dict[str, Plain] = {}
     for record in records:
-        plain = sieve.plain(record)
-        if plain is not None and plain.entry.id not in run:
-            run[plain.entry.id] = plain
+        label: Any = record.event
+        id_ = label.prediction_id
+        entry = pending.get(id_)
+        time_us = (label.time - EPOCH) // MICROSECOND
+        if (
+            entry is None
+            or now_us >= entry.expires_us
+            or id_ in matched
+            or id_ in run
+            or (skew_ms is not None and time_us > (record.append_ms + skew_ms) * 1000)
+        ):
+            _fold(work, list(run.values()))
+            run.clear()
+            work.take(record)
             continue
-        _fold(work, list(run.values()))
-        run.clear()
-        work.take(record)
+        key: tuple[Any, ...] = (
+            entry.model, entry.version, entry.pane_us, entry.config_hash, entry.late,
+        )  # fmt: skip
+        if entry.segments:
+            key += tuple(sorted(entry.segments.items()))
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _group(work.state, entry)
+        run[id_] = Plain(record, label, time_us, entry, group)
     _fold(work, list(run.values()))
 
 
-class _Sieve:
-    """Tells which labels are plain, between two ticks."""
-
-    def __init__(self, work: Step) -> None:
-        self._work, self._join, self._now_us = work, work.join, work.state.labels_us
-        self._skew_ms = work.skew_max_ms
-        self._groups: dict[Any, Group] = {}
-
-    def plain(self, record: Record) -> Plain | None:
-        """Return a label with its prediction, or None for one that isn't plain."""
-        label: Any = record.event
-        entry = self._join.pending.get(label.prediction_id)
-        if entry is None or self._now_us >= entry.expires_us or entry.id in self._join.matched:
-            return None
-        time_us = micros(label.time)
-        if self._skew_ms is not None and time_us > (record.append_ms + self._skew_ms) * 1000:
-            return None
-        key: Any = (entry.model, entry.version, entry.pane_us, entry.config_hash, entry.late)
-        if entry.segments:
-            key = (*key, *sorted(entry.segments.items()))
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = self._group(entry)
-        return Plain(record, label, time_us, entry, group)
-
-    def _group(self, entry: Pending) -> Group:
-        state = self._work.state
-        config = config_of(state, key_of(entry, ALL, 0))
-        end_us = entry.pane_us + config.pane_s * SECOND_US
-        keys = [key_of(entry, segment, end_us) for segment in segments_of(entry.segments, config)]
-        return Group(
-            tuple((key, entry.late or key in state.matured) for key in keys),
-            version_of(state, entry.model, entry.version),
-            config.cohort_delay_s * SECOND_US,
-        )
+def _group(state: MeterState, entry: Pending) -> Group:
+    config = config_of(state, key_of(entry, ALL, 0))
+    end_us = entry.pane_us + config.pane_s * SECOND_US
+    keys = [key_of(entry, segment, end_us) for segment in segments_of(entry.segments, config)]
+    return Group(
+        tuple((key, entry.late or key in state.matured) for key in keys),
+        version_of(state, entry.model, entry.version),
+        config.cohort_delay_s * SECOND_US,
+    )
 
 
 def _fold(work: Step, run: Sequence[Plain]) -> None:
@@ -119,17 +112,24 @@ def _fold(work: Step, run: Sequence[Plain]) -> None:
     panes: dict[tuple[PaneKey, bool], list[Plain]] = {}
     for plain in run:
         for place in plain.group.panes:
-            panes.setdefault(place, []).append(plain)
+            some = panes.get(place)
+            if some is None:
+                panes[place] = [plain]
+            else:
+                some.append(plain)
     for (key, after), some in panes.items():
         _count(work.pane(key, after=after), some)
     now_us = work.state.labels_us
-    for record, label, time_us, entry, group in run:
-        release_us = entry.time_us + group.delay_us
-        match = Matched(
-            label.id, label.label, time_us, record.offset, label.id, label.label,
-            release_us, group.delay_us > 0 and now_us > release_us,
-        )  # fmt: skip
-        work.join.add_matched(entry, match)
+    work.join.match_all([(plain.entry, _match(plain, now_us)) for plain in run])
+
+
+def _match(plain: Plain, now_us: int) -> Matched:
+    record, label, time_us, entry, group = plain
+    release_us = entry.time_us + group.delay_us
+    return Matched(
+        label.id, label.label, time_us, record.offset, label.id, label.label,
+        release_us, group.delay_us > 0 and now_us > release_us,
+    )  # fmt: skip
 
 
 def _count(pane: Pane, some: Sequence[Plain]) -> None:

@@ -7,10 +7,12 @@ Rule 2: panes are opened when the run is counted: a prediction that is refused o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from streamops.config import ModelConfig
 from streamops.core.binning import ROWS_MAX, bin_column, count_rows
@@ -34,7 +36,7 @@ from streamops.core.panes import (
 from streamops.core.processor import Record
 from streamops.core.profile import bin_of
 from streamops.core.tally import count_prediction
-from streamops.core.times import SECOND_US, micros
+from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
 from streamops.values import FeatureProfile, ModelVersion
@@ -63,91 +65,93 @@ class Group(NamedTuple):
     keys: tuple[PaneKey, ...]
     version: ModelVersion | None
     reader: Reader | None
+    read: Callable[[msgspec.Raw], Any] | None
 
 
-class Plain(NamedTuple):
-    """One prediction of a run."""
+class Run:
+    """Plain predictions in log order, a list for each of what they bring."""
 
-    record: Record
-    event: PredictionMade
-    group: Group
-    row: Row
-    entry: Pending
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.records: list[Record] = []
+        self.groups: list[Group] = []
+        self.rows: list[Row] = []
+        self.entries: list[Pending] = []
 
 
 def take_predictions(work: Step, records: Iterable[Record]) -> None:
     """Fold predictions in their order: plain ones together, others by themselves."""
-    sieve = _Sieve(work)
-    run: dict[str, Plain] = {}
+    state, join, skew_ms = work.state, work.join, work.skew_max_ms
+    pending, waiting = join.pending, join.waiting
+    rulers: dict[str, Ruler] = {}
+    groups: dict[tuple[Any, ...], Group] = {}
+    run = Run()
     for record in records:
-        plain = sieve.plain(record)
-        if plain is not None and plain.entry.id not in run:
-            run[plain.entry.id] = plain
-            continue
-        _fold(work, list(run.values()))
-        run.clear()
-        work.take(record)
-    _fold(work, list(run.values()))
-
-
-class _Sieve:
-    """Tells which predictions are plain, between two changes of ticks and configuration."""
-
-    def __init__(self, work: Step) -> None:
-        self._state, self._join = work.state, work.join
-        self._skew_ms = work.skew_max_ms
-        self._rulers: dict[str, Ruler] = {}
-        self._groups: dict[Any, Group] = {}
-
-    def plain(self, record: Record) -> Plain | None:
-        """Return a prediction ready to be counted, or None for one that isn't plain."""
         event: Any = record.event
-        time_us = micros(event.time)
-        ruler = self._rulers.get(event.model)
+        id_, model, moment = event.id, event.model, event.time
+        time_us = (moment - EPOCH) // MICROSECOND
+        ruler = rulers.get(model)
         if ruler is None:
-            ruler = self._rulers[event.model] = _ruler(self._state, event.model)
-        at = time_us // ruler.pane_us
+            ruler = rulers[model] = _ruler(state, model)
+        first_us, pane_us, lateness_us, horizon_us, config, hash_ = ruler
+        at = time_us // pane_us
+        expires_us = time_us + horizon_us
+        row: Row | None = None
+        group: Group | None = None
         if (
-            time_us < ruler.first_us
-            or (at + 1) * ruler.pane_us + ruler.lateness_us <= self._state.predictions_us
-            or time_us + ruler.horizon_us <= self._state.labels_us
-            or event.id in self._join.pending
-            or event.id in self._join.waiting
+            time_us >= first_us
+            and (at + 1) * pane_us + lateness_us > state.predictions_us
+            and expires_us > state.labels_us
+            and id_ not in pending
+            and id_ not in waiting
+            and id_ not in run.ids
+            and (skew_ms is None or time_us <= (record.append_ms + skew_ms) * 1000)
         ):
-            return None
-        if self._skew_ms is not None and time_us > (record.append_ms + self._skew_ms) * 1000:
-            return None
-        group = self._group(event, at, ruler)
-        row: Row = ()
-        if group.version is not None:
-            if group.reader is None:
-                return None
-            try:
-                row = group.reader.read(event.features)
-            except ValueError:
-                return None
-        return Plain(record, event, group, row, _entry(record, time_us, group, ruler))
+            key: tuple[Any, ...] = (model, event.version, at)
+            if config.segments:
+                key += tuple(segments_of(event.segments, config))
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = _group(state, event, at * pane_us, ruler)
+            row = _row(group, event.features)
+        if row is None or group is None:
+            _fold(work, run)
+            work.take(record)
+            run = Run()
+            continue
+        run.ids.add(id_)
+        run.records.append(record)
+        run.groups.append(group)
+        run.rows.append(row)
+        run.entries.append(
+            Pending(
+                id_, time_us, expires_us, model, event.version, event.prediction, event.score,
+                bytes(event.features), event.segments, False, record.offset, at * pane_us, hash_,
+            )
+        )  # fmt: skip
+    _fold(work, run)
 
-    def _group(self, event: PredictionMade, at: int, ruler: Ruler) -> Group:
-        key: Any = (event.model, event.version, at)
-        names: list[str] | None = None
-        if ruler.config.segments:
-            names = segments_of(event.segments, ruler.config)
-            key = (*key, *names)
-        group = self._groups.get(key)
-        if group is None:
-            start_us = at * ruler.pane_us
-            version = version_of(self._state, event.model, event.version)
-            keys = tuple(
-                PaneKey(
-                    event.model, event.version, segment, start_us, start_us + ruler.pane_us,
-                    ruler.hash,
-                )
-                for segment in names or segments_of({}, ruler.config)
-            )  # fmt: skip
-            reader = None if version is None else reader_of(version.profile)
-            group = self._groups[key] = Group(keys, version, reader)
-        return group
+
+def _row(group: Group, features: msgspec.Raw) -> Row | None:
+    """Return the values of a profiled version; None where the definition must judge them."""
+    if group.version is None:
+        return ()
+    if group.read is None:
+        return None
+    try:
+        return astuple(group.read(features))
+    except ValueError:
+        return None
+
+
+def _group(state: MeterState, event: PredictionMade, start_us: int, ruler: Ruler) -> Group:
+    version = version_of(state, event.model, event.version)
+    keys = tuple(
+        PaneKey(event.model, event.version, segment, start_us, start_us + ruler.pane_us, ruler.hash)
+        for segment in segments_of(event.segments, ruler.config)
+    )
+    reader = None if version is None else reader_of(version.profile)
+    return Group(keys, version, reader, None if reader is None else reader.decode)
 
 
 def _ruler(state: MeterState, model: str) -> Ruler:
@@ -164,51 +168,34 @@ def _ruler(state: MeterState, model: str) -> Ruler:
     )
 
 
-def _entry(record: Record, time_us: int, group: Group, ruler: Ruler) -> Pending:
-    event: Any = record.event
-    return Pending(
-        event.id,
-        time_us,
-        time_us + ruler.horizon_us,
-        event.model,
-        event.version,
-        event.prediction,
-        event.score,
-        bytes(event.features),
-        event.segments,
-        False,
-        record.offset,
-        group.keys[0].start_us,
-        ruler.hash,
-    )
-
-
-def _fold(work: Step, run: Sequence[Plain]) -> None:
-    if len(run) < RUN_MIN:
-        for plain in run:
-            work.take(plain.record)
+def _fold(work: Step, run: Run) -> None:
+    if len(run.records) < RUN_MIN:
+        for record in run.records:
+            work.take(record)
         return
-    panes: dict[PaneKey, list[Plain]] = {}
-    for plain in run:
-        for key in plain.group.keys:
-            panes.setdefault(key, []).append(plain)
-    for key, some in panes.items():
-        _count(work.pane(key, after=False), some)
+    panes: dict[PaneKey, list[int]] = {}
+    for at, group in enumerate(run.groups):
+        for key in group.keys:
+            rows = panes.get(key)
+            if rows is None:
+                panes[key] = [at]
+            else:
+                rows.append(at)
+    for key, rows in panes.items():
+        version = run.groups[rows[0]].version
+        _count(work.pane(key, after=False), [run.records[at] for at in rows], version)
     _count_features(work, run)
-    for plain in run:
-        work.join.add_pending(plain.entry)
+    work.join.add_all(run.entries)
 
 
-def _count(pane: Pane, some: Sequence[Plain]) -> None:
-    records = [plain.record for plain in some]
+def _count(pane: Pane, records: Sequence[Record], version: ModelVersion | None) -> None:
     note_evidences(pane, "predictions", [r.offset for r in records], [r.value for r in records])
-    version = some[0].group.version
-    if len(some) < PANE_MIN:
-        for plain in some:
-            count_prediction(pane, plain.event, version)
+    events: list[Any] = [record.event for record in records]
+    if len(events) < PANE_MIN:
+        for event in events:
+            count_prediction(pane, event, version)
         return
-    pane.predictions += len(some)
-    events = [plain.event for plain in some]
+    pane.predictions += len(events)
     _count_latencies(pane, [e.latency_ms for e in events if e.latency_ms is not None])
     profile = None if version is None else version.profile.score
     if version is None or profile is None:
@@ -242,19 +229,20 @@ def _count_scores(pane: Pane, profile: FeatureProfile, values: Sequence[Any]) ->
         add_bins(pane.score_sums, amounts.tolist())
 
 
-def _count_features(work: Step, run: Sequence[Plain]) -> None:
+def _count_features(work: Step, run: Run) -> None:
     numbers: dict[PaneKey, int] = {}
     panes, readers = list[Pane](), list[Reader]()
     places, rows = list[int](), list[Row]()
-    for plain in run:
-        key, reader = plain.group.keys[0], plain.group.reader
-        if reader is None:
+    for group, row in zip(run.groups, run.rows, strict=True):
+        if group.reader is None:
             continue
-        place = numbers.setdefault(key, len(panes))
-        if place == len(panes):
+        key = group.keys[0]
+        place = numbers.get(key)
+        if place is None:
+            place = numbers[key] = len(panes)
             panes.append(work.pane(key, after=False))
-            readers.append(reader)
+            readers.append(group.reader)
         places.append(place)
-        rows.append(plain.row)
+        rows.append(row)
     if rows:
         count_rows(panes, readers, places, rows)

@@ -75,7 +75,7 @@ class Sender:
         self._raise_failure()
 
     def _was_acknowledged(self, addressed: Addressed, epoch: int) -> bool:
-        stamp = getattr(addressed.event, "stamp", None)
+        stamp = getattr(addressed.made, "stamp", None)
         if stamp is None or not stamp.source.startswith("controller/"):
             return False
         return epoch <= self.acknowledged.get(int(stamp.source.rpartition("/")[2]), -1)
