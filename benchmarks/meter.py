@@ -58,10 +58,10 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
     )
     create_topics({"bootstrap.servers": bootstrap}, settings.namespace, PARTITIONS)
     last = send(settings, mix)
-    consumed = rate(mix, lambda: drain(settings, lambda value: None))
-    ceiling = rate(mix, lambda: drain(settings, decode))
+    consumed = rate(mix, lambda: drain(settings, len))
+    ceiling = rate(mix, lambda: drain(settings, codec.decode_all))
     naive = rate(mix, lambda: run_naive(settings, mix))
-    meter = rate(mix, lambda: run_meter(settings, last))
+    meter = run_meter(settings, mix, last)
     return {
         "benchmark": "meter",
         "events": mix.events,
@@ -82,13 +82,8 @@ def rate(mix: Mix, run: Callable[[], object]) -> int:
     return round(mix.events / (time.monotonic() - started))
 
 
-def decode(value: bytes) -> None:
-    """Decode as every reader does."""
-    codec.decode(value)
-
-
-def drain(settings: Settings, each: Callable[[bytes], object]) -> None:
-    """Consume both topics from their beginning to their end."""
+def drain(settings: Settings, chunk: Callable[[list[bytes]], object]) -> None:
+    """Consume both topics from their beginning to their end, a chunk at a time."""
     consumer = make_consumer(settings, "drain")
     places = [
         TopicPartition(settings.topic(topic), partition, 0)
@@ -98,8 +93,9 @@ def drain(settings: Settings, each: Callable[[bytes], object]) -> None:
     ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p)[1] for p in places}
     consumer.assign(places)
     while ends:
-        for message in take(consumer, CHUNK, 1.0):
-            each(message.value() or b"")
+        messages = take(consumer, CHUNK, 1.0)
+        chunk([message.value() or b"" for message in messages])
+        for message in messages:
             place = message.topic() or "", message.partition() or 0
             if ends.get(place) == (message.offset() or 0) + 1:
                 del ends[place]
@@ -110,26 +106,31 @@ def run_naive(settings: Settings, mix: Mix) -> None:
     """The plain loop over the same records."""
     producer = make_producer(settings, "naive", **{"linger.ms": 50})
     meter = NaiveMeter(producer, settings.topic("dlq"), version_of(mix, 0), PANE_S)
-    drain(settings, meter.take)
+    drain(settings, lambda values: [meter.take(value) for value in values])
     producer.flush()
 
 
-def run_meter(settings: Settings, last: int) -> None:
-    """METER under its own host until every partition folded the last epoch."""
+def run_meter(settings: Settings, mix: Mix, last: int) -> int:
+    """Return METER's events a second, from its assignment to the last epoch of all partitions."""
     host = KafkaHost(
         settings, "meter", lambda p: make_fold("meter", p, settings.partitions, skew_max_ms=None)
     )
     stop = threading.Event()
     thread = threading.Thread(target=host.run, args=(stop,))
     thread.start()
-    while len(host.hosts) < settings.partitions or any(
-        each.fold.epoch < last for each in list(host.hosts.values())
-    ):
-        if not thread.is_alive():
-            raise SystemExit("the meter ended; see above")
-        time.sleep(POLL_S)
+
+    def wait(holds: Callable[[], bool]) -> float:
+        while not holds():
+            if not thread.is_alive():
+                raise SystemExit("the meter ended; see above")
+            time.sleep(POLL_S)
+        return time.monotonic()
+
+    started = wait(lambda: len(host.hosts) == settings.partitions)
+    ended = wait(lambda: all(each.fold.epoch >= last for each in list(host.hosts.values())))
     stop.set()
     thread.join()
+    return round(mix.events / (ended - started))
 
 
 if __name__ == "__main__":
