@@ -22,6 +22,7 @@ $(STAMP): $(LOCK) pyproject.toml streamops/kafka/kafka-jars.lock
 	@python=$$(PYTHON='$(PYTHON)' sh bootstrap/find-python) && $$python bootstrap/preflight.py && \
 	  echo "streamops: setting up .venv with $$python" && \
 	  { $(BIN)/python -c '' 2>/dev/null || $$python -m venv --clear .venv; }
+	@echo "streamops: installing $$(grep -c '^[a-z].*==' $(LOCK)) packages, a minute or two"
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(LOCK) || \
 	  { $(BIN)/python bootstrap/preflight.py --explain; exit 1; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

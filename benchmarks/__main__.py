@@ -1,6 +1,44 @@
-"""All benchmarks, one JSON object each: `make bench`."""
+"""All benchmarks into `build/bench.json`: `make bench`."""
 
-from benchmarks import loop, meter
+from __future__ import annotations
 
-meter.main([])
-loop.main([])
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import loop, meter, scaling
+
+OUT = Path("build/bench.json")
+LIBRARIES = ("confluent-kafka", "faust-streaming", "msgspec", "numpy", "rocksdict")
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures were measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30),
+        "system": platform.platform(),
+    }
+
+
+def main() -> None:
+    """Run one after another; print and write."""
+    found = {
+        "meter": meter.run(meter.Mix()),
+        "scaling": scaling.measure(),
+        "loop": loop.run(loop.TABLE, 0),
+        "machine": machine(),
+        "versions": {
+            "python": platform.python_version(),
+            **{library: version(library) for library in LIBRARIES},
+        },
+    }
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=1))
+    print(OUT.read_text())
+
+
+main()

@@ -26,9 +26,14 @@ STREAMOPS = (sys.executable, "-m", "streamops")
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     table, rows = [*arguments, *(TABLE, "0")[len(arguments) :]]
+    print(json.dumps(run(table, int(rows)), indent=1))
+
+
+def run(table: str, rows: int) -> dict[str, object]:
+    """Measure in a home of its own."""
     home = Path(tempfile.mkdtemp(prefix="streamops-bench-")) / "run"
     try:
-        print(json.dumps(measure(table, int(rows), home), indent=1))
+        return measure(table, rows, home)
     finally:
         shutil.rmtree(home.parent)
 

@@ -5,6 +5,7 @@ python -m benchmarks.meter [ROWS]
 raw_consume   every record of predictions and labels consumed
 ceiling       consumed and decoded, nothing else
 naive         `benchmarks.naive`: the same job in a plain loop
+faust         `benchmarks.faust_meter`: the same loop in a Faust agent
 events_per_s  METER with join, outcomes, summaries and checkpoints: predictions and labels
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,9 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.naive import NaiveMeter
-from benchmarks.traffic import PANE_S, Mix, send, version_of
+from benchmarks.traffic import Mix, send, version_of
 from streamops import codec
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.memory import make_fold
@@ -36,16 +39,21 @@ PARTITIONS = 4
 TOPICS = ("predictions", "labels")
 CHUNK = 5000
 POLL_S = 0.02
+NAIVE_TOPIC = "naive-outcomes"
 
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    mix = Mix(rows=int(arguments[0])) if arguments else Mix()
+    print(json.dumps(run(Mix(rows=int(arguments[0])) if arguments else Mix()), indent=1))
+
+
+def run(mix: Mix) -> dict[str, object]:
+    """Measure on a broker of its own."""
     folder = Path(tempfile.mkdtemp(prefix="streamops-bench-"))
     broker = EmbeddedBroker(folder / "broker")
     broker.start()
     try:
-        print(json.dumps(measure(broker.bootstrap, folder, mix), indent=1))
+        return measure(broker.bootstrap, folder, mix)
     finally:
         broker.stop()
         shutil.rmtree(folder)
@@ -57,11 +65,14 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
         bootstrap=bootstrap, namespace="bench", data=folder, partitions=PARTITIONS, driven=True
     )
     create_topics({"bootstrap.servers": bootstrap}, settings.namespace, PARTITIONS)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(NAIVE_TOPIC, PARTITIONS, 1)])[NAIVE_TOPIC].result(30)
     last = send(settings, mix)
     consumed = rate(mix, lambda: drain(settings, len))
     ceiling = rate(mix, lambda: drain(settings, codec.decode_all))
     naive = rate(mix, lambda: run_naive(settings, mix))
     meter = run_meter(settings, mix, last)
+    faust = run_faust(settings, mix)
     return {
         "benchmark": "meter",
         "events": mix.events,
@@ -71,6 +82,8 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
         "events_per_s": meter,
         "ratio_to_ceiling": round(meter / ceiling, 3),
         "ratio_to_naive": round(meter / naive, 2),
+        "faust_events_per_s": faust,
+        "ratio_to_faust": round(meter / faust, 1),
     }
 
 
@@ -105,9 +118,23 @@ def drain(settings: Settings, chunk: Callable[[list[bytes]], object]) -> None:
 def run_naive(settings: Settings, mix: Mix) -> None:
     """The plain loop over the same records."""
     producer = make_producer(settings, "naive", **{"linger.ms": 50})
-    meter = NaiveMeter(producer, settings.topic("dlq"), version_of(mix, 0), PANE_S)
+
+    def write(key: bytes, value: bytes) -> None:
+        producer.produce(NAIVE_TOPIC, value, key)
+        producer.poll(0)
+
+    meter = NaiveMeter(write, version_of(mix, 0))
     drain(settings, lambda values: [meter.take(value) for value in values])
     producer.flush()
+
+
+def run_faust(settings: Settings, mix: Mix) -> int:
+    """Return a Faust agent's events a second, from its first record to its last."""
+    command = [sys.executable, "-m", "benchmarks.faust_meter", settings.bootstrap]
+    wanted = json.dumps([settings.topic(topic) for topic in TOPICS])
+    arguments = [settings.namespace, wanted, str(mix.events), str(mix.features)]
+    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
+    return int(json.loads(done.stdout)["events_per_s"])
 
 
 def run_meter(settings: Settings, mix: Mix, last: int) -> int:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any
-
-from confluent_kafka import Producer
 
 from streamops.values import ModelVersion
 
-FLUSH_EVERY = 10_000
-
 
 class NaiveMeter:
-    """State of the loop; `take` is called with each record's value."""
+    """State of the loop; `take` is called with each record's value.
 
-    def __init__(self, producer: Producer, topic: str, version: ModelVersion, pane_s: int) -> None:
-        self.producer, self.topic, self.pane_s = producer, topic, pane_s
+    write  is called with key and value of each record to write
+    """
+
+    def __init__(self, write: Callable[[bytes, bytes], object], version: ModelVersion) -> None:
+        self.write = write
         self.edges = {f.name: list(f.edges) for f in version.profile.features}
         self.pending: dict[str, dict[str, Any]] = {}
         self.panes: dict[tuple[str, str], dict[str, Any]] = {}
@@ -29,7 +29,10 @@ class NaiveMeter:
 
     def take(self, value: bytes) -> None:
         """Count one record."""
-        event = json.loads(value)
+        self.take_event(json.loads(value))
+
+    def take_event(self, event: dict[str, Any]) -> None:
+        """Count one record that was read."""
         if event["type"] == "PredictionMade":
             self.predicted(event)
         elif event["type"] == "LabelArrived":
@@ -76,5 +79,4 @@ class NaiveMeter:
 
     def produce(self, key: str, what: dict[str, Any]) -> None:
         """Write one record as JSON."""
-        self.producer.produce(self.topic, json.dumps(what).encode(), key.encode())
-        self.producer.poll(0)
+        self.write(key.encode(), json.dumps(what).encode())

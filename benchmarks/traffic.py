@@ -41,6 +41,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int = 40
     features: int = 10
     models: int = 1
+    horizon_s: int = HORIZON_S
 
     @property
     def events(self) -> int:
@@ -58,6 +59,15 @@ def send(settings: Settings, mix: Mix) -> int:
         )
         producer.poll(0)
 
+    play(settings, mix, write, producer.flush)
+    producer.flush()
+    return mix.epochs
+
+
+def play(
+    settings: Settings, mix: Mix, write: Writes, settle: Callable[[], object] = lambda: None
+) -> None:
+    """Write the whole mix in its order; `settle` is called before each tick."""
     for event in opening(settings, mix):
         broadcast(settings, write, event)
     waiting: list[LabelArrived] = []
@@ -69,10 +79,8 @@ def send(settings: Settings, mix: Mix) -> int:
         for made, label in rows(mix, epoch, per_epoch if epoch < mix.epochs else 0):
             write("predictions", partition_of(made.id, settings.partitions), made)
             waiting.append(label)
-        producer.flush()
+        settle()
         broadcast(settings, write, tick(epoch + 1))
-    producer.flush()
-    return mix.epochs
 
 
 def opening(settings: Settings, mix: Mix) -> Iterator[Event]:
@@ -82,7 +90,7 @@ def opening(settings: Settings, mix: Mix) -> Iterator[Event]:
         id="topology/bench", time=start, partitions=settings.partitions, driven=True
     )
     for n in range(mix.models):
-        version, config = version_of(mix, n), config_of(n)
+        version, config = version_of(mix, n), config_of(mix, n)
         yield VersionActivated(
             id=f"v{n}", time=start, revision=2 * n + 1, first_pane=start, version=version
         )
@@ -145,14 +153,14 @@ def version_of(mix: Mix, n: int) -> ModelVersion:
     )
 
 
-def config_of(n: int) -> ModelConfig:
-    """Return a model's configuration: panes of an epoch's length."""
+def config_of(mix: Mix, n: int) -> ModelConfig:
+    """Return a model's configuration: panes of an epoch's length, kept until the horizon."""
     return check_config(
         ModelConfig(
             model=model_name(n),
             pane_s=PANE_S,
             maturity_s=2 * PANE_S,
-            horizon_s=HORIZON_S,
+            horizon_s=mix.horizon_s,
             detectors=(),
         )
     )

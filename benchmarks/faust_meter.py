@@ -1,0 +1,71 @@
+"""The naive meter as a Faust agent: one stream over both topics, outcomes sent as they fall.
+
+    python -m benchmarks.faust_meter BOOTSTRAP NAMESPACE TOPICS EVENTS FEATURES
+
+Prints events a second, from the first record to the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import faust
+
+from benchmarks.naive import NaiveMeter
+from benchmarks.traffic import Mix, version_of
+
+OUT = "naive-outcomes"
+WATCH_S = 0.05
+STALL_S = 60.0
+
+
+async def measure(arguments: list[str]) -> int:
+    """Run the agent until it took all events."""
+    bootstrap, namespace, topics, events, features = arguments
+    app: Any = faust.App(
+        f"{namespace}.naive-faust",
+        broker=f"kafka://{bootstrap}",
+        store="memory://",
+        consumer_auto_offset_reset="earliest",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        web_enabled=False,
+    )
+    out = app.topic(OUT, value_serializer="raw", key_serializer="raw")
+    written: list[tuple[bytes, bytes]] = []
+    meter = NaiveMeter(
+        lambda key, value: written.append((key, value)),
+        version_of(Mix(features=int(features)), 0),
+    )
+    state = {"taken": 0, "first": 0.0, "last": 0.0}
+
+    @app.agent(app.topic(*json.loads(topics), value_serializer="raw", key_serializer="raw"))
+    async def join(stream: Any) -> None:
+        async for value in stream:
+            event = json.loads(value)
+            if event["type"] in ("PredictionMade", "LabelArrived"):
+                state["first"] = state["first"] or time.monotonic()
+                meter.take_event(event)
+                state["taken"], state["last"] = state["taken"] + 1, time.monotonic()
+            for key, what in written:
+                await out.send(key=key, value=what)
+            written.clear()
+
+    app.finalize()
+    await app.start()
+    started = time.monotonic()
+    while state["taken"] < int(events):
+        await asyncio.sleep(WATCH_S)
+        if time.monotonic() - max(started, state["last"]) > STALL_S:
+            raise SystemExit(f"Faust took {state['taken']} of {events} events and no more")
+    await app.stop()
+    return round(int(events) / (state["last"] - state["first"]))
+
+
+if __name__ == "__main__":
+    print(json.dumps({"events_per_s": asyncio.run(measure(sys.argv[1:]))}))

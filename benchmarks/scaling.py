@@ -1,0 +1,121 @@
+"""How METER's cost an event grows, in one process without Kafka: CPU time of decode, fold, encode.
+
+python -m benchmarks.scaling
+
+models        1 to 1,000 models behind the same number of events, all in every epoch
+features      10 to 100 numeric features; per byte of a record
+open_panes    panes kept open for 1 h and for 24 h
+memory        bytes a pending prediction takes (10 features)
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.traffic import Mix, play
+from streamops import codec
+from streamops.events import Event
+from streamops.hosts.memory import RawRow, make_fold, to_records
+from streamops.settings import Settings
+
+SETTINGS = Settings(bootstrap="", namespace="bench", data=Path(), partitions=1, driven=True)
+CHUNK = 2000
+REPEATS = 5
+HOUR_S = 3600
+
+Chunks = list[tuple[str, list[RawRow]]]
+
+
+def main() -> None:
+    """Measure and print."""
+    print(json.dumps(measure(), indent=1))
+
+
+def measure() -> dict[str, object]:
+    """Return all curves."""
+    base = Mix(rows=40_000, epochs=8)
+    models = {n: cost_us(Mix(rows=40_000, epochs=8, models=n)) for n in (1, 10, 100, 1000)}
+    features = {n: per_byte(Mix(rows=10_000, epochs=8, features=n)) for n in (10, 30, 100)}
+    hours = (1, 24)
+    panes = {h: cost_us(Mix(rows=57_600, epochs=1440, horizon_s=h * HOUR_S)) for h in hours}
+    return {
+        "cost_us_by_models": models,
+        "models_1_to_1000": round(models[1000] / models[1], 2),
+        "cost_ns_per_byte_by_features": features,
+        "features_10_to_100_per_byte": round(features[100] / features[10], 2),
+        "cost_us_by_hours_of_open_panes": panes,
+        "open_panes_1h_to_24h": round(panes[24] / panes[1], 2),
+        "pending_bytes_each": pending_bytes(base),
+    }
+
+
+def cost_us(mix: Mix) -> float:
+    """Return microseconds of CPU an event, the best of some repetitions."""
+    chunks = recorded(mix)
+    return round(min(fold(chunks) for _ in range(REPEATS)) / mix.events * 1e6, 2)
+
+
+def per_byte(mix: Mix) -> float:
+    """Return nanoseconds of CPU a byte of input."""
+    chunks = recorded(mix)
+    size = sum(len(row[3]) for _, rows in chunks for row in rows)
+    return round(min(fold(chunks) for _ in range(REPEATS)) / size * 1e9, 2)
+
+
+def recorded(mix: Mix) -> Chunks:
+    """Return the mix as a client would hand it over, in chunks of a topic."""
+    chunks: Chunks = []
+    offsets: dict[str, int] = {}
+
+    def write(topic: str, _: int, event: Event) -> None:
+        if topic not in ("predictions", "labels"):
+            return
+        offset = offsets[topic] = offsets.get(topic, -1) + 1
+        if not chunks or chunks[-1][0] != topic or len(chunks[-1][1]) >= CHUNK:
+            chunks.append((topic, []))
+        chunks[-1][1].append((offset, 0, b"k", codec.encode(event)))
+
+    play(SETTINGS, mix, write)
+    return chunks
+
+
+def fold(chunks: Sequence[tuple[str, list[RawRow]]]) -> float:
+    """Return the seconds of CPU that decoding, folding, encoding and the checkpoint take."""
+    each = make_fold("meter", 0, 1, skew_max_ms=None)
+    gc.collect()
+    started = time.thread_time()
+    for topic, rows in chunks:
+        for folded in each.feed_all(topic, to_records(topic, 0, rows)):
+            for addressed in folded.outputs:
+                _ = addressed.value or codec.encode(addressed.event)
+    each.processor.join.take_changes(each.state.labels_us)
+    return time.thread_time() - started
+
+
+def pending_bytes(mix: Mix) -> int:
+    """Return what a pending prediction takes in memory, the rest of the process left out."""
+    chunks = [
+        (topic, [row for row in rows if b'"LabelArrived"' not in row[3]])
+        for topic, rows in recorded(Mix(rows=mix.rows, epochs=mix.epochs, horizon_s=24 * HOUR_S))
+    ]
+    each = make_fold("meter", 0, 1, skew_max_ms=None)
+    gc.collect()
+    tracemalloc.start()
+    for topic, rows in chunks:
+        if rows:
+            each.feed_all(topic, to_records(topic, 0, rows))
+    each.processor.join.take_changes(each.state.labels_us)
+    gc.collect()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return size // len(each.processor.join.pending)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
