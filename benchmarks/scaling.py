@@ -40,7 +40,7 @@ def main() -> None:
 def measure() -> dict[str, object]:
     """Return all curves."""
     base = Mix(rows=40_000, epochs=8)
-    models = {n: cost_us(Mix(rows=40_000, epochs=8, models=n)) for n in (1, 10, 100, 1000)}
+    models = {n: cost_us(Mix(rows=80_000, epochs=2, models=n)) for n in (1, 10, 100, 1000)}
     features = {n: per_byte(Mix(rows=10_000, epochs=8, features=n)) for n in (10, 30, 100)}
     hours = (1, 24)
     panes = {h: cost_us(Mix(rows=57_600, epochs=1440, horizon_s=h * HOUR_S)) for h in hours}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamops.core.feature_reader import Reader, Row
-from streamops.core.panes import Pane
+from streamops.core.panes import Pane, add_bins
 from streamops.core.profile import CLAMP
 from streamops.core.quality import INTEGER_MAX
 from streamops.values import FeatureProfile
@@ -213,11 +213,15 @@ def _add(
     np.add.at(totals, keys, amounts)
     sums = totals.tolist()
     for pane, reader, base in zip(panes, readers, bases[:-1].tolist(), strict=True):
-        sizes = [len(feature.counts) for feature in reader.features]
+        ends = [base + start for start in (*reader.starts, reader.width)]
+        blocks = [slice(*ends[at : at + 2]) for at in range(len(reader.starts))]
+        if reader.scored:
+            score = blocks.pop()
+            add_bins(pane.score, counts[score])
+            add_bins(pane.score_sums, sums[score])
         if not pane.counts:
-            pane.counts = [[0] * size for size in sizes]
-            pane.sums = [[0] * size for size in sizes]
-        for at, (start, size) in enumerate(zip(reader.starts, sizes, strict=True)):
-            block = slice(base + start, base + start + size)
-            pane.counts[at] = [a + b for a, b in zip(pane.counts[at], counts[block], strict=True)]
-            pane.sums[at] = [a + b for a, b in zip(pane.sums[at], sums[block], strict=True)]
+            pane.counts = [[] for _ in blocks]
+            pane.sums = [[] for _ in blocks]
+        for at, block in enumerate(blocks):
+            add_bins(pane.counts[at], counts[block])
+            add_bins(pane.sums[at], sums[block])

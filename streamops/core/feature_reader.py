@@ -1,4 +1,4 @@
-"""A version's features, decoded into a row of values.
+"""A version's features and score, as a row of values.
 
 Rule 1: `profile.bin_of`, value by value, is the definition. What a typed decoder doesn't take (an
         unknown name, a value of another kind) is left to it.
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from streamops.core.profile import bin_of
-from streamops.values import FeatureProfile, ReferenceProfile
+from streamops.values import FeatureProfile, ModelVersion
 
 Row = tuple[Any, ...]
 
@@ -20,23 +20,28 @@ READERS_MAX = 4096
 
 
 class Reader:
-    """How one profile's features are decoded and binned.
+    """How one version's features are decoded, and binned together with its score.
 
-    width    bins of all features together; starts: where each feature's bins begin
-    numeric  positions of the numeric features; the others are categories
+    features  the profile's; where `scored`, a probability's profile comes last
+    width     bins of all features together; starts: where each feature's bins begin
+    numeric   positions of the numeric features; the others are categories
     decode   features as JSON to a struct of a value each; raises ValueError for what only the
              definition can judge (a decoder's errors are such)
     """
 
-    def __init__(self, profile: ReferenceProfile) -> None:
-        self.features = profile.features
+    def __init__(self, version: ModelVersion) -> None:
+        profile = version.profile
+        score = profile.score
+        # A regression's score is its prediction, which may be of any kind.
+        self.scored = score is not None and score.kind == "numeric" and version.task != "regression"
+        self.features = (*profile.features, score) if self.scored and score else profile.features
         sizes = [len(feature.counts) for feature in self.features]
         self.starts = [sum(sizes[:at]) for at in range(len(sizes))]
         self.width = sum(sizes)
         self.numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
         self.other = [i for i, f in enumerate(self.features) if f.kind != "numeric"]
         self._known: dict[tuple[int, type, Any], tuple[int, bool]] = {}
-        self.decode = _decoder(self.features).decode
+        self.decode = _decoder(profile.features).decode
 
     def category(self, at: int, value: Any) -> tuple[int, bool]:
         """Return the bin of a category's value, and whether its kind was wrong."""
@@ -50,19 +55,19 @@ class Reader:
         return found
 
 
-def reader_of(profile: ReferenceProfile) -> Reader | None:
-    """Return the reader of a profile; None where a struct can't have its names."""
-    known = _READERS.get(id(profile))
-    if known is None or known[0] is not profile:
+def reader_of(version: ModelVersion) -> Reader | None:
+    """Return the reader of a version; None where a struct can't have its features' names."""
+    known = _READERS.get(id(version))
+    if known is None or known[0] is not version:
         if len(_READERS) >= READERS_MAX:
             _READERS.clear()
-        known = _READERS[id(profile)] = profile, _made(profile)
+        known = _READERS[id(version)] = version, _made(version)
     return known[1]
 
 
-def _made(profile: ReferenceProfile) -> Reader | None:
+def _made(version: ModelVersion) -> Reader | None:
     try:
-        return Reader(profile)
+        return Reader(version)
     except (TypeError, ValueError):
         return None
 
@@ -82,4 +87,4 @@ def _decoder(features: tuple[FeatureProfile, ...]) -> msgspec.json.Decoder[Any]:
 
 
 # By identity: a profile's hash is its sender's word, and hashing all of it is slow.
-_READERS: dict[int, tuple[ReferenceProfile, Reader | None]] = {}
+_READERS: dict[int, tuple[ModelVersion, Reader | None]] = {}

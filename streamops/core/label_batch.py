@@ -31,13 +31,10 @@ from streamops.core.tally import count_label
 from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
-from streamops.values import ModelVersion, Value
+from streamops.values import FeatureProfile, ModelVersion, Value
 
-# Below these numbers it costs more at once than one by one.
+# Below it a run costs more at once than label by label.
 RUN_MIN = 16
-PANE_MIN = 32
-# Fixed-point terms are below 2^46: so many add up below 2^63.
-ROWS_MAX = 65536
 _DELAY_EDGES = np.array(DELAY_EDGES_S)
 
 
@@ -57,6 +54,18 @@ class Plain(NamedTuple):
     time_us: int
     entry: Pending
     group: Group
+
+
+class Columns(NamedTuple):
+    """What a run's labels count as, a list for each term; predicted and true are class names."""
+
+    predicted: list[str | None]
+    true: list[str | None]
+    delay: list[int]
+    score: list[float | None]
+    positive: list[bool]
+    log_loss: list[int]
+    brier: list[int]
 
 
 def take_labels(work: Step, records: Iterable[Record]) -> None:
@@ -109,16 +118,17 @@ def _fold(work: Step, run: Sequence[Plain]) -> None:
         for plain in run:
             work.take(plain.record)
         return
-    panes: dict[tuple[PaneKey, bool], list[Plain]] = {}
-    for plain in run:
+    panes: dict[tuple[PaneKey, bool], list[int]] = {}
+    for at, plain in enumerate(run):
         for place in plain.group.panes:
-            some = panes.get(place)
-            if some is None:
-                panes[place] = [plain]
+            rows = panes.get(place)
+            if rows is None:
+                panes[place] = [at]
             else:
-                some.append(plain)
-    for (key, after), some in panes.items():
-        _count(work.pane(key, after=after), some)
+                rows.append(at)
+    columns = _columns(run)
+    for (key, after), rows in panes.items():
+        _count(work.pane(key, after=after), run, rows, columns)
     now_us = work.state.labels_us
     work.join.match_all([(plain.entry, _match(plain, now_us)) for plain in run])
 
@@ -132,67 +142,83 @@ def _match(plain: Plain, now_us: int) -> Matched:
     )  # fmt: skip
 
 
-def _count(pane: Pane, some: Sequence[Plain]) -> None:
-    records = [plain.record for plain in some]
+def _columns(run: Sequence[Plain]) -> Columns:
+    texts: dict[tuple[type, Value], str | None] = {}
+
+    def text(value: Value) -> str | None:
+        key = type(value), value
+        if key not in texts:
+            texts[key] = category_text(value)
+        return texts[key]
+
+    true = [text(plain.label.label) for plain in run]
+    delays = np.array([max(0, plain.time_us - plain.entry.time_us) for plain in run])
+    scores = [plain.entry.score for plain in run]
+    score = np.array([0.5 if s is None else s for s in scores], dtype=np.float64)
+    is_positive = [
+        plain.group.version is not None and label == plain.group.version.positive
+        for plain, label in zip(run, true, strict=True)
+    ]
+    positive = np.array(is_positive, dtype=np.bool_)
+    return Columns(
+        [text(plain.entry.prediction) for plain in run],
+        true,
+        np.searchsorted(_DELAY_EDGES, delays / 1_000_000, side="left").tolist(),
+        scores,
+        is_positive,
+        log_loss_terms(score, positive).tolist(),
+        brier_terms(score, positive).tolist(),
+    )
+
+
+def _count(pane: Pane, run: Sequence[Plain], rows: Sequence[int], columns: Columns) -> None:
+    records = [run[at].record for at in rows]
     note_evidences(pane, "labels", [r.offset for r in records], [r.value for r in records])
-    version = some[0].group.version
-    at_once = len(some) >= PANE_MIN and version is not None and version.task != "regression"
-    if not at_once or version is None or not _count_classes(pane, some, version):
-        for plain in some:
-            count_label(pane, plain.entry, plain.label.label, plain.time_us, version)
+    version = run[rows[0]].group.version
+    if version is None or version.task == "regression" or not _pairs(pane, rows, columns):
+        for at in rows:
+            count_label(pane, run[at].entry, run[at].label.label, run[at].time_us, version)
+        return
+    pane.labelled += len(rows)
+    delays = [0] * (len(DELAY_EDGES_S) + 1)
+    for at in rows:
+        delays[columns.delay[at]] += 1
+    add_bins(pane.delay, delays)
+    if version.profile.label is not None:
+        _count_values(pane, version.profile.label, [run[at].label.label for at in rows])
+    if version.task == "binary":
+        _count_losses(pane, [at for at in rows if columns.score[at] is not None], columns)
 
 
-def _count_classes(pane: Pane, some: Sequence[Plain], version: ModelVersion) -> bool:
-    """Count class labels; False, with nothing counted, where order or a fault matters."""
-    values = [(plain.entry.prediction, plain.label.label) for plain in some]
-    pairs = Counter((type(a), a, type(b), b) for a, b in values)
-    texts = {pair: (category_text(pair[1]), category_text(pair[3])) for pair in pairs}
-    known = set(texts.values()) | pane.confusion.keys()
-    if len(known) > CONFUSION_MAX or any(a is None or b is None for a, b in texts.values()):
+def _pairs(pane: Pane, rows: Sequence[int], columns: Columns) -> bool:
+    """Count (prediction, label); False, with nothing counted, where order or a fault matters."""
+    pairs = Counter((columns.predicted[at], columns.true[at]) for at in rows)
+    if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
+        return False
+    if any(a is None or b is None for a, b in pairs):
         return False
     for pair, count in pairs.items():
-        text: Any = texts[pair]
-        pane.confusion[text] = pane.confusion.get(text, 0) + count
-    pane.labelled += len(some)
-    _count_delays(pane, some)
-    if version.profile.label is not None:
-        _count_values(pane, version, pairs)
-    if version.task == "binary":
-        positive = [texts[(type(a), a, type(b), b)][1] == version.positive for a, b in values]
-        _count_losses(pane, [plain.entry.score for plain in some], positive)
+        known: Any = pair
+        pane.confusion[known] = pane.confusion.get(known, 0) + count
     return True
 
 
-def _count_delays(pane: Pane, some: Sequence[Plain]) -> None:
-    delays = np.array([max(0, plain.time_us - plain.entry.time_us) for plain in some])
-    at = np.searchsorted(_DELAY_EDGES, delays / 1_000_000, side="left")
-    add_bins(pane.delay, np.bincount(at, minlength=len(DELAY_EDGES_S) + 1).tolist())
-
-
-def _count_values(
-    pane: Pane, version: ModelVersion, pairs: Counter[tuple[type, Value, type, Value]]
-) -> None:
-    profile = version.profile.label
-    assert profile is not None, "asked by the caller"
+def _count_values(pane: Pane, profile: FeatureProfile, labels: Sequence[Value]) -> None:
     counts = [0] * len(profile.counts)
-    for (_, _, _, label), count in pairs.items():
+    for (_, label), count in Counter((type(label), label) for label in labels).items():
         counts[bin_of(profile, label)[0]] += count
     add_bins(pane.labels, counts)
 
 
-def _count_losses(pane: Pane, scores: Sequence[float | None], positive: Sequence[bool]) -> None:
-    known = [(s, p) for s, p in zip(scores, positive, strict=True) if s is not None]
-    for first in range(0, len(known), ROWS_MAX):
-        part = known[first : first + ROWS_MAX]
-        score = np.array([s for s, _ in part], dtype=np.float64)
-        true = np.array([p for _, p in part], dtype=np.bool_)
-        pane.scored += len(part)
-        pane.log_loss += int(log_loss_terms(score, true).sum())
-        pane.brier += int(brier_terms(score, true).sum())
-        tenths = np.minimum(TENTHS - 1, (score * TENTHS).astype(np.int64))
-        cells = np.bincount(tenths * 2 + true, minlength=2 * TENTHS).tolist()
-        if not pane.calibration:
-            pane.calibration = [[0, 0] for _ in range(TENTHS)]
-        for at, cell in enumerate(pane.calibration):
-            cell[0] += cells[2 * at] + cells[2 * at + 1]
-            cell[1] += cells[2 * at + 1]
+def _count_losses(pane: Pane, rows: Sequence[int], columns: Columns) -> None:
+    if not rows:
+        return
+    if not pane.calibration:
+        pane.calibration = [[0, 0] for _ in range(TENTHS)]
+    pane.scored += len(rows)
+    for at in rows:
+        pane.log_loss += columns.log_loss[at]
+        pane.brier += columns.brier[at]
+        cell = pane.calibration[min(TENTHS - 1, int((columns.score[at] or 0.0) * TENTHS))]
+        cell[0] += 1
+        cell[1] += columns.positive[at]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from operator import add
 
 import msgspec
 
@@ -121,7 +122,7 @@ def bump(counts: list[int], at: int, amount: int, size: int) -> None:
 
 def add_bins(counts: list[int], amounts: Sequence[int]) -> None:
     """Add an amount to each bin of a list that starts empty."""
-    counts[:] = [a + b for a, b in zip(counts or [0] * len(amounts), amounts, strict=True)]
+    counts[:] = map(add, counts, amounts) if counts else amounts
 
 
 def latency_bin(latency_ms: float) -> int:

@@ -150,7 +150,7 @@ def _group(state: MeterState, event: PredictionMade, start_us: int, ruler: Ruler
         PaneKey(event.model, event.version, segment, start_us, start_us + ruler.pane_us, ruler.hash)
         for segment in segments_of(event.segments, ruler.config)
     )
-    reader = None if version is None else reader_of(version.profile)
+    reader = None if version is None else reader_of(version)
     return Group(keys, version, reader, None if reader is None else reader.decode)
 
 
@@ -182,15 +182,22 @@ def _fold(work: Step, run: Run) -> None:
             else:
                 rows.append(at)
     for key, rows in panes.items():
-        version = run.groups[rows[0]].version
-        _count(work.pane(key, after=False), [run.records[at] for at in rows], version)
+        group = run.groups[rows[0]]
+        pane = work.pane(key, after=False)
+        is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
+        _count(pane, [run.records[at] for at in rows], group.version, is_scored=is_scored)
     _count_features(work, run)
     work.join.add_all(run.entries)
 
 
-def _count(pane: Pane, records: Sequence[Record], version: ModelVersion | None) -> None:
+def _count(
+    pane: Pane, records: Sequence[Record], version: ModelVersion | None, *, is_scored: bool
+) -> None:
+    """Count all but features; `is_scored`: the scores are counted with those."""
     note_evidences(pane, "predictions", [r.offset for r in records], [r.value for r in records])
     events: list[Any] = [record.event for record in records]
+    if is_scored:
+        version = None
     if len(events) < PANE_MIN:
         for event in events:
             count_prediction(pane, event, version)
@@ -233,7 +240,7 @@ def _count_features(work: Step, run: Run) -> None:
     numbers: dict[PaneKey, int] = {}
     panes, readers = list[Pane](), list[Reader]()
     places, rows = list[int](), list[Row]()
-    for group, row in zip(run.groups, run.rows, strict=True):
+    for group, row, entry in zip(run.groups, run.rows, run.entries, strict=True):
         if group.reader is None:
             continue
         key = group.keys[0]
@@ -243,6 +250,6 @@ def _count_features(work: Step, run: Run) -> None:
             panes.append(work.pane(key, after=False))
             readers.append(group.reader)
         places.append(place)
-        rows.append(row)
+        rows.append((*row, entry.score) if group.reader.scored else row)
     if rows:
         count_rows(panes, readers, places, rows)

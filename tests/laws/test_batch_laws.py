@@ -96,7 +96,7 @@ def no_run_is_too_short():
     with pytest.MonkeyPatch.context() as patch:
         for module in (prediction_batch, label_batch):
             patch.setattr(module, "RUN_MIN", 1)
-            patch.setattr(module, "PANE_MIN", 1)
+        patch.setattr(prediction_batch, "PANE_MIN", 1)
         yield
 
 
@@ -161,7 +161,7 @@ def test_a_column_has_the_bins_of_its_values(values):
 def test_a_profile_with_names_no_struct_can_have_is_left_to_the_definition():
     odd = profile(features=(numeric_profile('a"b', [1.0]), numeric_profile("x", [1.0])))
     twice = profile(features=(numeric_profile("x", [1.0]), numeric_profile("x", [1.0])))
-    assert reader_of(twice) is None
+    assert reader_of(version("twice", profile=twice)) is None
     log = batches([(5, [], [])])
     one = activated(version("v3", profile=odd), 9)
     log[0].records.insert(6, record("predictions", 6, one))
