@@ -1,0 +1,139 @@
+"""One process: a processor's folds over the partitions it was given, on the product's own parts.
+
+Rule 1: `PartitionHost`, `Sender`, checkpoint and resume are the product's; the loop is that of
+        `hosts/kafka.py`: read, skip repeats, feed, settle, checkpoint. Disk and Kafka are not real.
+Rule 2: a checkpoint is one effect: the disk has all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+
+from streamops.events import EpochConcluded
+from streamops.hosts import partition_host, sender
+from streamops.hosts.checkpoint import Checkpoint
+from streamops.hosts.memory import Place, make_fold
+from streamops.hosts.partition_host import PartitionHost
+from streamops.hosts.sender import Sender
+from streamops.settings import Settings
+from tests.simulation.seeded.broker import Fuse, Log, Producer
+from tests.simulation.seeded.detector import make_ordered
+
+
+class Disk:
+    """What a store's folder holds; it outlives the process."""
+
+    def __init__(self) -> None:
+        self.state: bytes | None = None
+        self.rows: dict[bytes, bytes] = {}
+
+
+class DiskStore:
+    """A `Store` on a simulated disk."""
+
+    def __init__(self, disk: Disk, fuse: Fuse) -> None:
+        self.disk, self.fuse = disk, fuse
+
+    def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
+        if self.disk.state is None:
+            return None, []
+        checkpoint = msgspec.msgpack.decode(self.disk.state, type=Checkpoint)
+        return checkpoint, list(self.disk.rows.items())
+
+    def save(self, checkpoint: Checkpoint, changes: dict[bytes, bytes | None]) -> None:
+        self.fuse.burn()
+        self.write(changes)
+        self.disk.state = msgspec.msgpack.encode(checkpoint)
+
+    def write(self, changes: dict[bytes, bytes | None]) -> None:
+        for key, value in changes.items():
+            if value is None:
+                self.disk.rows.pop(key, None)
+            else:
+                self.disk.rows[key] = value
+
+    def close(self) -> None:
+        pass
+
+
+class Worker:
+    """A process of one processor; `instance` names the disks it finds again after a crash."""
+
+    def __init__(
+        self, name: str, settings: Settings, log: Log, producer: Producer, disks: dict[Path, Disk]
+    ) -> None:
+        self.name, self.settings, self.log = name, settings, log
+        self.producer, self.fuse, self.disks = producer, producer.fuse, disks
+        with mock.patch.object(sender, "make_producer", self._producer):
+            self.sender = Sender(settings, name)
+        self.hosts: dict[int, PartitionHost] = {}
+
+    def take_over(self, partitions: list[int]) -> None:
+        """Hold exactly these partitions, each from its checkpoint on."""
+        self.drop()
+        self.sender.acknowledged = self._concluded()
+        with mock.patch.object(partition_host, "Store", self._open):
+            for partition in partitions:
+                fold = make_fold(
+                    self.name,
+                    partition,
+                    self.settings.partitions,
+                    skew_max_ms=self.settings.skew_ms,
+                    make_detector=make_ordered,
+                )
+                self.hosts[partition] = PartitionHost(self.settings, fold)
+
+    def drop(self) -> None:
+        """Let go of every partition, without a checkpoint."""
+        for host in self.hosts.values():
+            host.close()
+        self.hosts = {}
+
+    def unread(self) -> list[Place]:
+        """Return the inputs that hold more than was read."""
+        return [
+            (topic, partition)
+            for partition, host in self.hosts.items()
+            for topic, inbox in host.fold.inboxes.items()
+            if inbox.position < self.log.end((topic, partition))
+        ]
+
+    def read(self, place: Place, count: int, back: int = 0) -> None:
+        """Feed an input's next records; the client may hand over some again, `back` of them."""
+        host = self.hosts[place[1]]
+        position = host.fold.inboxes[place[0]].position
+        for record in self.log.rows[place][max(0, position - back) : position + count]:
+            if record.offset >= host.fold.inboxes[place[0]].position:
+                host.feed(record, self.sender)
+
+    def settle(self) -> None:
+        """Wait until everything sent is acknowledged."""
+        self.sender.settle()
+
+    def checkpoint(self) -> None:
+        """Settle, then save every fold."""
+        self.settle()
+        self.save()
+
+    def save(self) -> None:
+        """Save every fold; everything it wrote is acknowledged."""
+        for host in self.hosts.values():
+            host.checkpoint()
+
+    def _producer(self, settings: Settings, client: str) -> Producer:
+        return self.producer
+
+    def _open(self, folder: Path) -> DiskStore:
+        return DiskStore(self.disks.setdefault(folder, Disk()), self.fuse)
+
+    def _concluded(self) -> dict[int, int]:
+        last: dict[int, int] = {}
+        for place, rows in self.log.rows.items():
+            for record in rows if place[0] == "progress" else ():
+                event = record.event
+                if isinstance(event, EpochConcluded):
+                    last[event.partition] = max(event.epoch, last.get(event.partition, -1))
+        return last
