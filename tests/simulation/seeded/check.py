@@ -70,8 +70,8 @@ def _nonzero(counts: Counter[Any]) -> dict[Any, int]:
 
 
 def _twice(told: Told) -> list[str]:
-    """Find ids under two stamps. A partition that lacks a tick cuts its panes in another epoch, so
-    there MONITOR evaluates a pane twice: the broadcaster must not let that happen."""
+    """Find ids under two stamps. Where a partition lacks a tick MONITOR evaluates a pane twice; that
+    the broadcaster leaves none out is another test's (`tests/unit/test_broadcaster.py`)."""
     ids = Counter(
         (fact.topic, event.id) for fact, event in told.events.items() if fact.topic in TOLD_ONCE
     )
