@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from streamops.hosts.memory import Place
 from tests.simulation.seeded.__main__ import COMMAND, main
 from tests.simulation.seeded.check import check
+from tests.simulation.seeded.cluster import Cluster
+from tests.simulation.seeded.member import INSTANCES
 from tests.simulation.seeded.plants import PLANTS
 from tests.simulation.seeded.raw_log import raw_log
 from tests.simulation.seeded.troubles import Troubles
@@ -40,6 +44,20 @@ def test_a_planted_bug_is_caught(name):
         caught = next((seed for seed in range(CAUGHT_WITHIN) if check(seed).wrong), None)
     assert caught is not None
     assert check(caught).wrong == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_seed_repeats_itself_to_the_last_byte(seed, tmp_path):
+    assert played(seed, tmp_path / "once") == played(seed, tmp_path / "again")
+
+
+def played(seed: int, folder: Path) -> dict[Place, list[bytes]]:
+    """Every value on a bad day's log."""
+    for instance in range(INSTANCES):
+        (folder / str(instance) / "state").mkdir(parents=True)
+    cluster = Cluster(raw_log(seed), seed, folder, Troubles())
+    cluster.run()
+    return {place: [record.value for record in rows] for place, rows in cluster.log.rows.items()}
 
 
 def test_days_are_bad():

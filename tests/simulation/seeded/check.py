@@ -70,8 +70,8 @@ def _nonzero(counts: Counter[Any]) -> dict[Any, int]:
 
 
 def _twice(told: Told) -> list[str]:
-    """Find ids under two stamps. Where a partition lacks a tick MONITOR evaluates a pane twice; that
-    the broadcaster leaves none out is another test's (`tests/unit/test_broadcaster.py`)."""
+    """Find ids under two stamps. Where a partition lacks a tick MONITOR evaluates a pane twice;
+    that none is left out is for the broadcaster's test (`tests/unit/test_broadcaster.py`)."""
     ids = Counter(
         (fact.topic, event.id) for fact, event in told.events.items() if fact.topic in TOLD_ONCE
     )

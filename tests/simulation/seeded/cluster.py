@@ -2,8 +2,9 @@
 
 Rule 1: everything that happens is drawn from the seed: a run repeats itself to the last byte.
 Rule 2: what may happen: records arrive in any interleaving and a place may stall; sends are slow,
-        fail, or are overtaken; a process dies between any two effects and comes back; partitions
-        move to a worker whose disk is older or empty; one that doesn't notice goes on as a zombie.
+        fail, or are overtaken; a process dies between any two effects and comes back, with its disk
+        or without; partitions move to a worker whose disk is older or empty; one that doesn't
+        notice goes on as a zombie.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from streamops.errors import TransportError
 from streamops.hosts.memory import Place
 from streamops.settings import Settings
 from tests.simulation.seeded.broker import NAMESPACE, Fuse, Killed, Log, Producer, Send
+from tests.simulation.seeded.disk import Disks
 from tests.simulation.seeded.member import NOTICING, Member, assign, groups
 from tests.simulation.seeded.raw_log import RawLog
 from tests.simulation.seeded.troubles import Troubles
-from tests.simulation.seeded.worker import Disk, Worker
+from tests.simulation.seeded.worker import Worker
 
 STEPS_EACH_RECORD = 0.9
 STALL_STEPS = 40
 FAILING = 0.02
+SHARED = 0.3
+LOSING = 0.05
 ROUNDS_MAX = 1000
 
 
@@ -38,7 +42,7 @@ class Cluster:
         self.r = random.Random(f"cluster/{seed}")
         self.raw, self.folder, self.troubles = raw, folder, troubles
         self.log = Log(raw.partitions)
-        self.disks: dict[Path, Disk] = {}
+        self.disks = Disks(shared=self.r.random() < SHARED)
         self.failing = FAILING
         self.flying: list[Send] = []
         self.coming: dict[Place, list[Record]] = {
@@ -132,6 +136,8 @@ class Cluster:
         """A process dies and its supervisor starts it again; what it had in the network remains."""
         self.troubles.deaths += 1
         self.flying += member.worker.producer.abandon()
+        if self.r.random() < LOSING:
+            self.disks.lose(member.worker.settings.data, member.name)
         member.start()
 
     def _land(self, count: int) -> None:

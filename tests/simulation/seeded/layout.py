@@ -19,9 +19,9 @@ from streamops.config import ModelConfig
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.events import Event, PromotionRequested, Tick
-from streamops.hosts.memory import to_record
 from tests.builders import MODEL, activated, at, profile, registered, version
 from tests.builders import tick as tick_of
+from tests.simulation.seeded.broker import stored
 
 FAR_S = 1000
 STAND_S = 8  # how long after its epoch's tick a record is stored
@@ -37,6 +37,15 @@ class Draft(NamedTuple):
     key: str
     event: Event | bytes
     refused: bool = False
+
+
+KNOWN, DELIVERED = registered("v1")
+PROMOTE = PromotionRequested(id="promote", time=at(0), model=MODEL, version="v1", actor="ann")
+# What people say of the model, by epoch.
+LIFECYCLE = {
+    0: (Draft(MODEL, replace(KNOWN, version=VERSION)), Draft(MODEL, DELIVERED)),
+    1: (Draft(MODEL, PROMOTE),),
+}
 
 
 class Row(NamedTuple):
@@ -110,7 +119,7 @@ class Layout:
             self.topic == "lifecycle"
             and partition_of(MODEL, self.plan.partitions) == self.partition
         ):
-            yield from _lifecycle(number)
+            yield from LIFECYCLE.get(number, ())
         if number < self.plan.drafted:
             yield from self._noise()
 
@@ -144,15 +153,5 @@ class Layout:
         value = draft.event if isinstance(draft.event, bytes) else codec.encode(draft.event)
         stored_ms, key = stored_s * 1000, draft.key.encode()
         offset = len(self.rows)
-        record = to_record(self.topic, self.partition, offset, stored_ms, key, value)
+        record = stored((self.topic, self.partition), offset, stored_ms, key, value)
         self.rows.append(Row(self.epoch, record, draft.refused))
-
-
-def _lifecycle(number: int) -> list[Draft]:
-    if number == 0:
-        known, delivered = registered("v1")
-        return [Draft(MODEL, replace(known, version=VERSION)), Draft(MODEL, delivered)]
-    if number > 1:
-        return []
-    promote = PromotionRequested(id="promote", time=at(0), model=MODEL, version="v1", actor="ann")
-    return [Draft(MODEL, promote)]

@@ -18,8 +18,9 @@ from streamops.core.processor import Record
 from streamops.events import Tick
 from streamops.hosts.checkpoint import Checkpoint
 from streamops.hosts.sender import Sender
-from tests.simulation.seeded import cluster, worker
-from tests.simulation.seeded.worker import DiskStore, Worker
+from tests.simulation.seeded import cluster, disk, worker
+from tests.simulation.seeded.disk import DiskStore
+from tests.simulation.seeded.worker import Worker
 
 
 class RepeatsInbox(DerivedInbox):
@@ -77,7 +78,7 @@ class SplitStore(DiskStore):
 
     def save(self, checkpoint: Checkpoint, changes: dict[bytes, bytes | None]) -> None:
         self.fuse.burn()
-        self.write(changes)
+        self.disk.write(changes)
         super().save(checkpoint, {})
 
 
@@ -111,7 +112,7 @@ class Plant(NamedTuple):
 PLANTS = {
     "repeats": Plant(epochs, "DerivedInbox", RepeatsInbox),
     "hasty": Plant(cluster, "Worker", HastyWorker),
-    "split": Plant(worker, "DiskStore", SplitStore),
+    "split": Plant(disk, "DiskStore", SplitStore),
     "overtaken": Plant(epochs, "DerivedInbox", LastStampInbox),
     "deaf": Plant(worker, "Sender", DeafSender),
     "old-tick": Plant(epochs, "RawInbox", OldTicksInbox),

@@ -2,7 +2,6 @@
 
 Rule 1: `PartitionHost`, `Sender`, checkpoint and resume are the product's; the loop is that of
         `hosts/kafka.py`: read, skip repeats, feed, settle, checkpoint. Disk and Kafka are not real.
-Rule 2: a checkpoint is one effect: the disk has all of it or nothing.
 """
 
 from __future__ import annotations
@@ -10,60 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 from unittest import mock
 
-import msgspec
-
 from streamops.events import EpochConcluded
 from streamops.hosts import partition_host, sender
-from streamops.hosts.checkpoint import Checkpoint
 from streamops.hosts.memory import Place, make_fold
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.sender import Sender
 from streamops.settings import Settings
-from tests.simulation.seeded.broker import Fuse, Log, Producer
+from tests.simulation.seeded.broker import Log, Producer
 from tests.simulation.seeded.detector import make_ordered
-
-
-class Disk:
-    """What a store's folder holds; it outlives the process."""
-
-    def __init__(self) -> None:
-        self.state: bytes | None = None
-        self.rows: dict[bytes, bytes] = {}
-
-
-class DiskStore:
-    """A `Store` on a simulated disk."""
-
-    def __init__(self, disk: Disk, fuse: Fuse) -> None:
-        self.disk, self.fuse = disk, fuse
-
-    def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
-        if self.disk.state is None:
-            return None, []
-        checkpoint = msgspec.msgpack.decode(self.disk.state, type=Checkpoint)
-        return checkpoint, list(self.disk.rows.items())
-
-    def save(self, checkpoint: Checkpoint, changes: dict[bytes, bytes | None]) -> None:
-        self.fuse.burn()
-        self.write(changes)
-        self.disk.state = msgspec.msgpack.encode(checkpoint)
-
-    def write(self, changes: dict[bytes, bytes | None]) -> None:
-        for key, value in changes.items():
-            if value is None:
-                self.disk.rows.pop(key, None)
-            else:
-                self.disk.rows[key] = value
-
-    def close(self) -> None:
-        pass
+from tests.simulation.seeded.disk import Disks, DiskStore, TopicStore
 
 
 class Worker:
     """A process of one processor; `instance` names the disks it finds again after a crash."""
 
     def __init__(
-        self, name: str, settings: Settings, log: Log, producer: Producer, disks: dict[Path, Disk]
+        self, name: str, settings: Settings, log: Log, producer: Producer, disks: Disks
     ) -> None:
         self.name, self.settings, self.log = name, settings, log
         self.producer, self.fuse, self.disks = producer, producer.fuse, disks
@@ -126,8 +87,8 @@ class Worker:
     def _producer(self, settings: Settings, client: str) -> Producer:
         return self.producer
 
-    def _open(self, folder: Path) -> DiskStore:
-        return DiskStore(self.disks.setdefault(folder, Disk()), self.fuse)
+    def _open(self, folder: Path) -> DiskStore | TopicStore:
+        return self.disks.open(folder, self.fuse)
 
     def _concluded(self) -> dict[int, int]:
         last: dict[int, int] = {}
