@@ -9,6 +9,7 @@ Rule 3: a process dies in an effect or between two, never inside a fold (`Fuse`)
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -54,7 +55,7 @@ def _decoded(value: bytes) -> Event | Refusal:
 
 
 class Log:
-    """Every partition's records in order."""
+    """Every partition's records in order; a user's transactions leave gaps between offsets."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
@@ -63,11 +64,18 @@ class Log:
     def append(self, place: Place, key: bytes, value: bytes) -> None:
         """Append a derived record."""
         rows = self.rows.setdefault(place, [])
-        rows.append(stored(place, len(rows), 0, key, value))
+        rows.append(stored(place, self.end(place), 0, key, value))
 
     def end(self, place: Place) -> int:
-        """Return the next offset."""
-        return len(self.rows.get(place, ()))
+        """Return the offset behind the last record's."""
+        rows = self.rows.get(place)
+        return rows[-1].offset + 1 if rows else 0
+
+    def read(self, place: Place, position: int, count: int, back: int) -> list[Record]:
+        """Return records from a position on; the client may hand over some before it again."""
+        rows = self.rows[place]
+        at = bisect_left(rows, position, key=lambda record: record.offset)
+        return rows[max(0, at - back) : at + count]
 
 
 class Send(NamedTuple):

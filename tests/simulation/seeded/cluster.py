@@ -107,23 +107,23 @@ class Cluster:
 
     def _work(self, worker: Worker) -> None:
         r = self.r
-        if r.random() < 0.04:
+        if r.random() < 0.03:
             worker.fuse.left = r.randint(0, 12)
         for place in worker.unread():
             if r.random() < 0.6:
                 worker.read(place, r.randint(1, 12), r.choice((0, 0, 0, 2)))
         worker.producer.carry(r.randint(0, 4))
         draw = r.random()
-        if draw < 0.03:
+        if draw < 0.07:
             worker.settle()
-            worker.fuse.left = r.randint(0, 3)
+            worker.fuse.left = r.randint(0, 2)
         if draw < 0.3:
             worker.checkpoint()
         elif draw < 0.7:
             worker.settle()
 
     def _disturb(self, draw: float) -> None:
-        if draw < 0.02:
+        if draw < 0.015:
             self._die(self.r.choice(self.members))
         elif draw < 0.06:
             self._rebalance(self.r.choice(list(self.groups.values())))

@@ -24,6 +24,7 @@ from tests.builders import tick as tick_of
 from tests.simulation.seeded.broker import stored
 
 FAR_S = 1000
+MARKERS = 0.05
 STAND_S = 8  # how long after its epoch's tick a record is stored
 # Without features, scores and labels in its profile: their statistics take most of a fold's time
 # and follow from what is counted (`tests.simulation.test_chain` plays them).
@@ -83,7 +84,7 @@ class Layout:
         self.rows: list[Row] = []
         self.closes_s: list[int] = []
         self.behind: list[Tick] = []
-        self.epoch = -1
+        self.epoch = self.offset = -1
         for number in range(len(plan.ticks_s)):
             self._epoch(number)
 
@@ -152,6 +153,7 @@ class Layout:
     def _append(self, stored_s: int, draft: Draft) -> None:
         value = draft.event if isinstance(draft.event, bytes) else codec.encode(draft.event)
         stored_ms, key = stored_s * 1000, draft.key.encode()
-        offset = len(self.rows)
-        record = stored((self.topic, self.partition), offset, stored_ms, key, value)
+        # A transaction's marker takes an offset, and no reader sees it.
+        self.offset += 1 + (self.r.random() < MARKERS)
+        record = stored((self.topic, self.partition), self.offset, stored_ms, key, value)
         self.rows.append(Row(self.epoch, record, draft.refused))

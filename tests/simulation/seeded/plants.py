@@ -59,17 +59,12 @@ class LastStampInbox(DerivedInbox):
 
 
 class OldTicksInbox(RawInbox):
-    """Cuts at every tick after the first whatever its epoch (against clause 2)."""
-
-    def __init__(self, topic: str, *, next_epoch: int, skew_max_ms: int | None) -> None:
-        super().__init__(topic, next_epoch=next_epoch, skew_max_ms=skew_max_ms)
-        self._cut = next_epoch - 1
+    """Counts a tick of an epoch below its last as the next one (against clause 2)."""
 
     def feed(self, record: Record) -> None:
-        if isinstance(record.event, Tick) and record.event.epoch <= self._cut:
-            record = record._replace(event=replace(record.event, epoch=self._cut + 1))
-        if isinstance(record.event, Tick):
-            self._cut = record.event.epoch
+        event = record.event
+        if isinstance(event, Tick) and event.epoch < self._open:
+            record = record._replace(event=replace(event, epoch=self._open + 1))
         super().feed(record)
 
 

@@ -63,11 +63,11 @@ class Worker:
         ]
 
     def read(self, place: Place, count: int, back: int = 0) -> None:
-        """Feed an input's next records; the client may hand over some again, `back` of them."""
-        host = self.hosts[place[1]]
-        position = host.fold.inboxes[place[0]].position
-        for record in self.log.rows[place][max(0, position - back) : position + count]:
-            if record.offset >= host.fold.inboxes[place[0]].position:
+        """Feed an input's next records; what comes again, `back` of them, is skipped."""
+        host, topic = self.hosts[place[1]], place[0]
+        position = host.fold.inboxes[topic].position
+        for record in self.log.read(place, position, count, back):
+            if record.offset >= position:
                 host.feed(record, self.sender)
 
     def settle(self) -> None:
