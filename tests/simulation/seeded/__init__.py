@@ -1,4 +1,4 @@
-"""A seeded, single-process simulation of the loop on a simulated Kafka (docs/explanation/epochs).
+"""A seeded simulation of the loop in one process, without a broker (docs/explanation/epochs.md).
 
-`python -m tests.simulation.seeded --seeds 10000` plays seeds and prints one JSON line.
+Rule 1: processors, checkpoints and sender are the product's; broker, disks and days are simulated.
 """

@@ -116,10 +116,7 @@ class Layout:
         for draft in self.plan.drafts.get((self.topic, number), ()):
             if self._holds(draft.key):
                 yield draft
-        if (
-            self.topic == "lifecycle"
-            and partition_of(MODEL, self.plan.partitions) == self.partition
-        ):
+        if self.topic == "lifecycle" and self._holds(MODEL):
             yield from LIFECYCLE.get(number, ())
         if number < self.plan.drafted:
             yield from self._noise()
@@ -142,7 +139,7 @@ class Layout:
     def _stranger(self) -> Draft:
         """A tick that doesn't count: an old epoch whatever its time, a past or a far time."""
         now_s, far_s = self.plan.ticks_s[self.epoch], self.plan.ticks_s[-1] + FAR_S
-        kinds = [Draft("x", tick_of(max(self.epoch - 1, 0), now_s + 7))] if self.epoch > 0 else []
+        kinds = [Draft("x", tick_of(self.epoch - 1, now_s + 7))] if self.epoch > 0 else []
         kinds.append(Draft("x", tick_of(self.epoch + 200_000, now_s), refused=True))
         if now_s > 0:
             kinds.append(Draft("x", tick_of(self.epoch + 1, now_s - 3), refused=True))
