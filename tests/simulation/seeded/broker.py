@@ -110,31 +110,31 @@ class Producer:
     def __init__(self, log: Log, fuse: Fuse, r: random.Random, failing: float) -> None:
         self.log, self.fuse, self.r, self.failing = log, fuse, r, failing
         self.queued: dict[Place, deque[Send]] = {}
-        self._reports: list[tuple[Send, Failure | None]] = []
+        self._failed: list[Send] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self.queued.values())) + len(self._reports)
+        return sum(map(len, self.queued.values())) + len(self._failed)
 
     def produce(
         self,
         topic: str,
         value: bytes,
         key: bytes,
+        partition: int,
         on_delivery: OnDelivery,
-        partition: int | None = None,
     ) -> None:
-        """Queue a record."""
+        """Queue a record; partition -1 leaves it to the key."""
         self.fuse.burn()
-        at = partition_of(key, self.log.partitions) if partition is None else partition
+        at = partition_of(key, self.log.partitions) if partition < 0 else partition
         place = topic.removeprefix(f"{NAMESPACE}."), at
         self.queued.setdefault(place, deque()).append(Send(place, key, value, on_delivery))
 
     def poll(self, timeout_s: float) -> int:
-        """Tell the process what became of its sends."""
-        reports, self._reports = self._reports, []
-        for send, failure in reports:
-            send.on_delivery(failure, Message(send.place[0]))
-        return len(reports)
+        """Tell the process which sends failed; `Sender` asks for no other reports."""
+        failed, self._failed = self._failed, []
+        for send in failed:
+            send.on_delivery(Failure(), Message(send.place[0]))
+        return len(failed)
 
     def flush(self, timeout_s: float) -> int:
         """Bring everything to the log and tell what became of it."""
@@ -157,7 +157,8 @@ class Producer:
             failed = self.failing > 0 and self.r.random() < self.failing
             if not failed or self.r.random() < 0.5:
                 self.log.append(send.place, send.key, send.value)
-            self._reports.append((send, Failure() if failed else None))
+            if failed:
+                self._failed.append(send)
 
     def abandon(self) -> list[Send]:
         """Return what is still in the network when the process dies: of each place a prefix."""

@@ -23,7 +23,7 @@ from tests.simulation.seeded.raw_log import RawLog
 from tests.simulation.seeded.troubles import Troubles
 from tests.simulation.seeded.worker import Worker
 
-STEPS_EACH_RECORD = 0.9
+STEPS_EACH_RECORD = 0.8
 STALL_STEPS = 40
 FAILING = 0.02
 SHARED = 0.3
@@ -111,7 +111,7 @@ class Cluster:
             worker.fuse.left = r.randint(0, 12)
         for place in worker.unread():
             if r.random() < 0.6:
-                worker.read(place, r.randint(1, 12), r.choice((0, 0, 0, 2)))
+                worker.read(place, r.randint(1, 16), r.choice((0, 0, 0, 2)))
         worker.producer.carry(r.randint(0, 4))
         draw = r.random()
         if draw < 0.07:
@@ -120,7 +120,7 @@ class Cluster:
         if draw < 0.3:
             worker.checkpoint()
         elif draw < 0.7:
-            worker.settle()
+            worker.serve()
 
     def _disturb(self, draw: float) -> None:
         if draw < 0.015:

@@ -53,7 +53,7 @@ class _Writer:
             ticks_s.append(ticks_s[-1] + INTERVAL_S * r.choice((0, 1, 1, 1, 1, 2)))
         self.config = _config(r)
         self.plan = Plan(
-            partitions=r.choice((1, 1, 1, 2, 2, 2, 2, 2, 2, 3)),
+            partitions=r.choice((1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3)),
             skew_max_ms=r.choice((None, None, SKEW_MAX_MS)),
             config=self.config,
             # The last two close all that is open, and what that closed.
@@ -65,7 +65,7 @@ class _Writer:
 
     def write(self) -> RawLog:
         r, plan = self.r, self.plan
-        for number in range(r.randint(6, 12)):
+        for number in range(r.randint(5, 11)):
             self._prediction(f"p{number}")
         for number in range(r.randint(0, 2)):
             self._add("labels", self._epoch(), label(f"ghost{number}", 1, r.randint(0, 40)))

@@ -1,7 +1,7 @@
 """One process: a processor's folds over the partitions it was given, on the product's own parts.
 
 Rule 1: `PartitionHost`, `Sender`, checkpoint and resume are the product's; the loop is that of
-        `hosts/kafka.py`: read, skip repeats, feed, settle, checkpoint. Disk and Kafka are not real.
+        `hosts/kafka.py`: read, skip repeats, feed, serve, checkpoint. Disk and Kafka are not real.
 """
 
 from __future__ import annotations
@@ -66,9 +66,13 @@ class Worker:
         """Feed an input's next records; what comes again, `back` of them, is skipped."""
         host, topic = self.hosts[place[1]], place[0]
         position = host.fold.inboxes[topic].position
-        for record in self.log.read(place, position, count, back):
-            if record.offset >= position:
-                host.feed(record, self.sender)
+        read = self.log.read(place, position, count, back)
+        new = [record for record in read if record.offset >= position]
+        host.feed(topic, new, self.sender)
+
+    def serve(self) -> None:
+        """Look after what was sent, as after each round."""
+        self.sender.serve()
 
     def settle(self) -> None:
         """Wait until everything sent is acknowledged."""
@@ -84,7 +88,7 @@ class Worker:
         for host in self.hosts.values():
             host.checkpoint()
 
-    def _producer(self, settings: Settings, client: str) -> Producer:
+    def _producer(self, settings: Settings, client: str, **more: object) -> Producer:
         return self.producer
 
     def _open(self, folder: Path) -> DiskStore | TopicStore:
