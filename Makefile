@@ -1,9 +1,10 @@
 # make demo   the whole loop on Elec2        make test   everything, on a real embedded broker
 # make setup  the environment alone          make clean  leaves nothing behind
+# make simulate-seeds  10,000 bad days in memory (SEEDS=...)
 # PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
 
 .DELETE_ON_ERROR:
-.PHONY: setup check test demo bench docs lock clean
+.PHONY: setup check test demo bench simulate-seeds docs lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -12,6 +13,7 @@ DATA := replay/data/electricity.parquet
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
+SEEDS ?= 10000
 KEEP ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -43,6 +45,9 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+simulate-seeds: setup
+	@$(BIN)/python -m tests.simulation.seeded --seeds $(SEEDS)
 
 docs: setup
 	@$(BIN)/python -m docs.build

@@ -50,6 +50,7 @@ class Broadcaster:
         self.follower = Follower(settings, "broadcaster", ["lifecycle"])
         self.topology: TopologyActivated | None = None
         self.epoch = -1
+        self._complete = -1
         self.revision = 0
         self.configured: set[str] = set()
         self._wanted: dict[str, ConfigApplied | ModelRegistered] = {}
@@ -178,16 +179,27 @@ class Broadcaster:
     def _tick(self) -> None:
         """Write the next tick once its time has come, never before: another ticker may have written
         the last one. After a gap it catches up at twice the pace, so that what producers spooled
-        meanwhile isn't all late."""
+        meanwhile isn't all late.
+
+        A tick that another wrote, or this one before it died, may not have reached every partition.
+        One that lacks it would cut its panes in another epoch than the rest: write it again first.
+        """
         assert self.topology is not None, "a live namespace has a recorded origin"
         interval, at = self.topology.interval_s, self._time_of(self.epoch + 1)
         assert at is not None, "the next tick is within the years"
         behind = (datetime.now(UTC) - at).total_seconds()
         if behind < 0 or time.monotonic() < self._due:
             return
+        last = self._time_of(self.epoch)
+        if self._complete < self.epoch and last is not None:
+            self._broadcast_tick(self.epoch, last)
         self.epoch += 1
-        self.broadcast(Tick(id=f"tick/{self.epoch}", time=at, epoch=self.epoch))
+        self._broadcast_tick(self.epoch, at)
         self._due = time.monotonic() + (interval / CATCH_UP if behind > interval * CATCH_UP else 0)
+
+    def _broadcast_tick(self, epoch: int, at: datetime) -> None:
+        self.broadcast(Tick(id=f"tick/{epoch}", time=at, epoch=epoch))
+        self._complete = epoch
 
     def broadcast(self, event: Event) -> None:
         """Write an event to every partition of the input topics and wait until all have it."""
