@@ -8,7 +8,6 @@ Rule 3: only comparisons, one division and one rounding a value, as in `profile`
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ Indices = NDArray[np.int64]
 
 # An amount is at most 2^50 quanta: so many add up below 2^63.
 ROWS_MAX = 4096
-FLOAT_MAX = sys.float_info.max
+FLOAT_MAX = float.fromhex("0x1.fffffffffffffp+1023")
 
 
 class Binned(NamedTuple):

@@ -12,13 +12,11 @@ Rule 4: an outcome is held exactly while labels' tick hasn't passed its release 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
-from itertools import groupby
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from streamops.core.times import SECOND_US
+from streamops.core.due import Due
 from streamops.values import Value
 
 LATER_MAX = 100
@@ -88,42 +86,6 @@ class _MatchRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     match: Matched
 
 
-def _second(due: tuple[int, object]) -> int:
-    return due[0] // SECOND_US
-
-
-class _Due(Generic[T]):
-    """Things by the second in which they fall due, earliest first."""
-
-    def __init__(self) -> None:
-        self._things: dict[int, list[T]] = {}
-        self._seconds: list[int] = []
-
-    def add(self, due_us: int, thing: T) -> None:
-        """Note one thing."""
-        second = due_us // SECOND_US
-        things = self._things.get(second)
-        if things is None:
-            heappush(self._seconds, second)
-            self._things[second] = [thing]
-        else:
-            things.append(thing)
-
-    def add_all(self, dues: Sequence[tuple[int, T]]) -> None:
-        """Note things, quickest where those of a second come together."""
-        for second, some in groupby(dues, _second):
-            things = [thing for _, thing in some]
-            self.add(second * SECOND_US, things[0])
-            self._things[second] += things[1:]
-
-    def take(self, tick_us: int) -> Iterable[T]:
-        """Hand over all that may be due at a tick; what isn't is to be added again."""
-        taken = list[T]()
-        while self._seconds and self._seconds[0] <= tick_us // SECOND_US:
-            taken += self._things.pop(heappop(self._seconds))
-        return taken
-
-
 class JoinTable:
     """Pending predictions, their first labels, and waiting labels, by prediction id."""
 
@@ -131,13 +93,13 @@ class JoinTable:
         self.pending: dict[str, Pending] = {}
         self.matched: dict[str, Matched] = {}
         self.waiting: dict[str, Waiting] = {}
-        self._pending_due = _Due[Pending]()
-        self._waiting_due = _Due[str]()
-        self._release_due = _Due[Pending]()
+        self._pending_due = Due[Pending]()
+        self._waiting_due = Due[str]()
+        self._release_due = Due[Pending]()
         self._new_pending: list[Pending] = []
         self._new_matched: list[tuple[Pending, Matched]] = []
         self._waiting_changes: dict[bytes, bytes | None] = {}
-        self._blocks = _Due[tuple[int, bytes]]()
+        self._blocks = Due[tuple[int, bytes]]()
         self._next_block = 0
 
     def add_pending(self, entry: Pending) -> None:
@@ -173,12 +135,12 @@ class JoinTable:
         if entry.prediction_id not in self.waiting:
             self._waiting_due.add(entry.expires_us, entry.prediction_id)
         self.waiting[entry.prediction_id] = entry
-        self._waiting_changes[_waiting_key(entry.prediction_id)] = _ENCODER.encode(entry)
+        self._waiting_changes[b"w" + entry.prediction_id.encode()] = _ENCODER.encode(entry)
 
     def drop_waiting(self, prediction_id: str) -> None:
         """Forget a waiting label: its prediction came."""
         del self.waiting[prediction_id]
-        self._waiting_changes[_waiting_key(prediction_id)] = None
+        self._waiting_changes[b"w" + prediction_id.encode()] = None
 
     def release(self, labels_tick_us: int) -> list[tuple[Pending, Matched]]:
         """Hand over the outcomes that are due, by prediction time and id."""
@@ -274,10 +236,6 @@ class JoinTable:
 def _release_us(entry: Pending, match: Matched) -> int:
     """Return the time that labels' tick must pass; an outcome goes out before it is forgotten."""
     return min(match.release_us, entry.expires_us - 1)
-
-
-def _waiting_key(prediction_id: str) -> bytes:
-    return b"w" + prediction_id.encode()
 
 
 def _parts(rows: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -7,15 +7,14 @@ Rule 2: panes are opened when the run is counted: a prediction that is refused o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec.structs import astuple
 
 from streamops.config import ModelConfig
-from streamops.core.binning import ROWS_MAX, bin_column, count_rows
+from streamops.core.binning import count_rows
 from streamops.core.feature_reader import Reader, Row, reader_of
 from streamops.core.join import Pending
 from streamops.core.meter_state import (
@@ -25,27 +24,16 @@ from streamops.core.meter_state import (
     segments_of,
     version_of,
 )
-from streamops.core.panes import (
-    LATENCY_EDGES_MS,
-    Pane,
-    PaneKey,
-    add_bins,
-    bump,
-    note_evidences,
-)
+from streamops.core.panes import Pane, PaneKey
+from streamops.core.prediction_counts import count_predictions
 from streamops.core.processor import Record
-from streamops.core.profile import bin_of
-from streamops.core.tally import count_prediction
 from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
-from streamops.values import FeatureProfile, ModelVersion
+from streamops.values import ModelVersion
 
-# Below these numbers it costs more at once than one by one.
+# Below it a run costs more at once than record by record.
 RUN_MIN = 16
-PANE_MIN = 32
-_NUMBERS = {float, int, type(None)}
-_LATENCY_EDGES = np.array(LATENCY_EDGES_MS)
 
 
 class Ruler(NamedTuple):
@@ -185,55 +173,11 @@ def _fold(work: Step, run: Run) -> None:
         group = run.groups[rows[0]]
         pane = work.pane(key, after=False)
         is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
-        _count(pane, [run.records[at] for at in rows], group.version, is_scored=is_scored)
+        count_predictions(
+            pane, [run.records[at] for at in rows], group.version, is_scored=is_scored
+        )
     _count_features(work, run)
     work.join.add_all(run.entries)
-
-
-def _count(
-    pane: Pane, records: Sequence[Record], version: ModelVersion | None, *, is_scored: bool
-) -> None:
-    """Count all but features; `is_scored`: the scores are counted with those."""
-    note_evidences(pane, "predictions", [r.offset for r in records], [r.value for r in records])
-    events: list[Any] = [record.event for record in records]
-    if is_scored:
-        version = None
-    if len(events) < PANE_MIN:
-        for event in events:
-            count_prediction(pane, event, version)
-        return
-    pane.predictions += len(events)
-    _count_latencies(pane, [e.latency_ms for e in events if e.latency_ms is not None])
-    profile = None if version is None else version.profile.score
-    if version is None or profile is None:
-        return
-    if version.task == "regression":
-        _count_scores(pane, profile, [event.prediction for event in events])
-    else:
-        _count_scores(pane, profile, [event.score for event in events])
-
-
-def _count_latencies(pane: Pane, values: Sequence[float]) -> None:
-    if values:
-        at = np.searchsorted(_LATENCY_EDGES, np.array(values), side="left")
-        size = len(LATENCY_EDGES_MS) + 1
-        add_bins(pane.latency, np.bincount(at, minlength=size).tolist())
-
-
-def _count_scores(pane: Pane, profile: FeatureProfile, values: Sequence[Any]) -> None:
-    size = len(profile.counts)
-    if profile.kind != "numeric" or not set(map(type, values)) <= _NUMBERS:
-        for value in values:
-            at, amount, _ = bin_of(profile, value)
-            bump(pane.score, at, 1, size)
-            bump(pane.score_sums, at, amount, size)
-        return
-    for first in range(0, len(values), ROWS_MAX):
-        places = bin_column(profile, values[first : first + ROWS_MAX])
-        amounts = np.zeros(size, dtype=np.int64)
-        np.add.at(amounts, places.at, places.amounts)
-        add_bins(pane.score, np.bincount(places.at, minlength=size).tolist())
-        add_bins(pane.score_sums, amounts.tolist())
 
 
 def _count_features(work: Step, run: Run) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
-from streamops.core import label_batch, prediction_batch
+from streamops.core import label_batch, prediction_batch, prediction_counts
 from streamops.core.binning import bin_column
 from streamops.core.feature_reader import reader_of
 from streamops.core.meter import Meter
@@ -96,7 +96,7 @@ def no_run_is_too_short():
     with pytest.MonkeyPatch.context() as patch:
         for module in (prediction_batch, label_batch):
             patch.setattr(module, "RUN_MIN", 1)
-        patch.setattr(prediction_batch, "PANE_MIN", 1)
+        patch.setattr(prediction_counts, "PANE_MIN", 1)
         yield
 
 
