@@ -4,7 +4,9 @@ Rule 1: a raw partition is cut by counting ticks only: higher epoch, time not fa
         its append time (2). All else about time is the processor's.
 Rule 2: a derived partition's epoch is complete when, for every source, one close's count and hash
         match the set of stamps held (9, 10). Repeats and earlier epochs vanish here.
-Rule 3: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
+Rule 3: what waits for another input may be paused; what misses a source may not, since what
+        completes it comes after it in the same partition. `ahead` counts the first kind only (6).
+Rule 4: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
         the time below which no tick counts, and a jump it stands in the middle of.
 """
 
@@ -51,6 +53,11 @@ class RawInbox:
     @property
     def ahead(self) -> int:
         """Complete epochs that wait for other inputs."""
+        return len(self._complete)
+
+    @property
+    def held(self) -> int:
+        """Epochs behind the open one of which records are held."""
         return len(self._complete)
 
     def feed(self, record: Record) -> None:
@@ -124,11 +131,17 @@ class DerivedInbox:
         self._held: dict[int, dict[str, dict[int, Record]]] = {}
         self._closes: dict[tuple[int, str], list[EpochClosed]] = {}
         self._matched: dict[int, set[str]] = {}
+        self._complete: set[int] = set()
         self._lowest: dict[int, int] = {}
         self.strays = 0
 
     @property
     def ahead(self) -> int:
+        """Complete epochs that wait for other inputs; none while the next one misses a source."""
+        return len(self._complete) if self.ready(self._next) else 0
+
+    @property
+    def held(self) -> int:
         """Epochs of which at least one record is held."""
         return len(self._lowest)
 
@@ -151,12 +164,13 @@ class DerivedInbox:
 
     def ready(self, epoch: int) -> bool:
         """Tell whether every source closed the epoch."""
-        return len(self._matched.get(epoch, ())) == len(self._sources)
+        return epoch in self._complete
 
     def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
         """Hand over an epoch's records sorted by the total key; the position covers later ones."""
         held = self._held.pop(epoch, {})
         self._matched.pop(epoch)
+        self._complete.discard(epoch)
         self._lowest.pop(epoch, None)
         self._next = epoch + 1
         for source in self._sources:
@@ -184,7 +198,10 @@ class DerivedInbox:
             held.setdefault(stamp.ordinal, record)
         right = next((close for close in closes if self._matches(close, held)), None)
         if right is not None:
-            self._matched.setdefault(epoch, set()).add(source)
+            matched = self._matched.setdefault(epoch, set())
+            matched.add(source)
+            if len(matched) == len(self._sources):
+                self._complete.add(epoch)
             wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
             self._closes[(epoch, source)] = [right]
             self.quarantined += len(wrong)

@@ -74,7 +74,7 @@ class Gauges:
             if end is not None:
                 lag = max(0, end - inbox.position)
                 yield self._sample("streamops_lag_records", lag, **where)
-            yield self._sample("streamops_epochs_held", inbox.ahead, **where)
+            yield self._sample("streamops_epochs_held", inbox.held, **where)
             if isinstance(inbox, DerivedInbox):
                 wrong = inbox.quarantined
                 yield self._sample("streamops_closes_quarantined", wrong, **where)
