@@ -2,7 +2,8 @@
 
 The loop is poll, decode, feed, produce, flush, checkpoint. It decides nothing: the fold says what
 to write and where to read again. The consumer group only balances work; its offsets are never used.
-On assignment a partition starts from its checkpoint; on revocation its fold is dropped (EPOCHS 15).
+On assignment a partition starts from its checkpoint, in the archive where Kafka no longer reaches
+back to it; on revocation its fold is dropped (EPOCHS 15).
 """
 
 from __future__ import annotations
@@ -14,24 +15,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamops.core import numeric
 from streamops.core.epochs import Fold
+from streamops.core.processor import Record
 from streamops.errors import ServiceError, TransportError
+from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import to_record
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
 from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.offsets import first_offsets
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
@@ -48,7 +45,13 @@ class KafkaHost:
     """One worker process of one processor."""
 
     def __init__(
-        self, settings: Settings, name: str, make_fold: MakeFold, *, instance: str = "0"
+        self,
+        settings: Settings,
+        name: str,
+        make_fold: MakeFold,
+        *,
+        instance: str = "0",
+        read_archive: ReadArchive = no_archive,
     ) -> None:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
@@ -62,6 +65,8 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self._backlogs = Backlogs(read_archive)
+        self._has_read_archive = False
         sample = make_fold(0)
         self.topics = list(sample.inboxes)
         self.consumer: Consumer = make_consumer(
@@ -104,7 +109,7 @@ class KafkaHost:
 
     def _round(self) -> None:
         generation = self.generation
-        messages = take(self.consumer, CHUNK, POLL_S)
+        messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
         if self._trouble is not None:
             raise self._trouble
         if generation != self.generation or self._is_astray:
@@ -116,6 +121,7 @@ class KafkaHost:
             return
         for message in messages:
             self._take(message)
+        self._read_archive()
         self.sender.settle()
         self._keep_pace()
 
@@ -129,13 +135,44 @@ class KafkaHost:
         offset = message.offset()
         if host is None or offset is None or offset < host.fold.inboxes[topic].position:
             return
+        if (topic, partition) in self._backlogs:
+            return
         record = to_record(
             topic, partition, offset, message.timestamp()[1], message.key() or b"",
             message.value() or b"",
         )  # fmt: skip
+        self._feed(host, record)
+
+    def _feed(self, host: PartitionHost, record: Record) -> None:
         before = host.fold.epoch
         host.feed(record, self.sender)
         self.gauges.took(record, host.fold.epoch - before)
+
+    def _read_archive(self) -> None:
+        """Feed a slice of each backlog that isn't ahead, so that polling goes on between them."""
+        self._has_read_archive = False
+        slowest = self._slowest()
+        for backlog in self._backlogs:
+            topic, partition = backlog.place
+            if self._ahead(topic, partition, slowest) > EPOCHS_AHEAD_MAX:
+                continue
+            for record in backlog.slice():
+                self._feed(self.hosts[partition], record)
+            self._has_read_archive = True
+            if backlog.is_done:
+                self._leave_archive(backlog)
+
+    def _leave_archive(self, backlog: Backlog) -> None:
+        """Go on in Kafka, or in the archive again if Kafka has dropped more meanwhile."""
+        topic, partition = backlog.place
+        self._backlogs.end(backlog.place)
+        inbox = self.hosts[partition].fold.inboxes[topic]
+        # The last offsets may be gaps, in which no record stands.
+        inbox.position = max(inbox.position, backlog.next)
+        place = self._start(topic, partition, first_offsets(self.settings, [backlog.place]))
+        if backlog.place not in self._backlogs:
+            self._seek(place)
+            self.consumer.resume([place])
 
     def _checkpoint(self) -> None:
         self.sender.settle()
@@ -144,13 +181,18 @@ class KafkaHost:
 
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
-        if not self.hosts:
-            return
-        slowest = min(host.fold.epoch for host in self.hosts.values())
+        slowest = self._slowest()
         for partition, host in self.hosts.items():
-            for topic, inbox in host.fold.inboxes.items():
-                ahead = host.fold.epoch + inbox.ahead - slowest
-                self._pause(topic, partition, ahead)
+            for topic in host.fold.inboxes:
+                if (topic, partition) not in self._backlogs:
+                    self._pause(topic, partition, self._ahead(topic, partition, slowest))
+
+    def _slowest(self) -> int:
+        return min((host.fold.epoch for host in self.hosts.values()), default=-1)
+
+    def _ahead(self, topic: str, partition: int, slowest: int) -> int:
+        fold = self.hosts[partition].fold
+        return fold.epoch + fold.inboxes[topic].ahead - slowest
 
     def _pause(self, topic: str, partition: int, ahead: int) -> None:
         place, paused = (topic, partition), (topic, partition) in self._paused
@@ -166,9 +208,15 @@ class KafkaHost:
         """Seek to where each fold stands, the next time too if a partition only begins to fetch."""
         self._is_astray = False
         for partition, host in self.hosts.items():
-            for topic, inbox in host.fold.inboxes.items():
-                offset = inbox.position or OFFSET_BEGINNING
-                self._seek(TopicPartition(self.settings.topic(topic), partition, offset))
+            for topic in host.fold.inboxes:
+                self._seek(self._start(topic, partition, {}))
+
+    def _start(self, topic: str, partition: int, firsts: dict[Place, int]) -> TopicPartition:
+        """Return where a topic's partition is to be read in Kafka, which begins at `firsts`."""
+        place = topic, partition
+        position = self.hosts[partition].fold.inboxes[topic].position
+        offset = self._backlogs.start(place, position, firsts.get(place, 0))
+        return TopicPartition(self.settings.topic(topic), partition, offset)
 
     def _seek(self, place: TopicPartition) -> None:
         try:
@@ -187,8 +235,9 @@ class KafkaHost:
     def _take_over(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
         self.generation += 1
         self.sender.acknowledged = concluded_epochs(self.settings)
-        wanted = {(self.settings.short(tp.topic), tp.partition) for tp in places}
+        wanted = {self._place(tp) for tp in places}
         partitions = sorted({partition for _, partition in wanted})
+        firsts = first_offsets(self.settings, wanted)
         starts: list[TopicPartition] = []
         for partition in partitions:
             for topic in self.topics:
@@ -197,13 +246,16 @@ class KafkaHost:
                         f"{self.name} was given partition {partition} without its {topic}; give "
                         "the input topics equal partition counts"
                     )
-            host = PartitionHost(self.settings, self.make_fold(partition))
-            self.hosts[partition] = host
-            for topic, inbox in host.fold.inboxes.items():
-                offset = inbox.position or OFFSET_BEGINNING
-                starts.append(TopicPartition(self.settings.topic(topic), partition, offset))
+            self.hosts[partition] = PartitionHost(self.settings, self.make_fold(partition))
+            starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
+        of_archive = [tp for tp in starts if self._place(tp) in self._backlogs]
+        if of_archive:
+            consumer.pause(of_archive)
         LOG.info("%s holds partitions %s", self.name, partitions)
+
+    def _place(self, place: TopicPartition) -> Place:
+        return self.settings.short(place.topic), place.partition
 
     def _on_revoke(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
         self._drop([tp.partition for tp in places])
@@ -215,6 +267,7 @@ class KafkaHost:
         self.generation += 1
         for partition in partitions:
             self._paused = {place for place in self._paused if place[1] != partition}
+            self._backlogs.drop(partition)
             host = self.hosts.pop(partition, None)
             if host is not None:
                 host.close()
@@ -247,8 +300,8 @@ def _judge(error: KafkaError) -> None:
     """Raise for what won't mend itself; the client retries the rest."""
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         raise TransportError(
-            f"a checkpoint's offset is gone from Kafka: {error.str()}; delete the checkpoint to "
-            "fold again from the log, or restore the archive"
+            f"an offset is gone from Kafka before it was read: {error.str()}; start again to read "
+            "it from the archive, and keep records longer in Kafka (retention_ms)"
         )
     if error.fatal() or error.code() == KafkaError._FATAL:
         raise _beyond_repair(error)
