@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from streamops.core.derived_inbox import DerivedInbox
 from streamops.core.epochs import Fold
-from streamops.core.inbox import DerivedInbox
 from streamops.core.processor import Record
 from streamops.core.times import micros
 from streamops.events import Tick

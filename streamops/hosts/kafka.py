@@ -27,6 +27,7 @@ from streamops.hosts.memory import to_record
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
+from streamops.hosts.spill import Spill
 from streamops.kafka.clients import make_consumer, take
 from streamops.kafka.offsets import first_offsets
 from streamops.metrics import EXPOSED
@@ -65,6 +66,7 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
         self._has_read_archive = False
         sample = make_fold(0)
@@ -105,6 +107,7 @@ class KafkaHost:
         finally:
             EXPOSED.remove(self.gauges.samples)
             self._drop(list(self.hosts))
+            self.spill.close()
             self.consumer.close()
 
     def _round(self) -> None:
@@ -246,7 +249,9 @@ class KafkaHost:
                         f"{self.name} was given partition {partition} without its {topic}; give "
                         "the input topics equal partition counts"
                     )
-            self.hosts[partition] = PartitionHost(self.settings, self.make_fold(partition))
+            fold = self.make_fold(partition)
+            fold.hold_in(self.spill.buffer)
+            self.hosts[partition] = PartitionHost(self.settings, fold)
             starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
         of_archive = [tp for tp in starts if self._place(tp) in self._backlogs]

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from streamops import codec
 from streamops.core.epochs import Addressed, Fold, Folded
 from streamops.core.processor import Record
-from streamops.errors import TransportError
+from streamops.errors import ServiceError, TransportError
 from streamops.hosts import checkpoint_topic
 from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
@@ -103,6 +103,9 @@ class Lane:
             self._refused.append(refused)
         try:
             self._folded.extend(self.fold.feed(record))
+        except ServiceError:
+            self._broken = True
+            raise
         except Exception as error:
             self._broken = True
             self._refused.append(refused_by_us(self.fold, record, error))

@@ -19,6 +19,7 @@ from streamops.hosts.checkpoint_topic import read_checkpoints
 from streamops.hosts.lane import Lane
 from streamops.hosts.memory import make_fold
 from streamops.hosts.progress import concluded_epochs
+from streamops.hosts.spill import Spill
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Lanes:
     ) -> None:
         self.settings, self.instance, self.read_archive = settings, instance, read_archive
         self.on_failure, self.on_sent = on_failure, on_sent
+        self._spill = Spill(settings.spill / f"control-{instance}", settings.held_bytes)
         self.reader = {topic: name for name in PROCESSORS for topic in self._fold(name, 0).inboxes}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -90,6 +92,7 @@ class Lanes:
         """Drop every lane without a checkpoint."""
         for key in list(self._lanes):
             await self._close(key)
+        self._spill.close()
 
     def _held_together(self, places: Iterable[Place]) -> set[int]:
         held = set(places)
@@ -116,9 +119,11 @@ class Lanes:
                 self._add(fold, producer, acknowledged)
 
     def _fold(self, name: str, partition: int) -> Fold[Any]:
-        return make_fold(
+        fold = make_fold(
             name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
         )
+        fold.hold_in(self._spill.buffer)
+        return fold
 
     def _add(self, fold: Fold[Any], producer: Any, acknowledged: int) -> None:
         key = (fold.processor.name, fold.partition)
@@ -138,7 +143,7 @@ class Lanes:
 
     async def _close(self, key: tuple[str, int]) -> None:
         """Drop a lane; whoever holds the partition next sends what it had not."""
-        del self._lanes[key]
+        self._lanes.pop(key).fold.let_go()
         task = self._tasks.pop(key)
         task.remove_done_callback(self._ended)
         task.cancel()

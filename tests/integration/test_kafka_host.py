@@ -20,6 +20,7 @@ from streamops.hosts.checkpoint import Store
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.memory import MemoryHost, make_fold
 from streamops.hosts.services import run_control, run_fold
+from streamops.hosts.spill import Spill
 from streamops.kafka.admin import connect, settle
 from streamops.settings import Settings
 from tests.hosting import (
@@ -235,10 +236,12 @@ def test_inputs_that_are_not_held_together_are_refused(settings):
 
 @pytest.mark.parametrize("host", ["faust", "kafka"])
 def test_one_slow_source_is_waited_for_by_who_reads_on(settings, host, monkeypatch):
-    """METER 0 is far ahead of METER 1: what completes an epoch lies behind what is held."""
+    """METER 0 is far ahead of METER 1: what completes an epoch lies behind what is held on disk."""
     monkeypatch.setattr(kafka, "EPOCHS_AHEAD_MAX", 2)
     monkeypatch.setattr(control, "EPOCHS_AHEAD_MAX", 2)
-    settings = msgspec.structs.replace(settings, control=host)
+    settings = msgspec.structs.replace(settings, control=host, held_mb=0)
+    spilled: list[int] = []
+    monkeypatch.setattr(Spill, "close", lambda spill: spilled.append(spill.spilled))
     recorded = recording(PARTITIONS)
     memory = MemoryHost(partitions=PARTITIONS, make_detector=make_detector, names=("meter",))
     for row in recorded.rows:
@@ -255,6 +258,8 @@ def test_one_slow_source_is_waited_for_by_who_reads_on(settings, host, monkeypat
         write(settings, metered)
         until_concluded(settings, recorded.last_epoch)
     assert conclusions(events_on(settings, "alerts")) == recorded.concluded["alerts"]
+    assert len(spilled) == (2 if host == "faust" else 3)
+    assert min(spilled) > 0, "nothing of it was held in memory"
 
 
 def source_of(event: Event | Refusal) -> str:

@@ -6,14 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.core.inbox import (
-    EPOCHS_AHEAD_MAX,
-    DerivedInbox,
-    RawInbox,
-    close_hash,
-    sources_of,
-    total_key,
-)
+from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
+from streamops.core.inbox import EPOCHS_AHEAD_MAX, RawInbox
 from streamops.core.processor import Refusal
 from streamops.events import EpochClosed, MetricReported
 from streamops.values import Stamp
