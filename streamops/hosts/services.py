@@ -90,6 +90,6 @@ class _Either(threading.Event):
         return super().is_set() or self._other.is_set()
 
 
-def run_broadcaster(settings: Settings, stop: threading.Event) -> None:
-    """Run the broadcaster until `stop`."""
-    Broadcaster(settings).run(stop)
+def run_broadcaster(settings: Settings, stop: threading.Event, *, is_standby: bool = False) -> None:
+    """Run a broadcaster until `stop`; a standby lets the others be first."""
+    Broadcaster(settings, is_standby=is_standby).run(stop)

@@ -85,6 +85,12 @@ def broadcaster(given: ServiceSettings) -> Run:
     return lambda stop: run_broadcaster(given.settings, stop)
 
 
+def standby(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_broadcaster
+
+    return lambda stop: run_broadcaster(given.settings, stop, is_standby=True)
+
+
 def gateway(given: ServiceSettings) -> Run:
     from streamops.serving.gateway import run_gateway
 
@@ -107,6 +113,7 @@ def archiver(given: ServiceSettings) -> Run:
 # In the order in which they are started; they end in reverse.
 SERVICES: dict[str, Service] = {
     "broadcaster": broadcaster,
+    "standby": standby,
     "meter": meter,
     "detect": detect,
     "control": control,
@@ -115,6 +122,11 @@ SERVICES: dict[str, Service] = {
     "materializer": materializer,
     "archiver": archiver,
 }
+
+
+def default_services(*, is_driven: bool) -> list[str]:
+    """All services; a driven namespace has its driver as the only ticker, and no standby."""
+    return [name for name in SERVICES if not (is_driven and name == "standby")]
 
 
 def check_services(names: list[str]) -> list[str]:
