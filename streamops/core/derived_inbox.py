@@ -127,7 +127,8 @@ class DerivedInbox:
         right = next((close for close in closes if self._matches(close)), None)
         if right is not None:
             del self._closes[(epoch, source)]
-            self.quarantined += sum((c.count, c.hash) != (right.count, right.hash) for c in closes)
+            wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
+            self.quarantined += len(wrong)
             self._matched[epoch] = matched | bit
             if self._matched[epoch] == self._all:
                 self._complete.add(epoch)

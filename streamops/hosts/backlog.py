@@ -78,6 +78,9 @@ class Backlogs:
     def __contains__(self, place: Place) -> bool:
         return place in self._by_place
 
+    def __len__(self) -> int:
+        return len(self._by_place)
+
     def __iter__(self) -> Iterator[Backlog]:
         return iter(list(self._by_place.values()))
 

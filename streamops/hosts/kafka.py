@@ -24,6 +24,7 @@ from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import to_record
+from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
@@ -57,7 +58,9 @@ class KafkaHost:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
         self.gauges = Gauges(
-            name, lambda: [host.fold for host in list(self.hosts.values())], self._known_end
+            name,
+            lambda: [host.fold for host in list(self.hosts.values())],
+            lambda topic, partition: self._ends.get((topic, partition)),
         )
         self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
         self.hosts: dict[int, PartitionHost] = {}
@@ -90,7 +93,7 @@ class KafkaHost:
             [self.settings.topic(t) for t in self.topics],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
+            on_lost=self._on_revoke,
         )
         gc.freeze()
         gc.set_threshold(100_000, 50, 1000)
@@ -154,13 +157,12 @@ class KafkaHost:
     def _read_archive(self) -> None:
         """Feed a slice of each backlog that isn't ahead, so that polling goes on between them."""
         self._has_read_archive = False
-        slowest = self._slowest()
+        ahead = epochs_ahead(host.fold for host in self.hosts.values()) if self._backlogs else {}
         for backlog in self._backlogs:
-            topic, partition = backlog.place
-            if self._ahead(topic, partition, slowest) > EPOCHS_AHEAD_MAX:
+            if ahead[backlog.place] > EPOCHS_AHEAD_MAX:
                 continue
             for record in backlog.slice():
-                self._feed(self.hosts[partition], record)
+                self._feed(self.hosts[record.partition], record)
             self._has_read_archive = True
             if backlog.is_done:
                 self._leave_archive(backlog)
@@ -184,22 +186,13 @@ class KafkaHost:
 
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
-        slowest = self._slowest()
-        for partition, host in self.hosts.items():
-            for topic in host.fold.inboxes:
-                if (topic, partition) not in self._backlogs:
-                    self._pause(topic, partition, self._ahead(topic, partition, slowest))
+        for place, ahead in epochs_ahead(host.fold for host in self.hosts.values()).items():
+            if place not in self._backlogs:
+                self._pause(place, ahead)
 
-    def _slowest(self) -> int:
-        return min((host.fold.epoch for host in self.hosts.values()), default=-1)
-
-    def _ahead(self, topic: str, partition: int, slowest: int) -> int:
-        fold = self.hosts[partition].fold
-        return fold.epoch + fold.inboxes[topic].ahead - slowest
-
-    def _pause(self, topic: str, partition: int, ahead: int) -> None:
-        place, paused = (topic, partition), (topic, partition) in self._paused
-        where = [TopicPartition(self.settings.topic(topic), partition)]
+    def _pause(self, place: Place, ahead: int) -> None:
+        paused = place in self._paused
+        where = [TopicPartition(self.settings.topic(place[0]), place[1])]
         if ahead > EPOCHS_AHEAD_MAX and not paused:
             self.consumer.pause(where)
             self._paused.add(place)
@@ -238,7 +231,7 @@ class KafkaHost:
     def _take_over(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
         self.generation += 1
         self.sender.acknowledged = concluded_epochs(self.settings)
-        wanted = {self._place(tp) for tp in places}
+        wanted = {(self.settings.short(tp.topic), tp.partition) for tp in places}
         partitions = sorted({partition for _, partition in wanted})
         firsts = first_offsets(self.settings, wanted)
         starts: list[TopicPartition] = []
@@ -254,18 +247,15 @@ class KafkaHost:
             self.hosts[partition] = PartitionHost(self.settings, fold)
             starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
-        of_archive = [tp for tp in starts if self._place(tp) in self._backlogs]
-        if of_archive:
-            consumer.pause(of_archive)
+        consumer.pause(
+            [
+                TopicPartition(self.settings.topic(backlog.place[0]), backlog.place[1])
+                for backlog in self._backlogs
+            ]
+        )
         LOG.info("%s holds partitions %s", self.name, partitions)
 
-    def _place(self, place: TopicPartition) -> Place:
-        return self.settings.short(place.topic), place.partition
-
     def _on_revoke(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
-        self._drop([tp.partition for tp in places])
-
-    def _on_lost(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
         self._drop([tp.partition for tp in places])
 
     def _drop(self, partitions: list[int]) -> None:
@@ -288,9 +278,6 @@ class KafkaHost:
                 end = self.consumer.get_watermark_offsets(place, cached=True)[1]
                 if end >= 0:
                     self._ends[(topic, partition)] = end
-
-    def _known_end(self, topic: str, partition: int) -> int | None:
-        return self._ends.get((topic, partition))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL:

@@ -67,7 +67,7 @@ class Lane:
         self._gaps: dict[str, int] = {}
         self.backlogs = Backlogs(read_archive)
 
-    def sought(self, topic: str, first: int) -> int:
+    def sought(self, topic: str, first: int = 0) -> int:
         """Return where the topic is to be read in Kafka, which begins at `first`; what comes first
         after it is looked at."""
         self._sought.add(topic)
