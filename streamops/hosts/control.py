@@ -6,8 +6,7 @@ resuming and sending are the lanes'. This is the only module that imports it.
 Rule 1: no exception leaves an agent: Faust would commit the record it failed on and go on.
 Rule 2: the group's offsets decide nothing: after every seek of Faust's own the consumer seeks to
         where each fold stands, and a gap in what arrives is read again.
-Rule 3: Faust drops what it had fetched of a place when that place is paused, so a place is read on
-        only by a seek.
+Rule 3: Faust drops what it had fetched of a place that is paused; only a seek reads on there.
 Rule 4: whatever dies (a lane, an agent, the app), the process ends and its supervisor starts it.
 """
 
@@ -190,8 +189,7 @@ class ControlHost:
             elif expected is None:
                 await self._read_again()
         except Exception as error:
-            await self._send_last(lane)
-            self._fail(error)
+            await self._end_of(lane, error)
 
     async def _read_archive(self) -> bool:
         """Feed a slice of each backlog that isn't ahead; tell whether there was any."""
@@ -203,8 +201,7 @@ class ControlHost:
             try:
                 await self._feed_from_archive(lane, backlog)
             except Exception as error:
-                await self._send_last(lane)
-                self._fail(error)
+                await self._end_of(lane, error)
                 return False
             has_read = True
         return has_read
@@ -212,6 +209,7 @@ class ControlHost:
     async def _feed_from_archive(self, lane: Lane, backlog: Backlog) -> None:
         topic, partition = backlog.place
         records = await asyncio.to_thread(backlog.slice)
+        # Another worker may have the partition by now.
         if self.lanes.of(topic, partition) is not lane:
             return
         for record in records:
@@ -225,18 +223,18 @@ class ControlHost:
             lane.backlogs.end(backlog.place)
             await self._read_again()
 
-    async def _send_last(self, lane: Lane) -> None:
-        """Let the dead letter of what ends us out; without Kafka there is none."""
+    async def _end_of(self, lane: Lane, error: Exception) -> None:
+        """End by an error; let its dead letter out, without Kafka there is none."""
         try:
             await lane.settle()
-        except ServiceError as error:
-            LOG.error("%s could not send its last records: %s", lane.fold.source, error)
+        except ServiceError as last:
+            LOG.error("%s could not send its last records: %s", lane.fold.source, last)
+        self._fail(error)
 
     def _record(self, topic: str, message: Any) -> Record:
-        return to_record(
-            topic, message.partition, message.offset, round((message.timestamp or 0) * 1000),
-            message.key or b"", message.value or b"",
-        )  # fmt: skip
+        append_ms = round((message.timestamp or 0) * 1000)
+        key, value = message.key or b"", message.value or b""
+        return to_record(topic, message.partition, message.offset, append_ms, key, value)
 
     def _feed(self, lane: Lane, record: Record) -> None:
         """Fold, at once."""
@@ -287,8 +285,9 @@ class ControlHost:
             self._fail(error)
             raise
         # Faust keeps a place paused that stays assigned.
-        self.app.consumer.resume_partitions(set(filter(self._may_read, self._paused & places)))
-        self._paused = {tp for tp in self._paused & places if not self._may_read(tp)}
+        readable = set(filter(self._may_read, self._paused & places))
+        self.app.consumer.resume_partitions(readable)
+        self._paused = (self._paused & places) - readable
         return {tp: starts[(short(tp.topic), tp.partition)] for tp in places}
 
     def _fail(self, error: BaseException) -> None:
