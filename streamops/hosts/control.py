@@ -284,10 +284,10 @@ class ControlHost:
         except Exception as error:
             self._fail(error)
             raise
-        # Faust keeps a place paused that stays assigned.
-        readable = set(filter(self._may_read, self._paused & places))
-        self.app.consumer.resume_partitions(readable)
-        self._paused = (self._paused & places) - readable
+        # Faust keeps a place paused that stays assigned; `places` equal its TPs and aren't.
+        paused = {tp for tp in self._paused if tp in places}
+        self._paused = {tp for tp in paused if not self._may_read(tp)}
+        self.app.consumer.resume_partitions(paused - self._paused)
         return {tp: starts[(short(tp.topic), tp.partition)] for tp in places}
 
     def _fail(self, error: BaseException) -> None:
