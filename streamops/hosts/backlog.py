@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
+from streamops.core.derived_inbox import DerivedInbox
+from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
 from streamops.errors import TransportError
 
@@ -98,9 +100,11 @@ class Backlogs:
         self._by_place[place] = Backlog(self._read, place, position, first)
         return first
 
-    def end(self, place: Place) -> None:
-        """Forget a place's backlog, if it has one."""
-        self._by_place.pop(place, None)
+    def end(self, backlog: Backlog, inbox: RawInbox | DerivedInbox) -> None:
+        """Let an inbox that has had all of its backlog go on in Kafka."""
+        # The last offsets may be gaps, in which no record stands.
+        inbox.position = max(inbox.position, backlog.next)
+        del self._by_place[backlog.place]
 
     def drop(self, partition: int) -> None:
         """Forget the backlogs of a partition's topics."""

@@ -178,7 +178,7 @@ class ControlHost:
         if lane is None or self.failure is not None:
             return
         if (topic, message.partition) in lane.backlogs:
-            self._pause(message.tp)
+            self._pause(topic, message.partition)
             return
         try:
             expected = lane.expects(topic, message.offset)
@@ -217,10 +217,7 @@ class ControlHost:
         await lane.room()
         await self._read_on()
         if backlog.is_done and self.lanes.of(topic, partition) is lane:
-            # The last offsets may be gaps, in which no record stands.
-            inbox = lane.fold.inboxes[topic]
-            inbox.position = max(inbox.position, backlog.next)
-            lane.backlogs.end(backlog.place)
+            lane.backlogs.end(backlog, lane.fold.inboxes[topic])
             await self._read_again()
 
     async def _end_of(self, lane: Lane, error: Exception) -> None:
@@ -247,9 +244,11 @@ class ControlHost:
         """Pause a topic far ahead of the other one that its fold reads (EPOCHS 6)."""
         ahead = lane.fold.inboxes[record.topic].ahead
         if ahead > EPOCHS_AHEAD_MAX:
-            self._pause(TP(self.settings.topic(record.topic), record.partition))
+            self._pause(record.topic, record.partition)
 
-    def _pause(self, tp: TP) -> None:
+    def _pause(self, topic: str, partition: int) -> None:
+        # Faust can't resume what only equals a TP, as the place of a message does.
+        tp = TP(self.settings.topic(topic), partition)
         self.app.consumer.pause_partitions({tp})
         self._paused.add(tp)
 
@@ -284,7 +283,7 @@ class ControlHost:
         except Exception as error:
             self._fail(error)
             raise
-        # Faust keeps a place paused that stays assigned; `places` equal its TPs and aren't.
+        # Faust keeps a place paused that stays assigned.
         paused = {tp for tp in self._paused if tp in places}
         self._paused = {tp for tp in paused if not self._may_read(tp)}
         self.app.consumer.resume_partitions(paused - self._paused)

@@ -170,10 +170,7 @@ class KafkaHost:
     def _leave_archive(self, backlog: Backlog) -> None:
         """Go on in Kafka, or in the archive again if Kafka has dropped more meanwhile."""
         topic, partition = backlog.place
-        self._backlogs.end(backlog.place)
-        inbox = self.hosts[partition].fold.inboxes[topic]
-        # The last offsets may be gaps, in which no record stands.
-        inbox.position = max(inbox.position, backlog.next)
+        self._backlogs.end(backlog, self.hosts[partition].fold.inboxes[topic])
         place = self._start(topic, partition, first_offsets(self.settings, [backlog.place]))
         if backlog.place not in self._backlogs:
             self._seek(place)

@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_END, TopicPartition
 
 from streamops.core.processor import Record
 from streamops.errors import TransportError
-from streamops.hosts import backlog, control, kafka
+from streamops.hosts import backlog, kafka
 from streamops.hosts.backlog import ReadArchive
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.services import run_control, run_fold
@@ -236,7 +236,6 @@ def test_a_rebalance_in_the_middle_changes_nothing(settings, tmp_path, monkeypat
 def test_the_whole_chain_comes_back_from_the_archive(settings, host, monkeypatch):
     """Kafka holds nothing but `progress`; every checkpoint is lost; one more epoch is concluded."""
     monkeypatch.setattr(backlog, "SLICE", 50)
-    monkeypatch.setattr(control, "EPOCHS_AHEAD_MAX", 2)
     settings = msgspec.structs.replace(settings, control=host)
     recorded = recording(PARTITIONS)
     with running(settings, SERVICES.values()):

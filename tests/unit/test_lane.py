@@ -74,10 +74,10 @@ def test_what_the_archive_must_give_first_is_not_taken_from_kafka():
     lane = lane_at(5)
     assert lane.sought(TOPIC, 9) == 9
     assert lane.expects(TOPIC, 9) is False
-    assert [(b.first, b.next) for b in lane.backlogs] == [(5, 9)]
+    (backlog,) = lane.backlogs
+    assert (backlog.first, backlog.next) == (5, 9)
     assert lane.sought(TOPIC, 12) == 9, "what is under way goes on"
-    lane.fold.inboxes[TOPIC].position = 9
-    lane.backlogs.end((TOPIC, 0))
+    lane.backlogs.end(backlog, lane.fold.inboxes[TOPIC])
     assert lane.expects(TOPIC, 9) is True
 
 
