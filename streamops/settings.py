@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driven      a driver (simulate, backfill) is the only ticker; times may be any year's
     interval_s  seconds between live ticks
     skew_max_ms how far a record's time may be ahead of its append time; not used when driven
+    held_mb     memory for records of epochs not folded yet, MiB a worker; the rest is on disk
     control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
     """
 
@@ -32,12 +33,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     driven: bool = False
     interval_s: float = 1.0
     skew_max_ms: int = 60_000
+    held_mb: int = 64
     control: Literal["faust", "kafka"] = "faust"
 
     @property
     def skew_ms(self) -> int | None:
         """The skew check's bound, None where there is none (EPOCHS 3)."""
         return None if self.driven else self.skew_max_ms
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory for records of epochs that are not folded yet, bytes."""
+        return self.held_mb << 20
+
+    @property
+    def spill(self) -> Path:
+        """Folder of what workers hold on disk for a while."""
+        return self.data / "spill"
 
     @property
     def archive(self) -> Path:

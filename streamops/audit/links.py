@@ -17,9 +17,9 @@ from datetime import datetime
 from typing import Any
 
 from streamops import codec
+from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
 from streamops.core.epochs import Addressed, Fold
-from streamops.core.inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.processor import Record
 from streamops.events import EpochClosed, Event
 from streamops.hosts.memory import make_fold

@@ -16,7 +16,9 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.core.inbox import DerivedInbox, RawInbox, close_hash, sources_of
+from streamops.core.buffer import MakeBuffer, MemoryBuffer
+from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of
+from streamops.core.inbox import RawInbox
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
@@ -71,6 +73,7 @@ class Fold(Generic[S]):
         self.epoch = epoch
         self.state: S = processor.initial() if state is None else state
         self.source = f"{processor.name}/{partition}"
+        self._make_buffer: MakeBuffer = MemoryBuffer
         nxt = epoch + 1
         self.inboxes: dict[str, RawInbox | DerivedInbox] = {
             topic: RawInbox(topic, next_epoch=nxt, skew_max_ms=skew_max_ms)
@@ -79,6 +82,12 @@ class Fold(Generic[S]):
         for topic, names in processor.derived.items():
             sources = sources_of(topic, names, partition, partitions)
             self.inboxes[topic] = DerivedInbox(topic, next_epoch=nxt, sources=sources)
+
+    def hold_in(self, make_buffer: MakeBuffer) -> None:
+        """Hold records of open epochs in such buffers; before the first is fed."""
+        self._make_buffer = make_buffer
+        for inbox in self.inboxes.values():
+            inbox.buffer = make_buffer()
 
     def resumed(self, state: S, epoch: int, positions: dict[str, int]) -> Fold[S]:
         """Return this fold as it stood after `epoch`, to be fed from `positions` on."""
@@ -92,7 +101,13 @@ class Fold(Generic[S]):
         )
         for topic, inbox in fold.inboxes.items():
             inbox.position = positions.get(topic, 0)
+        fold.hold_in(self._make_buffer)
         return fold
+
+    def let_go(self) -> None:
+        """Forget the records of open epochs; the fold is fed nothing after this."""
+        for inbox in self.inboxes.values():
+            inbox.buffer.clear()
 
     def feed_all(self, topic: str, records: Sequence[Record]) -> list[Folded]:
         """Take records of one input in their order, as `feed` does one by one."""

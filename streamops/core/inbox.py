@@ -1,56 +1,62 @@
-"""Where records wait until their epoch is complete (EPOCHS, clauses 1-11).
+"""Where records of a raw partition wait until their epoch is complete (EPOCHS, clauses 1-6).
 
-Rule 1: a raw partition is cut by counting ticks only: higher epoch, time not falling, not ahead of
-        its append time (2). All else about time is the processor's.
-Rule 2: a derived partition's epoch is complete when, for every source, one close's count and hash
-        match the set of stamps held (9, 10). Repeats and earlier epochs vanish here.
-Rule 3: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
+Rule 1: a partition is cut by counting ticks only: higher epoch, time not falling, not ahead of its
+        append time (2). All else about time is the processor's.
+Rule 2: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
         the time below which no tick counts, and a jump it stands in the middle of.
+Rule 3: an epoch that waits for another input may be paused, which bounds how many there are; how
+        many records the open one has is up to producers. They lie in a buffer that is the host's.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from streamops import codec
+from streamops.core.buffer import Buffer, MemoryBuffer
 from streamops.core.processor import Record, Refusal
 from streamops.core.times import micros
-from streamops.events import ConfigActivated, EpochClosed, Event, Tick, VersionActivated
-from streamops.values import Stamp
+from streamops.events import Tick
 
 EPOCHS_AHEAD_MAX = 100_000
-
-
-def close_hash(conclusions: Iterable[bytes]) -> str:
-    """Return the SHA-256 (hex) over conclusions in ordinal order, a newline after each."""
-    digest = hashlib.sha256()
-    for conclusion in conclusions:
-        digest.update(conclusion)
-        digest.update(b"\n")
-    return digest.hexdigest()
+CHUNK = 256
 
 
 class RawInbox:
     """Records of one raw partition, cut into epochs by its ticks.
 
     skew_max_ms  how far a tick may be ahead of its append time; None in a driven namespace
+    chunk        records that are handed to the buffer together, for speed
     """
 
-    def __init__(self, topic: str, *, next_epoch: int, skew_max_ms: int | None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        *,
+        next_epoch: int,
+        skew_max_ms: int | None,
+        buffer: Buffer | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
         self.topic = topic
+        self.buffer: Buffer = MemoryBuffer() if buffer is None else buffer
         self.position = 0
         self._first = next_epoch == 0
         self._open = next_epoch
         self._skew_max_ms = skew_max_ms
         self._time_us: int | None = None
         self._held: list[Record] = []
-        self._complete: dict[int, tuple[list[Record], datetime, int]] = {}
+        self._chunk = chunk
+        self._complete: dict[int, tuple[datetime, int]] = {}
 
     @property
     def ahead(self) -> int:
         """Complete epochs that wait for other inputs."""
+        return len(self._complete)
+
+    @property
+    def held(self) -> int:
+        """Epochs behind the open one of which records are held."""
         return len(self._complete)
 
     def feed(self, record: Record) -> None:
@@ -59,6 +65,8 @@ class RawInbox:
         event = record.event
         if not isinstance(event, Tick):
             self._held.append(record)
+            if len(self._held) >= self._chunk:
+                self._put(self._open)
             return
         why = self._refused(event, record.append_ms)
         if why is not None:
@@ -80,6 +88,8 @@ class RawInbox:
                 first = at + 1
         self._held += records[first:]
         self.position = records[-1].offset + 1
+        if len(self._held) >= self._chunk:
+            self._put(self._open)
 
     def ready(self, epoch: int) -> bool:
         """Tell whether the epoch is complete."""
@@ -87,7 +97,14 @@ class RawInbox:
 
     def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
         """Hand over an epoch: its records, its closing tick's time and position."""
-        return self._complete.pop(epoch)
+        time, position = self._complete.pop(epoch)
+        records = list(self.buffer.read((epoch, "")))
+        self.buffer.drop((epoch, ""))
+        return records, time, position
+
+    def _put(self, epoch: int) -> None:
+        self.buffer.extend((epoch, ""), self._held)
+        self._held = []
 
     def _refused(self, tick: Tick, append_ms: int) -> str | None:
         if tick.epoch - self._open > EPOCHS_AHEAD_MAX:
@@ -112,118 +129,8 @@ class RawInbox:
 
     def _close(self, record: Record, tick: Tick) -> None:
         for epoch in range(self._open, tick.epoch):
-            held = [*self._held, record]
-            self._complete[epoch] = (held, tick.time, record.offset)
-            self._held = []
+            self._held.append(record)
+            self._put(epoch)
+            self._complete[epoch] = (tick.time, record.offset)
         self._open = tick.epoch
         self._time_us = micros(tick.time)
-
-
-class DerivedInbox:
-    """Records of one derived partition: per epoch and source a set of stamps, until they close.
-
-    strays       records that no source of this partition stamped: reports from outside, junk
-    quarantined  closes that didn't match what their source sent
-    """
-
-    def __init__(self, topic: str, *, next_epoch: int, sources: frozenset[str]) -> None:
-        self.topic = topic
-        self.position = 0
-        self.quarantined = 0
-        self._next = next_epoch
-        self._sources = sources
-        self._held: dict[int, dict[str, dict[int, Record]]] = {}
-        self._closes: dict[tuple[int, str], list[EpochClosed]] = {}
-        self._matched: dict[int, set[str]] = {}
-        self._lowest: dict[int, int] = {}
-        self.strays = 0
-
-    @property
-    def ahead(self) -> int:
-        """Epochs of which at least one record is held."""
-        return len(self._lowest)
-
-    def feed(self, record: Record) -> None:
-        """Take the next record; repeats and earlier epochs are dropped, strangers are strays."""
-        self.position = record.offset + 1
-        event = record.event
-        if isinstance(event, EpochClosed):
-            source, epoch = event.source, event.epoch
-        else:
-            stamp: Stamp | None = getattr(event, "stamp", None)
-            if stamp is None:
-                self.strays += 1
-                return
-            source, epoch = stamp.source, stamp.epoch
-        if source not in self._sources:
-            self.strays += 1
-        elif epoch >= self._next:
-            self._hold(record, event, source, epoch)
-
-    def ready(self, epoch: int) -> bool:
-        """Tell whether every source closed the epoch."""
-        return len(self._matched.get(epoch, ())) == len(self._sources)
-
-    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
-        """Hand over an epoch's records sorted by the total key; the position covers later ones."""
-        held = self._held.pop(epoch, {})
-        self._matched.pop(epoch)
-        self._lowest.pop(epoch, None)
-        self._next = epoch + 1
-        for source in self._sources:
-            self._closes.pop((epoch, source), None)
-        records = [record for of_source in held.values() for record in of_source.values()]
-        records.sort(key=total_key)
-        return records, None, min(self._lowest.values(), default=self.position)
-
-    def stalled(self, epoch: int) -> list[str]:
-        """Return the sources that have not closed the epoch."""
-        return sorted(self._sources - self._matched.get(epoch, set()))
-
-    def _hold(self, record: Record, event: Event | Refusal, source: str, epoch: int) -> None:
-        self._lowest.setdefault(epoch, record.offset)
-        if source in self._matched.get(epoch, ()):
-            if isinstance(event, EpochClosed):
-                self._quarantine(epoch, source, event)
-            return
-        held = self._held.setdefault(epoch, {}).setdefault(source, {})
-        closes = self._closes.setdefault((epoch, source), [])
-        if isinstance(event, EpochClosed):
-            closes.append(event)
-        else:
-            stamp: Stamp = event.stamp  # type: ignore[union-attr]
-            held.setdefault(stamp.ordinal, record)
-        right = next((close for close in closes if self._matches(close, held)), None)
-        if right is not None:
-            self._matched.setdefault(epoch, set()).add(source)
-            wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
-            self._closes[(epoch, source)] = [right]
-            self.quarantined += len(wrong)
-
-    def _matches(self, close: EpochClosed, held: dict[int, Record]) -> bool:
-        if close.count != len(held):
-            return False
-        ordered = [held[n].event for n in sorted(held)]
-        return (
-            close_hash(codec.conclusion(e) for e in ordered if isinstance(e, Event)) == close.hash
-        )
-
-    def _quarantine(self, epoch: int, source: str, close: EpochClosed) -> None:
-        accepted = self._closes[(epoch, source)]
-        self.quarantined += all((c.count, c.hash) != (close.count, close.hash) for c in accepted)
-
-
-def total_key(record: Record) -> tuple[bool, int, str, str, str, int]:
-    """Order derived records: activations first, then time, id, kind, source, ordinal."""
-    event = record.event
-    assert isinstance(event, Event), "a refused record has no stamp and never gets here"
-    stamp: Stamp = event.stamp if hasattr(event, "stamp") else None  # type: ignore[assignment]
-    later = not isinstance(event, (ConfigActivated, VersionActivated))
-    return later, micros(event.time), event.id, type(event).__name__, stamp.source, stamp.ordinal
-
-
-def sources_of(topic: str, names: tuple[str, ...], q: int, partitions: int) -> frozenset[str]:
-    """Return the sources that close partition `q` of a derived topic (clause 5)."""
-    if topic in ("outcomes", "summaries"):
-        return frozenset(f"{name}/{p}" for name in names for p in range(partitions))
-    return frozenset(f"{name}/{q}" for name in names)

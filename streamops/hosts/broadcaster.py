@@ -3,6 +3,10 @@
 It is the one host that reads a clock, and only to write it down. Live, a tick's time is
 origin + epoch x interval; both are recorded in TopologyActivated. A driven namespace gets
 activations from here and ticks from its driver.
+
+Rule 1: any number of broadcasters may run; each does all there is to do, and what one writes twice
+        counts once. None is told that it leads, so none can go on believing it.
+Rule 2: a standby only waits a little longer: it finds the work done, or does it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from confluent_kafka import KafkaError, Message
 
 from streamops import codec
 from streamops.core.processor import Record
-from streamops.core.times import EPOCH, SECOND_US, micros, moment
 from streamops.errors import TransportError
 from streamops.events import (
     ActivationDelivered,
@@ -29,6 +32,7 @@ from streamops.events import (
     TopologyActivated,
     VersionActivated,
 )
+from streamops.hosts.activations import Activation, Activations, delivery_of
 from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
@@ -37,32 +41,36 @@ from streamops.settings import Settings
 LOG = logging.getLogger(__name__)
 POLL_S = 0.05
 CATCH_UP = 2
-# The partition of `lifecycle` whose first TopologyActivated is the namespace's.
+# A standby waits this share of the interval between ticks.
+PATIENCE = 0.5
+# The partition of `lifecycle` whose first TopologyActivated is the namespace's, and of `audit` in
+# whose order activations are numbered.
 FOUNDING = 0
+NUMBERS = "audit"
 
 
 class Broadcaster:
-    """Follows `lifecycle`, answers what must be activated, and ticks a live namespace."""
+    """Follows `lifecycle`, answers what must be activated, and ticks a live namespace.
 
-    def __init__(self, settings: Settings) -> None:
+    is_standby  whether another one runs that should be first
+    """
+
+    def __init__(self, settings: Settings, *, is_standby: bool = False) -> None:
         self.settings = settings
         self.producer = make_producer(settings, "broadcaster", **{"linger.ms": 0})
-        self.follower = Follower(settings, "broadcaster", ["lifecycle"])
+        self.follower = Follower(settings, "broadcaster", ["lifecycle", NUMBERS])
         self.topology: TopologyActivated | None = None
         self.epoch = -1
         self._complete = -1
-        self.revision = 0
-        self.configured: set[str] = set()
-        self._wanted: dict[str, ConfigApplied | ModelRegistered] = {}
-        self._delivered: set[str] = set()
-        self._first_panes: dict[str, datetime] = {}
+        self.activations = Activations(settings.skew_max_ms)
+        self._patience_s = settings.interval_s * PATIENCE if is_standby else 0.0
+        self._pending_since: float | None = None
         self._due = 0.0
         self._failed = ""
 
     def run(self, stop: threading.Event) -> None:
         """Broadcast until `stop`."""
-        for record in self.follower.to_end():
-            self._note(record)
+        self._read_to_end()
         self._found_namespace()
         while not stop.is_set():
             for record in self.follower.poll(POLL_S):
@@ -73,25 +81,28 @@ class Broadcaster:
         self.producer.flush(10)
         self.follower.close()
 
+    def _read_to_end(self) -> None:
+        for record in self.follower.to_end():
+            self._note(record)
+
     def _note(self, record: Record) -> None:
-        event = record.event
-        match event:
-            case TopologyActivated() if record.partition == FOUNDING:
+        if record.topic == NUMBERS:
+            if record.partition == FOUNDING and isinstance(record.event, Activation):
+                self.activations.count(record.event)
+            return
+        match record.event:
+            case TopologyActivated() as event if record.partition == FOUNDING:
                 self.topology = self.topology or event
-            case Tick() if record.partition == FOUNDING and self._is_on_time(event):
-                self.epoch = max(self.epoch, event.epoch)
-            case ConfigApplied() | ModelRegistered():
-                if event.id not in self._delivered:
-                    self._wanted.setdefault(event.id, event)
-            case ConfigActivated() | VersionActivated():
-                self.revision = max(self.revision, event.revision)
-                if isinstance(event, ConfigActivated):
-                    self.configured.add(event.config.model)
-                    self._first_panes.setdefault(event.id, event.first_pane)
-            case ActivationDelivered():
-                source = event.id.removeprefix("delivered/")
-                self._delivered.add(source)
-                self._wanted.pop(source, None)
+            case Tick() as event if record.partition == FOUNDING and self._is_on_time(event):
+                if event.epoch > self.epoch:
+                    self.epoch = event.epoch
+                    self._hold_back(event.time)
+            case ConfigApplied() | ModelRegistered() as event:
+                self.activations.ask(event)
+            case ConfigActivated() | VersionActivated() as event if record.partition == FOUNDING:
+                self.activations.see(event)
+            case ActivationDelivered() as event:
+                self.activations.deliver(event)
 
     def _is_on_time(self, tick: Tick) -> bool:
         """Whether a ticker wrote it: a stranger's tick must not move the count of epochs."""
@@ -116,65 +127,37 @@ class Broadcaster:
                 interval_s=self.settings.interval_s,
             )
         )
-        for record in self.follower.to_end():
-            self._note(record)
+        self._read_to_end()
         assert self.topology is not None, "what was written stands before the end"
 
     def _activate(self) -> None:
-        for source, event in list(self._wanted.items()):
-            self.revision += 1
-            activated, delivered = self._activation(event)
-            self.broadcast(activated)
-            self._write("lifecycle", codec.encode(delivered), delivered.model.encode())
+        """Number what was asked for, one at a time, and deliver what is numbered."""
+        if not self._is_due():
+            return
+        while proposed := self.activations.propose(datetime.now(UTC)):
+            self._write(NUMBERS, codec.encode(proposed), b"broadcaster", partition=FOUNDING)
             self._flush()
-            self._delivered.add(source)
-            del self._wanted[source]
-            LOG.info("activated %s as revision %d", source, self.revision)
+            self._read_to_end()
+        for activated in self.activations.due():
+            self._deliver(activated)
 
-    def _activation(
-        self, event: ConfigApplied | ModelRegistered
-    ) -> tuple[Event, ActivationDelivered]:
-        id_, revision = f"activated/{event.id}", self.revision
-        if isinstance(event, ModelRegistered):
-            version = event.version
-            return VersionActivated(
-                id=id_, time=event.time, revision=revision, first_pane=EPOCH, version=version
-            ), ActivationDelivered(
-                id=f"delivered/{event.id}",
-                time=event.time,
-                revision=revision,
-                model=version.model,
-                version=version.version,
-            )
-        activated = ConfigActivated(
-            id=id_,
-            time=event.time,
-            revision=revision,
-            first_pane=self._first_pane(event),
-            config=event.config,
-            config_hash=event.config_hash,
-        )
-        self.configured.add(event.config.model)
-        return activated, ActivationDelivered(
-            id=f"delivered/{event.id}",
-            time=event.time,
-            revision=revision,
-            model=event.config.model,
-            config_hash=event.config_hash,
-        )
+    def _is_due(self) -> bool:
+        """Whether something waits, and another broadcaster had its time to do it."""
+        if not self.activations.is_pending:
+            self._pending_since = None
+            return False
+        now = time.monotonic()
+        if self._pending_since is None:
+            self._pending_since = now
+        return now >= self._pending_since + self._patience_s
 
-    def _first_pane(self, event: ConfigApplied) -> datetime:
-        """A model's first configuration rules everything; a later one begins beyond the skew. One
-        that reached some partitions before a crash begins where it began there."""
-        begun = self._first_panes.get(f"activated/{event.id}", event.first_pane)
-        if begun is not None:
-            return begun
-        if event.config.model not in self.configured:
-            return EPOCH
-        length = event.config.pane_s * SECOND_US
-        skew = timedelta(milliseconds=self.settings.skew_max_ms)
-        after = micros(datetime.now(UTC) + skew)
-        return moment((after // length + 1) * length)
+    def _deliver(self, activated: Activation) -> None:
+        self.broadcast(activated)
+        delivered = delivery_of(activated)
+        self._write("lifecycle", codec.encode(delivered), delivered.model.encode())
+        self._flush()
+        self.activations.deliver(delivered)
+        LOG.info("%s has revision %d", activated.id, activated.revision)
 
     def _tick(self) -> None:
         """Write the next tick once its time has come, never before: another ticker may have written
@@ -185,17 +168,24 @@ class Broadcaster:
         One that lacks it would cut its panes in another epoch than the rest: write it again first.
         """
         assert self.topology is not None, "a live namespace has a recorded origin"
-        interval, at = self.topology.interval_s, self._time_of(self.epoch + 1)
+        at = self._time_of(self.epoch + 1)
         assert at is not None, "the next tick is within the years"
-        behind = (datetime.now(UTC) - at).total_seconds()
-        if behind < 0 or time.monotonic() < self._due:
+        behind_s = (datetime.now(UTC) - at).total_seconds()
+        if behind_s < self._patience_s or time.monotonic() < self._due + self._patience_s:
             return
         last = self._time_of(self.epoch)
         if self._complete < self.epoch and last is not None:
             self._broadcast_tick(self.epoch, last)
         self.epoch += 1
         self._broadcast_tick(self.epoch, at)
-        self._due = time.monotonic() + (interval / CATCH_UP if behind > interval * CATCH_UP else 0)
+        self._hold_back(at)
+
+    def _hold_back(self, last: datetime) -> None:
+        """Set when the next tick is due at the earliest, whoever wrote the last."""
+        assert self.topology is not None, "a live namespace has a recorded origin"
+        interval = self.topology.interval_s
+        is_late = (datetime.now(UTC) - last).total_seconds() > interval * CATCH_UP
+        self._due = time.monotonic() + (interval / CATCH_UP if is_late else 0)
 
     def _broadcast_tick(self, epoch: int, at: datetime) -> None:
         self.broadcast(Tick(id=f"tick/{epoch}", time=at, epoch=epoch))

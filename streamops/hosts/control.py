@@ -6,7 +6,8 @@ resuming and sending are the lanes'. This is the only module that imports it.
 Rule 1: no exception leaves an agent: Faust would commit the record it failed on and go on.
 Rule 2: the group's offsets decide nothing: after every seek of Faust's own the consumer seeks to
         where each fold stands, and a gap in what arrives is read again.
-Rule 3: whatever dies (a lane, an agent, the app), the process ends and its supervisor starts it.
+Rule 3: Faust drops what it had fetched of a place that is paused; only a seek reads on there.
+Rule 4: whatever dies (a lane, an agent, the app), the process ends and its supervisor starts it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from streamops.core.epochs import Fold
 from streamops.core.processor import Record
 from streamops.errors import ConfigError, ServiceError, TransportError
 from streamops.hosts.aio_clients import auth, make_aio_producer
+from streamops.hosts.backlog import Backlog, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
 from streamops.hosts.lanes import PROCESSORS, Lanes
@@ -48,17 +50,24 @@ LOG_EVERY_S = 10.0
 T = TypeVar("T")
 
 
-def run_control(settings: Settings, stop: threading.Event, *, instance: str = "0") -> None:
+def run_control(
+    settings: Settings,
+    stop: threading.Event,
+    *,
+    instance: str = "0",
+    read_archive: ReadArchive = no_archive,
+) -> None:
     """Run MONITOR and CONTROLLER on Faust until `stop`.
 
-    instance  name of this worker, unique among those that run; the same after a restart
+    instance      name of this worker, unique among those that run; the same after a restart
+    read_archive  reads what Kafka no longer holds
     Raises TransportError where topics are missing, a record isn't taken, or Faust has crashed, and
     ConfigError for partition counts or client settings that can't work.
     """
     numeric.self_test()
     check_topics(settings)
     limit_logs(("aiokafka", "faust", "mode"), LogLimit(LOG_EVERY_S))
-    asyncio.run(ControlHost(settings, instance).run(stop))
+    asyncio.run(ControlHost(settings, instance, read_archive).run(stop))
 
 
 def check_topics(settings: Settings) -> None:
@@ -78,7 +87,9 @@ def check_topics(settings: Settings) -> None:
 class ControlHost:
     """One Faust worker: an app, its agents, and a lane a (processor, partition)."""
 
-    def __init__(self, settings: Settings, instance: str) -> None:
+    def __init__(
+        self, settings: Settings, instance: str, read_archive: ReadArchive = no_archive
+    ) -> None:
         self.settings, self.instance = settings, instance
         self.failure: BaseException | None = None
         self.gauges = {name: self._gauges(name) for name in PROCESSORS}
@@ -87,10 +98,12 @@ class ControlHost:
             instance,
             on_failure=self._fail,
             on_sent={name: gauges.sent for name, gauges in self.gauges.items()},
+            read_archive=read_archive,
         )
         self.app = make_app(settings, instance, self._resume)
         self.producer: Any = None
         self._paused: set[TP] = set()
+        self._seeking = asyncio.Lock()
         for topic in self.lanes.reader:
             self._add_agent(topic)
         self.app.finalize()
@@ -104,7 +117,8 @@ class ControlHost:
             await _of_kafka(self.producer.start(), "the producer can't start")
             await _of_kafka(self.app.start(), "Faust can't start")
             while not stop.is_set() and not self._has_failed():
-                await asyncio.sleep(WATCH_S)
+                if not await self._read_archive():
+                    await asyncio.sleep(WATCH_S)
             if self.failure is None:
                 await self.lanes.settle()
         finally:
@@ -163,55 +177,102 @@ class ControlHost:
         lane = self.lanes.of(topic, message.partition)
         if lane is None or self.failure is not None:
             return
+        if (topic, message.partition) in lane.backlogs:
+            self._pause(topic, message.partition)
+            return
         try:
             expected = lane.expects(topic, message.offset)
             if expected:
-                self._feed(lane, topic, message)
+                self._feed(lane, self._record(topic, message))
                 await lane.room()
+                await self._read_on()
             elif expected is None:
                 await self._read_again()
         except Exception as error:
-            await self._send_last(lane)
-            self._fail(error)
+            await self._end_of(lane, error)
 
-    async def _send_last(self, lane: Lane) -> None:
-        """Let the dead letter of what ends us out; without Kafka there is none."""
+    async def _read_archive(self) -> bool:
+        """Feed a slice of each backlog that isn't ahead; tell whether there was any."""
+        has_read = False
+        for lane, backlog in self.lanes.backlogs():
+            topic = backlog.place[0]
+            if lane.fold.inboxes[topic].ahead > EPOCHS_AHEAD_MAX:
+                continue
+            try:
+                await self._feed_from_archive(lane, backlog)
+            except Exception as error:
+                await self._end_of(lane, error)
+                return False
+            has_read = True
+        return has_read
+
+    async def _feed_from_archive(self, lane: Lane, backlog: Backlog) -> None:
+        topic, partition = backlog.place
+        records = await asyncio.to_thread(backlog.slice)
+        # Another worker may have the partition by now.
+        if self.lanes.of(topic, partition) is not lane:
+            return
+        for record in records:
+            self._feed(lane, record)
+        await lane.room()
+        await self._read_on()
+        if backlog.is_done and self.lanes.of(topic, partition) is lane:
+            lane.backlogs.end(backlog, lane.fold.inboxes[topic])
+            await self._read_again()
+
+    async def _end_of(self, lane: Lane, error: Exception) -> None:
+        """End by an error; let its dead letter out, without Kafka there is none."""
         try:
             await lane.settle()
-        except ServiceError as error:
-            LOG.error("%s could not send its last records: %s", lane.fold.source, error)
+        except ServiceError as last:
+            LOG.error("%s could not send its last records: %s", lane.fold.source, last)
+        self._fail(error)
 
-    def _feed(self, lane: Lane, topic: str, message: Any) -> None:
-        """Decode and fold, at once."""
-        record = to_record(
-            topic, message.partition, message.offset, round((message.timestamp or 0) * 1000),
-            message.key or b"", message.value or b"",
-        )  # fmt: skip
+    def _record(self, topic: str, message: Any) -> Record:
+        append_ms = round((message.timestamp or 0) * 1000)
+        key, value = message.key or b"", message.value or b""
+        return to_record(topic, message.partition, message.offset, append_ms, key, value)
+
+    def _feed(self, lane: Lane, record: Record) -> None:
+        """Fold, at once."""
         before = lane.fold.epoch
         lane.feed(record)
         self.gauges[lane.fold.processor.name].took([record], lane.fold.epoch - before)
-        self._keep_pace(lane, record, message.tp)
+        self._keep_pace(lane, record)
 
-    def _keep_pace(self, lane: Lane, record: Record, tp: Any) -> None:
+    def _keep_pace(self, lane: Lane, record: Record) -> None:
         """Pause a topic far ahead of the other one that its fold reads (EPOCHS 6)."""
         ahead = lane.fold.inboxes[record.topic].ahead
         if ahead > EPOCHS_AHEAD_MAX:
-            self.app.consumer.pause_partitions({tp})
-            self._paused.add(tp)
-        for paused in [p for p in self._paused if p.partition == record.partition]:
-            inbox = lane.fold.inboxes.get(self.settings.short(paused.topic))
-            if inbox is not None and inbox.ahead <= EPOCHS_AHEAD_MAX // 2:
-                self.app.consumer.resume_partitions({paused})
-                self._paused.discard(paused)
+            self._pause(record.topic, record.partition)
+
+    def _pause(self, topic: str, partition: int) -> None:
+        # Faust can't resume what only equals a TP, as the place of a message does.
+        tp = TP(self.settings.topic(topic), partition)
+        self.app.consumer.pause_partitions({tp})
+        self._paused.add(tp)
+
+    async def _read_on(self) -> None:
+        """Go on with what was paused and is no longer ahead."""
+        if any(map(self._may_read, self._paused)):
+            await self._read_again()
+
+    def _may_read(self, tp: TP) -> bool:
+        topic = self.settings.short(tp.topic)
+        lane = self.lanes.of(topic, tp.partition)
+        if lane is None or (topic, tp.partition) in lane.backlogs:
+            return False
+        return lane.fold.inboxes[topic].ahead <= EPOCHS_AHEAD_MAX // 2
 
     async def _read_again(self) -> None:
         """Seek once more; a stopped flow lets go of what was fetched before."""
-        if self.app.rebalancing:
-            return
-        self.app.consumer.stop_flow()
-        await self.app.consumer.perform_seek()
-        if not self.app.rebalancing:
-            self.app.consumer.resume_flow()
+        async with self._seeking:
+            if self.app.rebalancing:
+                return
+            self.app.consumer.stop_flow()
+            await self.app.consumer.perform_seek()
+            if not self.app.rebalancing:
+                self.app.consumer.resume_flow()
 
     async def _resume(self, places: set[Any], earliest: dict[Any, int]) -> dict[Any, int]:
         """Take over what is assigned now; return where each place is to be read."""
@@ -222,7 +283,10 @@ class ControlHost:
         except Exception as error:
             self._fail(error)
             raise
-        self._paused.clear()
+        # Faust keeps a place paused that stays assigned.
+        paused = {tp for tp in self._paused if tp in places}
+        self._paused = {tp for tp in paused if not self._may_read(tp)}
+        self.app.consumer.resume_partitions(paused - self._paused)
         return {tp: starts[(short(tp.topic), tp.partition)] for tp in places}
 
     def _fail(self, error: BaseException) -> None:

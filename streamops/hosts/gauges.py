@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from streamops.core.derived_inbox import DerivedInbox
 from streamops.core.epochs import Fold
-from streamops.core.inbox import DerivedInbox
 from streamops.core.processor import Record
 from streamops.core.times import micros
 from streamops.events import Tick
@@ -76,7 +76,7 @@ class Gauges:
             if end is not None:
                 lag = max(0, end - inbox.position)
                 yield self._sample("streamops_lag_records", lag, **where)
-            yield self._sample("streamops_epochs_held", inbox.ahead, **where)
+            yield self._sample("streamops_epochs_held", inbox.held, **where)
             if isinstance(inbox, DerivedInbox):
                 wrong = inbox.quarantined
                 yield self._sample("streamops_closes_quarantined", wrong, **where)

@@ -2,7 +2,8 @@
 
 The loop is poll, decode, feed, produce, flush, checkpoint. It decides nothing: the fold says what
 to write and where to read again. The consumer group only balances work; its offsets are never used.
-On assignment a partition starts from its checkpoint; on revocation its fold is dropped (EPOCHS 15).
+On assignment a partition starts from its checkpoint, in the archive where Kafka no longer reaches
+back to it; on revocation its fold is dropped (EPOCHS 15).
 """
 
 from __future__ import annotations
@@ -14,24 +15,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamops.core import numeric
 from streamops.core.epochs import Fold
+from streamops.core.processor import Record
 from streamops.errors import ServiceError, TransportError
+from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import RawRow, to_records
+from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
+from streamops.hosts.spill import Spill
 from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.offsets import first_offsets
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
@@ -48,12 +47,20 @@ class KafkaHost:
     """One worker process of one processor."""
 
     def __init__(
-        self, settings: Settings, name: str, make_fold: MakeFold, *, instance: str = "0"
+        self,
+        settings: Settings,
+        name: str,
+        make_fold: MakeFold,
+        *,
+        instance: str = "0",
+        read_archive: ReadArchive = no_archive,
     ) -> None:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
         self.gauges = Gauges(
-            name, lambda: [host.fold for host in list(self.hosts.values())], self._known_end
+            name,
+            lambda: [host.fold for host in list(self.hosts.values())],
+            lambda topic, partition: self._ends.get((topic, partition)),
         )
         self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
         self.hosts: dict[int, PartitionHost] = {}
@@ -62,6 +69,9 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
+        self._backlogs = Backlogs(read_archive)
+        self._has_read_archive = False
         sample = make_fold(0)
         self.topics = list(sample.inboxes)
         self._names = {settings.topic(t): t for t in self.topics}
@@ -84,7 +94,7 @@ class KafkaHost:
             [self.settings.topic(t) for t in self.topics],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
+            on_lost=self._on_revoke,
         )
         gc.freeze()
         gc.set_threshold(100_000, 50, 1000)
@@ -101,11 +111,12 @@ class KafkaHost:
         finally:
             EXPOSED.remove(self.gauges.samples)
             self._drop(list(self.hosts))
+            self.spill.close()
             self.consumer.close()
 
     def _round(self) -> None:
         generation = self.generation
-        messages = take(self.consumer, CHUNK, POLL_S)
+        messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
         if self._trouble is not None:
             raise self._trouble
         if generation != self.generation or self._is_astray:
@@ -115,11 +126,12 @@ class KafkaHost:
                 _judge(error)
             self._read_again()
             return
-        self._feed(messages)
+        self._take(messages)
+        self._read_archive()
         self.sender.serve()
         self._keep_pace()
 
-    def _feed(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[Message]) -> None:
         """Feed records to their folds; those that a fold has already are passed over."""
         places: dict[tuple[str, int], list[RawRow]] = {}
         for message in messages:
@@ -138,19 +150,46 @@ class KafkaHost:
             else:
                 rows.append(row)
         for (name, partition), rows in places.items():
-            self._feed_place(self._names[name], partition, rows)
+            self._take_place(self._names[name], partition, rows)
 
-    def _feed_place(self, topic: str, partition: int, rows: list[RawRow]) -> None:
+    def _take_place(self, topic: str, partition: int, rows: list[RawRow]) -> None:
         host = self.hosts.get(partition)
         if host is None:
+            return
+        if (topic, partition) in self._backlogs:
             return
         position = host.fold.inboxes[topic].position
         rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
         if rows:
-            records = to_records(topic, partition, rows)
-            before = host.fold.epoch
-            host.feed(topic, records, self.sender)
-            self.gauges.took(records, host.fold.epoch - before)
+            self._feed(host, topic, to_records(topic, partition, rows))
+
+    def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:
+        before = host.fold.epoch
+        host.feed(topic, records, self.sender)
+        self.gauges.took(records, host.fold.epoch - before)
+
+    def _read_archive(self) -> None:
+        """Feed a slice of each backlog that isn't ahead, so that polling goes on between them."""
+        self._has_read_archive = False
+        ahead = epochs_ahead(host.fold for host in self.hosts.values()) if self._backlogs else {}
+        for backlog in self._backlogs:
+            if ahead[backlog.place] > EPOCHS_AHEAD_MAX:
+                continue
+            topic, partition = backlog.place
+            if records := backlog.slice():
+                self._feed(self.hosts[partition], topic, records)
+            self._has_read_archive = True
+            if backlog.is_done:
+                self._leave_archive(backlog)
+
+    def _leave_archive(self, backlog: Backlog) -> None:
+        """Go on in Kafka, or in the archive again if Kafka has dropped more meanwhile."""
+        topic, partition = backlog.place
+        self._backlogs.end(backlog, self.hosts[partition].fold.inboxes[topic])
+        place = self._start(topic, partition, first_offsets(self.settings, [backlog.place]))
+        if backlog.place not in self._backlogs:
+            self._seek(place)
+            self.consumer.resume([place])
 
     def _checkpoint(self) -> None:
         self.sender.settle()
@@ -159,17 +198,13 @@ class KafkaHost:
 
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
-        if not self.hosts:
-            return
-        slowest = min(host.fold.epoch for host in self.hosts.values())
-        for partition, host in self.hosts.items():
-            for topic, inbox in host.fold.inboxes.items():
-                ahead = host.fold.epoch + inbox.ahead - slowest
-                self._pause(topic, partition, ahead)
+        for place, ahead in epochs_ahead(host.fold for host in self.hosts.values()).items():
+            if place not in self._backlogs:
+                self._pause(place, ahead)
 
-    def _pause(self, topic: str, partition: int, ahead: int) -> None:
-        place, paused = (topic, partition), (topic, partition) in self._paused
-        where = [TopicPartition(self.settings.topic(topic), partition)]
+    def _pause(self, place: Place, ahead: int) -> None:
+        paused = place in self._paused
+        where = [TopicPartition(self.settings.topic(place[0]), place[1])]
         if ahead > EPOCHS_AHEAD_MAX and not paused:
             self.consumer.pause(where)
             self._paused.add(place)
@@ -181,9 +216,15 @@ class KafkaHost:
         """Seek to where each fold stands, the next time too if a partition only begins to fetch."""
         self._is_astray = False
         for partition, host in self.hosts.items():
-            for topic, inbox in host.fold.inboxes.items():
-                offset = inbox.position or OFFSET_BEGINNING
-                self._seek(TopicPartition(self.settings.topic(topic), partition, offset))
+            for topic in host.fold.inboxes:
+                self._seek(self._start(topic, partition, {}))
+
+    def _start(self, topic: str, partition: int, firsts: dict[Place, int]) -> TopicPartition:
+        """Return where a topic's partition is to be read in Kafka, which begins at `firsts`."""
+        place = topic, partition
+        position = self.hosts[partition].fold.inboxes[topic].position
+        offset = self._backlogs.start(place, position, firsts.get(place, 0))
+        return TopicPartition(self.settings.topic(topic), partition, offset)
 
     def _seek(self, place: TopicPartition) -> None:
         try:
@@ -204,6 +245,7 @@ class KafkaHost:
         self.sender.acknowledged = concluded_epochs(self.settings)
         wanted = {(self.settings.short(tp.topic), tp.partition) for tp in places}
         partitions = sorted({partition for _, partition in wanted})
+        firsts = first_offsets(self.settings, wanted)
         starts: list[TopicPartition] = []
         for partition in partitions:
             for topic in self.topics:
@@ -212,24 +254,27 @@ class KafkaHost:
                         f"{self.name} was given partition {partition} without its {topic}; give "
                         "the input topics equal partition counts"
                     )
-            host = PartitionHost(self.settings, self.make_fold(partition))
-            self.hosts[partition] = host
-            for topic, inbox in host.fold.inboxes.items():
-                offset = inbox.position or OFFSET_BEGINNING
-                starts.append(TopicPartition(self.settings.topic(topic), partition, offset))
+            fold = self.make_fold(partition)
+            fold.hold_in(self.spill.buffer)
+            self.hosts[partition] = PartitionHost(self.settings, fold)
+            starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
+        consumer.pause(
+            [
+                TopicPartition(self.settings.topic(backlog.place[0]), backlog.place[1])
+                for backlog in self._backlogs
+            ]
+        )
         LOG.info("%s holds partitions %s", self.name, partitions)
 
     def _on_revoke(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
-        self._drop([tp.partition for tp in places])
-
-    def _on_lost(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
         self._drop([tp.partition for tp in places])
 
     def _drop(self, partitions: list[int]) -> None:
         self.generation += 1
         for partition in partitions:
             self._paused = {place for place in self._paused if place[1] != partition}
+            self._backlogs.drop(partition)
             host = self.hosts.pop(partition, None)
             if host is not None:
                 host.close()
@@ -246,9 +291,6 @@ class KafkaHost:
                 if end >= 0:
                     self._ends[(topic, partition)] = end
 
-    def _known_end(self, topic: str, partition: int) -> int | None:
-        return self._ends.get((topic, partition))
-
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._FATAL:
             self._trouble = _beyond_repair(error)
@@ -262,8 +304,8 @@ def _judge(error: KafkaError) -> None:
     """Raise for what won't mend itself; the client retries the rest."""
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         raise TransportError(
-            f"a checkpoint's offset is gone from Kafka: {error.str()}; delete the checkpoint to "
-            "fold again from the log, or restore the archive"
+            f"an offset is gone from Kafka before it was read: {error.str()}; start again to read "
+            "it from the archive, and keep records longer in Kafka (retention_ms)"
         )
     if error.fatal() or error.code() == KafkaError._FATAL:
         raise _beyond_repair(error)

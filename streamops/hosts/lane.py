@@ -19,8 +19,9 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from streamops import codec
 from streamops.core.epochs import Addressed, Fold, Folded
 from streamops.core.processor import Record
-from streamops.errors import TransportError
+from streamops.errors import ServiceError, TransportError
 from streamops.hosts import checkpoint_topic
+from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
 from streamops.hosts.strays import refused_by_us, stray
 from streamops.settings import Settings
@@ -37,6 +38,7 @@ class Lane:
     instance      name of this worker, part of its checkpoints' key
     acknowledged  last epoch of this fold that stands on `progress`; only the controller has one
     on_sent       called with the topic of each record handed to the producer
+    read_archive  reads what Kafka no longer holds
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Lane:
         instance: str,
         acknowledged: int = -1,
         on_sent: Callable[[str], None] = lambda topic: None,
+        read_archive: ReadArchive = no_archive,
     ) -> None:
         self.settings, self.fold, self.producer = settings, fold, producer
         self._on_sent = on_sent
@@ -62,11 +65,14 @@ class Lane:
         self._settling = asyncio.Lock()
         self._sought: set[str] = set()
         self._gaps: dict[str, int] = {}
+        self.backlogs = Backlogs(read_archive)
 
-    def sought(self, topic: str) -> int:
-        """Return where the topic is to be read from; what comes first after it is looked at."""
+    def sought(self, topic: str, first: int = 0) -> int:
+        """Return where the topic is to be read in Kafka, which begins at `first`; what comes first
+        after it is looked at."""
         self._sought.add(topic)
-        return self.fold.inboxes[topic].position
+        position = self.fold.inboxes[topic].position
+        return self.backlogs.start((topic, self.fold.partition), position, first)
 
     def expects(self, topic: str, offset: int) -> bool | None:
         """Tell whether to feed the offset: True, False for a repeat, None to seek again.
@@ -75,7 +81,7 @@ class Lane:
         record read before it. It is believed only when a second seek shows it again.
         """
         position = self.fold.inboxes[topic].position
-        if self._broken or offset < position:
+        if self._broken or offset < position or (topic, self.fold.partition) in self.backlogs:
             return False
         if offset > position and topic in self._sought:
             known = self._gaps.setdefault(topic, offset + 1)
@@ -97,6 +103,9 @@ class Lane:
             self._refused.append(refused)
         try:
             self._folded.extend(self.fold.feed(record))
+        except ServiceError:
+            self._broken = True
+            raise
         except Exception as error:
             self._broken = True
             self._refused.append(refused_by_us(self.fold, record, error))

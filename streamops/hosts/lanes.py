@@ -13,26 +13,26 @@ from typing import Any
 
 from streamops.core.epochs import Fold
 from streamops.errors import TransportError
+from streamops.hosts.backlog import Backlog, Place, ReadArchive
 from streamops.hosts.checkpoint import resume
-from streamops.hosts.checkpoint_topic import TOPIC, read_checkpoints
+from streamops.hosts.checkpoint_topic import read_checkpoints
 from streamops.hosts.lane import Lane
 from streamops.hosts.memory import make_fold
 from streamops.hosts.progress import concluded_epochs
+from streamops.hosts.spill import Spill
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
 PROCESSORS = ("monitor", "controller")
-
-# A topic's short name and a partition.
-Place = tuple[str, int]
 
 
 class Lanes:
     """Opens, finds and closes lanes.
 
     reader      topic -> the processor that reads it
-    on_failure  is told what ended a lane
-    on_sent     processor -> is told the topic of each record sent
+    on_failure    is told what ended a lane
+    on_sent       processor -> is told the topic of each record sent
+    read_archive  reads what Kafka no longer holds
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class Lanes:
         *,
         on_failure: Callable[[BaseException], None],
         on_sent: Mapping[str, Callable[[str], None]],
+        read_archive: ReadArchive,
     ) -> None:
-        self.settings, self.instance = settings, instance
+        self.settings, self.instance, self.read_archive = settings, instance, read_archive
         self.on_failure, self.on_sent = on_failure, on_sent
+        self._spill = Spill(settings.spill / f"control-{instance}", settings.held_bytes)
         self.reader = {topic: name for name in PROCESSORS for topic in self._fold(name, 0).inboxes}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -54,6 +56,10 @@ class Lanes:
         """Return the lane that reads a topic's partition, if it is held."""
         return self._lanes.get((self.reader[topic], partition))
 
+    def backlogs(self) -> list[tuple[Lane, Backlog]]:
+        """Return what lanes still read from the archive."""
+        return [(lane, backlog) for lane in self._lanes.values() for backlog in lane.backlogs]
+
     def folds(self) -> list[Fold[Any]]:
         """Return the folds that are held; may be called by any thread."""
         return [lane.fold for lane in list(self._lanes.values())]
@@ -62,8 +68,8 @@ class Lanes:
         """Hold exactly these places; return the offset at which each is to be read.
 
         firsts  each place's first offset in Kafka
-        Raises TransportError where topics aren't held together or a checkpoint's offset is gone,
-        and ConfigError for a checkpoint of other semantics.
+        Raises TransportError where topics aren't held together, and ConfigError for a checkpoint
+        of other semantics.
         """
         async with self._taking_over:
             partitions = self._held_together(firsts)
@@ -72,7 +78,10 @@ class Lanes:
             held = {partition for _, partition in self._lanes}
             if partitions - held:
                 await self._open(sorted(partitions - held), producer)
-            return {place: self._start(place, first) for place, first in firsts.items()}
+            return {
+                (topic, p): self._lanes[(self.reader[topic], p)].sought(topic, first)
+                for (topic, p), first in firsts.items()
+            }
 
     async def settle(self) -> None:
         """Send and checkpoint all there is."""
@@ -83,6 +92,7 @@ class Lanes:
         """Drop every lane without a checkpoint."""
         for key in list(self._lanes):
             await self._close(key)
+        self._spill.close()
 
     def _held_together(self, places: Iterable[Place]) -> set[int]:
         held = set(places)
@@ -109,9 +119,11 @@ class Lanes:
                 self._add(fold, producer, acknowledged)
 
     def _fold(self, name: str, partition: int) -> Fold[Any]:
-        return make_fold(
+        fold = make_fold(
             name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
         )
+        fold.hold_in(self._spill.buffer)
+        return fold
 
     def _add(self, fold: Fold[Any], producer: Any, acknowledged: int) -> None:
         key = (fold.processor.name, fold.partition)
@@ -122,26 +134,16 @@ class Lanes:
             instance=self.instance,
             acknowledged=acknowledged,
             on_sent=self.on_sent[fold.processor.name],
+            read_archive=self.read_archive,
         )
         task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")
         task.add_done_callback(self._ended)
         self._lanes[key], self._tasks[key] = lane, task
         LOG.info("control resumes %s after epoch %d", fold.source, fold.epoch)
 
-    def _start(self, place: Place, first: int) -> int:
-        topic, partition = place
-        position = self._lanes[(self.reader[topic], partition)].sought(topic)
-        if 0 < position < first:
-            raise TransportError(
-                f"{self.settings.topic(topic)} partition {partition} begins at {first}, the "
-                f"checkpoint stands at {position}; restore the archive, or delete and make again "
-                f"the topic {self.settings.topic(TOPIC)} to fold again from what is left"
-            )
-        return position
-
     async def _close(self, key: tuple[str, int]) -> None:
         """Drop a lane; whoever holds the partition next sends what it had not."""
-        del self._lanes[key]
+        self._lanes.pop(key).fold.let_go()
         task = self._tasks.pop(key)
         task.remove_done_callback(self._ended)
         task.cancel()

@@ -57,4 +57,5 @@ class PartitionHost:
 
     def close(self) -> None:
         """Give the store back without saving: a refold repeats what is missing."""
+        self.fold.let_go()
         self.store.close()

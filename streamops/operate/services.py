@@ -12,11 +12,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamops import metrics
+from streamops.core.processor import Record
 from streamops.errors import ConfigError, ServiceError, exit_code
+from streamops.hosts.backlog import ReadArchive
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
 
@@ -32,17 +34,34 @@ Run = Callable[[Stop], None]
 Service = Callable[[ServiceSettings], Run]
 
 
+def archive_of(given: ServiceSettings) -> ReadArchive:
+    """Return what reads the namespace's archive. Only who must read it pays for its engine."""
+
+    def read(topic: str, partition: int, first: int, next: int) -> Iterator[Record]:
+        from streamops.views.archive import ArchiveLog
+        from streamops.views.log import to_record
+
+        archive = ArchiveLog(given.settings.archive)
+        yield from map(to_record, archive.read(topic, partition, first, next))
+
+    return read
+
+
 def meter(given: ServiceSettings) -> Run:
     from streamops.hosts.services import run_fold
 
-    return lambda stop: run_fold(given.settings, "meter", stop)
+    read = archive_of(given)
+    return lambda stop: run_fold(given.settings, "meter", stop, read_archive=read)
 
 
 def detect(given: ServiceSettings) -> Run:
     from streamops.hosts.services import run_fold
     from streamops.training.detectors import make_detector
 
-    return lambda stop: run_fold(given.settings, "detect", stop, make_detector=make_detector)
+    read = archive_of(given)
+    return lambda stop: run_fold(
+        given.settings, "detect", stop, make_detector=make_detector, read_archive=read
+    )
 
 
 def control(given: ServiceSettings) -> Run:
@@ -50,7 +69,8 @@ def control(given: ServiceSettings) -> Run:
 
     if given.settings.control == "faust":
         import streamops.hosts.control  # noqa: F401  (loaded before the service counts as ready)
-    return lambda stop: run_control(given.settings, stop)
+    read = archive_of(given)
+    return lambda stop: run_control(given.settings, stop, read_archive=read)
 
 
 def trainer(given: ServiceSettings) -> Run:
@@ -63,6 +83,12 @@ def broadcaster(given: ServiceSettings) -> Run:
     from streamops.hosts.services import run_broadcaster
 
     return lambda stop: run_broadcaster(given.settings, stop)
+
+
+def standby(given: ServiceSettings) -> Run:
+    from streamops.hosts.services import run_broadcaster
+
+    return lambda stop: run_broadcaster(given.settings, stop, is_standby=True)
 
 
 def gateway(given: ServiceSettings) -> Run:
@@ -87,6 +113,7 @@ def archiver(given: ServiceSettings) -> Run:
 # In the order in which they are started; they end in reverse.
 SERVICES: dict[str, Service] = {
     "broadcaster": broadcaster,
+    "standby": standby,
     "meter": meter,
     "detect": detect,
     "control": control,
@@ -95,6 +122,11 @@ SERVICES: dict[str, Service] = {
     "materializer": materializer,
     "archiver": archiver,
 }
+
+
+def default_services(*, is_driven: bool) -> list[str]:
+    """All services; a driven namespace has its driver as the only ticker, and no standby."""
+    return [name for name in SERVICES if not (is_driven and name == "standby")]
 
 
 def check_services(names: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ from streamops.operate.folder import Folder, ServiceSettings, StackState, end_le
 from streamops.operate.memory import pss_mb
 from streamops.operate.partitions import check_cluster, check_recorded
 from streamops.operate.process import started_at
-from streamops.operate.services import HOST, SERVICES, check_services
+from streamops.operate.services import HOST, check_services, default_services
 from streamops.operate.supervisor import Reports, Supervisor
 from streamops.operate.tasks import broker_task, choose_port, is_loaded, service_task
 from streamops.settings import Settings
@@ -42,7 +42,7 @@ class Stack:
     """Broker and services as child processes of this one.
 
     template  what all services share; `bootstrap` empty for the embedded broker
-    services  names from `operate.services`; all if none
+    services  names from `operate.services`; those that fit the namespace if none
 
     Raises ConfigError for a folder in use, an unknown service, or another partition count than the
     namespace has; TransportError when the broker doesn't start or answer.
@@ -50,7 +50,8 @@ class Stack:
 
     def __init__(self, template: Settings, services: Sequence[str] | None = None) -> None:
         self.folder = Folder(template.data)
-        self.services = check_services(list(SERVICES if services is None else services))
+        given = default_services(is_driven=template.driven) if services is None else services
+        self.services = check_services(list(given))
         self.settings = msgspec.structs.replace(template, data=self.folder.path)
         self.given = ServiceSettings(settings=self.settings)
         self._embedded = not template.bootstrap

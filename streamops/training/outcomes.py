@@ -1,8 +1,8 @@
 """Outcomes by epoch: the training log, complete and in one fixed order.
 
 Rule 1: a model's outcomes stand on one partition; an epoch of it is complete when every METER
-        source closed it, repeats dropped (`core.inbox`). Inside an epoch they are sorted by the
-        total key, so every read of a range gives the same rows.
+        source closed it, repeats dropped (`core.derived_inbox`). Inside an epoch they are sorted by
+        the total key, so every read of a range gives the same rows.
 Rule 2: rows wait in a spool file, an index of (model, epoch) in memory: bytes a row, not objects.
         The file is disposable; the log fills it again.
 Rule 3: a correction replaces its row's label, where it stands in the range; the last one wins.
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from streamops.core.inbox import DerivedInbox, sources_of
+from streamops.core.derived_inbox import DerivedInbox, sources_of
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.core.times import micros

@@ -24,6 +24,8 @@ from streamops.errors import TransportError
 from streamops.views.log import Held, Partition, RawRecord, missing, require_held
 
 ROW_GROUP = 20_000
+# Rows that a reader has in memory as Python objects: a fold may read dozens of partitions at once.
+BATCH = 1000
 COVER = b"streamops.cover"
 
 HEADER = pa.struct([("name", pa.string()), ("value", pa.binary())])
@@ -212,7 +214,7 @@ def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[R
     try:
         with pq.ParquetFile(path) as file:
             groups = [n for n in range(file.num_row_groups) if _meets(file, n, first, end)]
-            for batch in file.iter_batches(row_groups=groups):
+            for batch in file.iter_batches(BATCH, row_groups=groups):
                 yield from _records(batch, place, first, end)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error

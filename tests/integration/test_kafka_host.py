@@ -12,11 +12,15 @@ import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
 
 from streamops.core.monitor import Monitor
+from streamops.core.processor import Refusal
 from streamops.errors import ConfigError, TransportError
+from streamops.events import EpochClosed, Event
+from streamops.hosts import control, kafka
 from streamops.hosts.checkpoint import Store
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.memory import MemoryHost, make_fold
 from streamops.hosts.services import run_control, run_fold
+from streamops.hosts.spill import Spill
 from streamops.kafka.admin import connect, settle
 from streamops.settings import Settings
 from tests.hosting import (
@@ -138,13 +142,15 @@ def rounds_until(host: KafkaHost, deadline: float) -> None:
 
 def test_an_offset_that_retention_dropped_is_named_not_skipped(settings):
     drop_what_a_checkpoint_names(settings)
-    with pytest.raises(TransportError, match="offset is gone from Kafka"):
+    with pytest.raises(TransportError, match=r"labels partition \d: offsets \d+ to \d+ are gone"):
         run_fold(settings, "meter", threading.Event())
 
 
-def test_it_is_named_when_it_shows_in_the_round_of_the_assignment(settings):
-    """The client ends fetching there, and refuses to seek; the reason comes with a message."""
+def test_it_is_named_when_it_shows_in_the_round_of_the_assignment(settings, monkeypatch):
+    """Retention drops it a moment after the start of the partition was asked for: the client ends
+    fetching there, and refuses to seek; the reason comes with a message."""
     drop_what_a_checkpoint_names(settings)
+    monkeypatch.setattr(kafka, "first_offsets", lambda settings, places: {})
     host = KafkaHost(
         settings, "meter", lambda p: make_fold("meter", p, PARTITIONS, skew_max_ms=None)
     )
@@ -155,7 +161,7 @@ def test_it_is_named_when_it_shows_in_the_round_of_the_assignment(settings):
         while not host._is_astray:
             assert time.monotonic() < deadline, "nothing was refused"
             host._read_again()
-        with pytest.raises(TransportError, match="offset is gone from Kafka"):
+        with pytest.raises(TransportError, match="is gone from Kafka before it was read"):
             rounds_until(host, deadline)
     finally:
         host._drop(list(host.hosts))
@@ -226,3 +232,35 @@ def test_inputs_that_are_not_held_together_are_refused(settings):
             host._round()
     finally:
         host.consumer.close()
+
+
+@pytest.mark.parametrize("host", ["faust", "kafka"])
+def test_one_slow_source_is_waited_for_by_who_reads_on(settings, host, monkeypatch):
+    """METER 0 is far ahead of METER 1: what completes an epoch lies behind what is held on disk."""
+    monkeypatch.setattr(kafka, "EPOCHS_AHEAD_MAX", 2)
+    monkeypatch.setattr(control, "EPOCHS_AHEAD_MAX", 2)
+    settings = msgspec.structs.replace(settings, control=host, held_mb=0)
+    spilled: list[int] = []
+    monkeypatch.setattr(Spill, "close", lambda spill: spilled.append(spill.spilled))
+    recorded = recording(PARTITIONS)
+    memory = MemoryHost(partitions=PARTITIONS, make_detector=make_detector, names=("meter",))
+    for row in recorded.rows:
+        memory.append(row.topic, row.key.decode(), row.value, partition=row.partition)
+    memory.run()
+    metered = [
+        Row(topic, record.partition, record.key, record.value)
+        for (topic, _), records in memory.log.items()
+        if topic in ("outcomes", "summaries")
+        for record in sorted(records, key=lambda r: source_of(r.event))
+    ]
+    with running(settings, [fold("detect"), SERVICES["control"]]):
+        write(settings, [row for row in recorded.rows if row.topic == "lifecycle"])
+        write(settings, metered)
+        until_concluded(settings, recorded.last_epoch)
+    assert conclusions(events_on(settings, "alerts")) == recorded.concluded["alerts"]
+    assert len(spilled) == (2 if host == "faust" else 3)
+    assert min(spilled) > 0, "nothing of it was held in memory"
+
+
+def source_of(event: Event | Refusal) -> str:
+    return event.source if isinstance(event, EpochClosed) else event.stamp.source

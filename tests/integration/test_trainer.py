@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from streamops import codec
-from streamops.core.inbox import close_hash
+from streamops.core.derived_inbox import close_hash
 from streamops.core.partition import partition_of
 from streamops.core.times import EPOCH
 from streamops.events import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streamops import codec
+from streamops.core.derived_inbox import close_hash
 from streamops.core.epochs import Fold
-from streamops.core.inbox import close_hash
 from streamops.core.meter import Meter
 from streamops.core.partition import partition_of
 from streamops.events import EpochClosed, OutcomeJoined, RecordRefused

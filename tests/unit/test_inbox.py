@@ -6,14 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.core.inbox import (
-    EPOCHS_AHEAD_MAX,
-    DerivedInbox,
-    RawInbox,
-    close_hash,
-    sources_of,
-    total_key,
-)
+from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
+from streamops.core.inbox import EPOCHS_AHEAD_MAX, RawInbox
 from streamops.core.processor import Refusal
 from streamops.events import EpochClosed, MetricReported
 from streamops.values import Stamp
@@ -167,7 +161,7 @@ def test_repeats_vanish_even_when_a_lost_record_comes_last():
     assert [r.offset for r in inbox.take(0)[0]] == [0, 4]
     inbox.feed(record("metrics", 6, a))  # a zombie, epochs later
     inbox.feed(record("metrics", 7, end))
-    assert inbox.ahead == 0
+    assert inbox.held == 0
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -208,7 +202,20 @@ def test_strangers_are_counted_and_held_nowhere():
         Refusal("value is empty"),
     )
     assert inbox.strays == 4
-    assert inbox.ahead == 0
+    assert inbox.held == 0
+
+
+def test_what_misses_a_source_is_never_ahead_and_so_never_paused():
+    """Pausing it would keep away the very records that complete it."""
+    inbox = derived(*(close("monitor/0", epoch) for epoch in range(9)))
+    assert (inbox.held, inbox.ahead) == (9, 0)
+    for epoch in range(1, 5):
+        inbox.feed(record("metrics", 9 + epoch, close("detect/0", epoch)))
+    assert inbox.ahead == 0, "epoch 0 still misses one"
+    inbox.feed(record("metrics", 20, close("detect/0", 0)))
+    assert inbox.ahead == 5
+    inbox.take(0)
+    assert (inbox.held, inbox.ahead) == (8, 4)
 
 
 def test_activations_come_first_then_time_id_kind_source_and_ordinal():

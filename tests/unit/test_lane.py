@@ -6,8 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from streamops import codec
+from streamops.core.times import EPOCH
+from streamops.errors import TransportError
+from streamops.events import EpochClosed
 from streamops.hosts.lane import Lane
-from streamops.hosts.memory import make_fold
+from streamops.hosts.memory import make_fold, to_record
 from streamops.settings import Settings
 
 TOPIC = "summaries"
@@ -62,3 +68,29 @@ def test_a_smaller_gap_is_looked_at_too():
     assert lane.expects(TOPIC, 8) is None
     assert lane.expects(TOPIC, 9) is False
     assert lane.expects(TOPIC, 8) is True
+
+
+def test_what_the_archive_must_give_first_is_not_taken_from_kafka():
+    lane = lane_at(5)
+    assert lane.sought(TOPIC, 9) == 9
+    assert lane.expects(TOPIC, 9) is False
+    (backlog,) = lane.backlogs
+    assert (backlog.first, backlog.next) == (5, 9)
+    assert lane.sought(TOPIC, 12) == 9, "what is under way goes on"
+    lane.backlogs.end(backlog, lane.fold.inboxes[TOPIC])
+    assert lane.expects(TOPIC, 9) is True
+
+
+def test_a_full_disk_is_nobodys_record():
+    """It ends the process; nothing is dead-lettered for it."""
+    lane = lane_at(0)
+
+    def full(_: Any) -> Any:
+        raise TransportError("the disk is full")
+
+    lane.fold.feed = full  # type: ignore[method-assign]
+    closed = EpochClosed(id="c", time=EPOCH, source="meter/0", epoch=0, count=0, hash="")
+    with pytest.raises(TransportError):
+        lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(closed)))
+    assert lane._refused == []
+    assert lane.expects(TOPIC, 0) is False

@@ -1,0 +1,157 @@
+"""Where records of a derived partition wait until every source closed their epoch (EPOCHS 9-11).
+
+Rule 1: an epoch is complete when, for every source, one close's count and hash match the set of
+        stamps held. Repeats and earlier epochs vanish here.
+Rule 2: what waits for another input may be paused; what misses a source may not, since what
+        completes it comes after it in the same partition. `ahead` counts the first kind only (6).
+Rule 3: so a source that stands still is not bounded by a pause. Records lie in a buffer that is the
+        host's; here stay some bytes for each open epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from streamops import codec
+from streamops.core.buffer import Buffer, MemoryBuffer
+from streamops.core.processor import Record, Refusal
+from streamops.core.times import micros
+from streamops.events import ConfigActivated, EpochClosed, Event, VersionActivated
+from streamops.values import Stamp
+
+
+def close_hash(conclusions: Iterable[bytes]) -> str:
+    """Return the SHA-256 (hex) over conclusions in ordinal order, a newline after each."""
+    digest = hashlib.sha256()
+    for conclusion in conclusions:
+        digest.update(conclusion)
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+class DerivedInbox:
+    """Records of one derived partition: per epoch and source a set of stamps, until they close.
+
+    strays       records that no source of this partition stamped: reports from outside, junk
+    quarantined  closes that didn't match what their source sent
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        *,
+        next_epoch: int,
+        sources: frozenset[str],
+        buffer: Buffer | None = None,
+    ) -> None:
+        self.topic = topic
+        self.buffer: Buffer = MemoryBuffer() if buffer is None else buffer
+        self.position = 0
+        self.quarantined = 0
+        self._next = next_epoch
+        self._sources = sources
+        # A bit each: an open epoch costs the same few bytes however many sources there are.
+        self._bits = {source: 1 << n for n, source in enumerate(sorted(sources))}
+        self._all = (1 << len(sources)) - 1
+        self._matched: dict[int, int] = {}
+        # Of what hasn't matched yet.
+        self._closes: dict[tuple[int, str], list[EpochClosed]] = {}
+        self._complete: set[int] = set()
+        self._lowest: dict[int, int] = {}
+        self.strays = 0
+
+    @property
+    def ahead(self) -> int:
+        """Complete epochs that wait for other inputs; none while the next one misses a source."""
+        return len(self._complete) if self.ready(self._next) else 0
+
+    @property
+    def held(self) -> int:
+        """Epochs of which at least one record is held."""
+        return len(self._lowest)
+
+    def feed(self, record: Record) -> None:
+        """Take the next record; repeats and earlier epochs are dropped, strangers are strays."""
+        self.position = record.offset + 1
+        event = record.event
+        if isinstance(event, EpochClosed):
+            source, epoch = event.source, event.epoch
+        else:
+            stamp: Stamp | None = getattr(event, "stamp", None)
+            if stamp is None:
+                self.strays += 1
+                return
+            source, epoch = stamp.source, stamp.epoch
+        if source not in self._sources:
+            self.strays += 1
+        elif epoch >= self._next:
+            self._hold(record, event, source, epoch)
+
+    def ready(self, epoch: int) -> bool:
+        """Tell whether every source closed the epoch."""
+        return epoch in self._complete
+
+    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
+        """Hand over an epoch's records sorted by the total key; the position covers later ones."""
+        self._matched.pop(epoch)
+        self._complete.discard(epoch)
+        self._lowest.pop(epoch, None)
+        self._next = epoch + 1
+        records: list[Record] = []
+        for source in self._sources:
+            records.extend(self.buffer.read((epoch, source)))
+            self.buffer.drop((epoch, source))
+        records.sort(key=total_key)
+        return records, None, min(self._lowest.values(), default=self.position)
+
+    def stalled(self, epoch: int) -> list[str]:
+        """Return the sources that have not closed the epoch."""
+        matched = self._matched.get(epoch, 0)
+        return [source for source, bit in self._bits.items() if not matched & bit]
+
+    def _hold(self, record: Record, event: Event | Refusal, source: str, epoch: int) -> None:
+        self._lowest.setdefault(epoch, record.offset)
+        matched, bit = self._matched.get(epoch, 0), self._bits[source]
+        if matched & bit:
+            if isinstance(event, EpochClosed):
+                self.quarantined += not self._matches(event)
+            return
+        closes = self._closes.setdefault((epoch, source), [])
+        if isinstance(event, EpochClosed):
+            closes.append(event)
+        else:
+            stamp: Stamp = event.stamp  # type: ignore[union-attr]
+            self.buffer.add((epoch, source), stamp.ordinal, record)
+        right = next((close for close in closes if self._matches(close)), None)
+        if right is not None:
+            del self._closes[(epoch, source)]
+            wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
+            self.quarantined += len(wrong)
+            self._matched[epoch] = matched | bit
+            if self._matched[epoch] == self._all:
+                self._complete.add(epoch)
+
+    def _matches(self, close: EpochClosed) -> bool:
+        group = close.epoch, close.source
+        if close.count != self.buffer.count(group):
+            return False
+        events = (record.event for record in self.buffer.read(group))
+        return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
+
+
+def total_key(record: Record) -> tuple[bool, int, str, str, str, int]:
+    """Order derived records: activations first, then time, id, kind, source, ordinal."""
+    event = record.event
+    assert isinstance(event, Event), "a refused record has no stamp and never gets here"
+    stamp: Stamp = event.stamp if hasattr(event, "stamp") else None  # type: ignore[assignment]
+    later = not isinstance(event, (ConfigActivated, VersionActivated))
+    return later, micros(event.time), event.id, type(event).__name__, stamp.source, stamp.ordinal
+
+
+def sources_of(topic: str, names: tuple[str, ...], q: int, partitions: int) -> frozenset[str]:
+    """Return the sources that close partition `q` of a derived topic (clause 5)."""
+    if topic in ("outcomes", "summaries"):
+        return frozenset(f"{name}/{p}" for name in names for p in range(partitions))
+    return frozenset(f"{name}/{q}" for name in names)
