@@ -19,7 +19,8 @@ from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError
 from streamops.events import AlertRaised, AlertResolved, AlertSilenced
 from streamops.operate.folder import Folder, ServiceSettings
 from streamops.operate.init import TEMPLATE, read_config
-from streamops.operate.services import SERVICES, check_services
+from streamops.operate.services import SERVICES, check_services, default_services
+from streamops.operate.simulate import SERVICES as SIMULATED
 from streamops.settings import Settings
 
 NOBODY = "127.0.0.1:1"
@@ -233,6 +234,12 @@ def test_a_log_that_is_not_there_is_named_with_those_that_are(tmp_path, capsys):
 def test_down_without_a_stack_is_well(tmp_path, capsys):
     assert main(["down", "--data", str(tmp_path)]) == 0
     assert "no stack runs" in capsys.readouterr().err
+
+
+def test_a_standby_runs_by_default_but_not_beside_a_driver():
+    assert default_services(is_driven=False) == list(SERVICES)
+    assert set(SERVICES) - set(default_services(is_driven=True)) == {"standby"}
+    assert "standby" not in SIMULATED
 
 
 def test_an_unknown_service_is_refused_with_those_there_are():
