@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +68,7 @@ def _count_some(
     panes: Sequence[Pane], readers: Sequence[Reader], places: Sequence[int], rows: Sequence[Row]
 ) -> None:
     kinds = list(dict.fromkeys(readers))
-    bases = np.concatenate(([0], np.cumsum([reader.width for reader in readers], dtype=np.int64)))
+    bases = np.array(list(accumulate((r.width for r in readers), initial=0)), dtype=np.int64)
     place = np.array(places, dtype=np.int64)
     faults = np.zeros(len(panes), dtype=np.int64)
     keys, amounts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]

@@ -6,6 +6,7 @@ Rule 1: `profile.bin_of`, value by value, is the definition. What a typed decode
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -36,8 +37,7 @@ class Reader:
         self.scored = score is not None and score.kind == "numeric" and version.task != "regression"
         self.features = (*profile.features, score) if self.scored and score else profile.features
         sizes = [len(feature.counts) for feature in self.features]
-        self.starts = [sum(sizes[:at]) for at in range(len(sizes))]
-        self.width = sum(sizes)
+        *self.starts, self.width = accumulate(sizes, initial=0)
         self.numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
         self.other = [i for i, f in enumerate(self.features) if f.kind != "numeric"]
         self._known: dict[tuple[int, type, Any], tuple[int, bool]] = {}

@@ -12,8 +12,9 @@ from unittest import mock
 
 from msgspec.structs import replace
 
-from streamops.core import epochs, inbox
-from streamops.core.inbox import DerivedInbox, RawInbox
+from streamops.core import derived_inbox, epochs
+from streamops.core.derived_inbox import DerivedInbox
+from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
 from streamops.events import Tick
 from streamops.hosts.checkpoint import Checkpoint
@@ -38,7 +39,7 @@ class RepeatsInbox(DerivedInbox):
 
     def take(self, epoch: int) -> tuple[list[Record], Any, int]:
         _, time, position = super().take(epoch)
-        return sorted(self._fed.pop(epoch, []), key=inbox.total_key), time, position
+        return sorted(self._fed.pop(epoch, []), key=derived_inbox.total_key), time, position
 
 
 class LastStampInbox(DerivedInbox):
@@ -111,5 +112,5 @@ PLANTS = {
     "overtaken": Plant(epochs, "DerivedInbox", LastStampInbox),
     "deaf": Plant(worker, "Sender", DeafSender),
     "old-tick": Plant(epochs, "RawInbox", OldTicksInbox),
-    "unsorted": Plant(inbox, "total_key", lambda record: 0),
+    "unsorted": Plant(derived_inbox, "total_key", lambda record: record.offset),
 }
