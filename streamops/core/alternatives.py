@@ -19,12 +19,15 @@ from streamops.core.numeric import Floats, Integers, exp, log, log_scalar
 from streamops.core.ordered import dot_last, sum_last
 from streamops.core.packed import Flags
 
-CONCENTRATIONS = (30, 300, 3000)
+CONCENTRATIONS = (50, 1000)
 TILTS = (0.1, 0.2, 0.4, -0.1, -0.2, -0.4)
-LIFTS = (2.5, 1.5, 0.5)
-_TILTS = np.array(TILTS)
+LIFTS = (3.0, 1.7, 0.5)
+LIFT_WEIGHTS = (0.4, 0.4, 0.2)
+_TILTS = np.array(TILTS).reshape(-1, 1, 1)
+_NEVER = 1e9
 _LOG_TILTS = log_scalar(2.0 * len(TILTS))
 _LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1, 1)
+_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1, 1)
 
 
 class Baseline(NamedTuple):
@@ -34,7 +37,7 @@ class Baseline(NamedTuple):
     shares     log of the reference's shares
     near       [stream, k, bin] doubled parameters k p; total, origin: their sum and log beta
     lifts      [stream, lift, 1, bin] log of the norm of a lifted bin; tilts: of tilted shares
-    log_lifts  [stream, 1] log of how many lifts there are
+    log_lifts  [stream, 1] log of how many bins can be lifted: those of up to half the rows
     scores     [stream, 2, bin] normal scores and their squares less the mean; 0 for categories
     is_ordered bins have an order (numeric)
     exists     1 where a bin isn't padding
@@ -86,7 +89,7 @@ def baseline(
         total,
         log_beta(near, np.maximum(total, 1)),
         _lift_norms(p, exists),
-        log(np.add.reduce(exists, axis=1) * float(len(LIFTS)))[:, np.newaxis],
+        _log_count(_liftable(p, exists)),
         _norms(p, scores),
         scores,
         ordered,
@@ -103,14 +106,23 @@ def _scores(p: Floats, ordered: Flags) -> Floats:
 
 
 def _lift_norms(p: Floats, exists: Integers) -> Floats:
-    """Log of the norm of p with one bin lifted: [stream, lift, 1, bin]; infinite for padding."""
+    """Log of the norm of p with one bin lifted: [stream, lift, 1, bin]; huge for padding."""
     norms = log(1.0 + p[:, np.newaxis, np.newaxis] * (np.array(LIFTS).reshape(-1, 1, 1) - 1.0))
-    return np.where(exists[:, np.newaxis, np.newaxis] > 0, norms, np.inf)
+    return np.where(_liftable(p, exists)[:, np.newaxis, np.newaxis], norms, _NEVER)
+
+
+def _liftable(p: Floats, exists: Integers) -> Flags:
+    """Bins of up to half the rows: to lift a larger one is to lower the others."""
+    return (exists > 0) & ((p <= 0.5) | (np.add.reduce(exists, axis=1) == 1)[:, np.newaxis])
+
+
+def _log_count(liftable: Flags) -> Floats:
+    return log(np.add.reduce(liftable.astype(np.int64), axis=1).astype(np.float64))[:, np.newaxis]
 
 
 def _norms(p: Floats, scores: Floats) -> Floats:
     """Log of the norm of p tilted by each theta on each score: [stream, score, theta]."""
-    tilted = exp(scores[:, :, np.newaxis] * _TILTS[:, np.newaxis]) * p[:, np.newaxis, np.newaxis]
+    tilted = exp(scores[:, :, np.newaxis] * _TILTS[..., 0]) * p[:, np.newaxis, np.newaxis]
     return log(np.maximum(sum_last(tilted), 2.0**-1000))
 
 
@@ -143,16 +155,16 @@ def _alternatives(base: Baseline, c: Floats, rows: Integers) -> Floats:
 
 def _tilted(base: Baseline, c: Floats, rows: Integers) -> Floats:
     best = [
-        dot_last(c, base.scores[:, np.newaxis, score])[..., np.newaxis] * _TILTS
-        - rows[..., np.newaxis] * base.tilts[:, np.newaxis, score]
+        dot_last(c, base.scores[:, np.newaxis, score]) * _TILTS
+        - rows * base.tilts[:, np.newaxis, score].transpose(2, 0, 1)
         for score in range(base.scores.shape[1])
     ]
-    found: Floats = np.maximum(*best).max(axis=2) - _LOG_TILTS
+    found: Floats = np.maximum(*best).max(axis=0) - _LOG_TILTS
     return found
 
 
 def _lifted(base: Baseline, c: Floats, rows: Integers) -> Floats:
     gains = c[:, np.newaxis] * _LOG_LIFTS
-    each = gains - rows[:, np.newaxis, :, np.newaxis] * base.lifts
+    each = gains - rows[:, np.newaxis, :, np.newaxis] * base.lifts + _LOG_LIFT_WEIGHTS
     found: Floats = each.max(axis=1).max(axis=2) - base.log_lifts
     return found

@@ -8,12 +8,13 @@ Rule 4: an empty pane is no evidence and leaves the state as it was.
 For the panes from a start s to now with counts C, after P = prior + reference + live counts before
 s, with DM(C; a) the Dirichlet-multinomial probability and p the reference's shares,
 
-    BF_s = [mean over k in 30, 300, 3000 of DM(C; k p) + max_j prod_b q_jb^C_b / J] / 2 / DM(C; P)
+    BF_s = [ .1 mean over k in 50, 1000 of DM(C; k p) + .9 max_j w_j prod_b q_jb^C_b ] / DM(C; P)
     R    = sum over starts of BF_s^(1/c);   alarm when R >= A
 
-The J alternatives q_j tilt p: numeric streams by exp(+-theta score) on the normal score and on its
-square, theta .1, .2, .4; others lift one bin's odds by 2.5, 1.5 or 1/2. max / J is below the mean
-over J, so it takes nothing from the bound and spares an exponential for each.
+The alternatives q_j tilt p, and their weights w_j add up to 1: numeric streams by exp(+-theta s)
+with s the normal score or its square, theta .1, .2, .4, equally; others lift one bin's odds by 3
+(.4), 1.7 (.4) or 1/2 (.2), each bin equally. A maximum of weighted terms is below their sum, so it
+takes nothing from the bound and spares an exponential for each.
 
 Assumptions: rows are independent, or c, their dispersion (mean X2 of the reference's panes over its
 degrees of freedom, its upper end), is known; 1 / c <= 1 only lowers the mean of BF (Jensen). Shares
@@ -41,6 +42,7 @@ from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import sum_last
 from streamops.core.packed import Flags, floats, integers, pack_all, select
 
+SHARP = 0.9
 _EXPONENT_MAX = 700.0
 _FACTOR_MIN = 2.0**-1000
 
@@ -153,9 +155,11 @@ def _factors(base: Baseline, live: _Live) -> Floats:
     exponents = log_likelihoods(base, live.counts) - known[..., np.newaxis]
     terms = exp(np.minimum(exponents, _EXPONENT_MAX))
     mean = sum_last(terms[..., :-1]) / len(CONCENTRATIONS)
-    factor = (mean + terms[..., -1]) * 0.5
-    if bool(np.any(base.dispersion > 1.0)):
-        factor = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion[:, np.newaxis])
+    factor = mean * (1.0 - SHARP) + terms[..., -1] * SHARP
+    is_wide = base.dispersion[:, np.newaxis] > 1.0
+    if is_wide.any():
+        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion[:, np.newaxis])
+        factor = np.where(is_wide, root, factor)
     return factor * (live.starts > 0)
 
 

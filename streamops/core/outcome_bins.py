@@ -43,7 +43,7 @@ def dispersion(bins: Sequence[int]) -> float:
         return 1.0
     # n * bin - errors is whole, so the squares are summed exactly.
     squares = _total([(n * one - errors) * (n * one - errors) for one in bins])
-    x2 = squares * OUTCOMES / (n * errors * (n * OUTCOMES - errors))
+    x2 = squares * OUTCOMES / (errors * (n * OUTCOMES - errors))
     width = _SURE * math.sqrt(2.0 / (n - 1))
     c = x2 / (n - 1)
     return 1.0 if c <= 1.0 + width else c * (1.0 + width)

@@ -33,7 +33,7 @@ DIRECTIONS = ("mean", "spread", "shape")
 REFERENCE_PANES_MIN = 20
 PANE_ROWS_MIN = 20
 FILLED_BINS_MIN = 3
-_X2_MIN = 2.0**-10
+_X2_SHARE_MIN = 0.4
 _ASYMPTOTIC = 8
 
 
@@ -43,6 +43,7 @@ class Scale(NamedTuple):
     scores   [feature, bin] the normal score of a bin
     counts   [feature, bin] all reference rows
     rows     rows of a mean reference pane
+    degrees  filled bins less one
     centre   [feature, direction] what a score is without drift, about
     noise    [feature, direction] variance of a score if rows were independent
     usable   at least 20 reference panes of 20 rows and 3 filled bins
@@ -51,6 +52,7 @@ class Scale(NamedTuple):
     scores: Floats
     counts: Integers
     rows: Floats
+    degrees: Floats
     centre: Floats
     noise: Floats
     usable: Flags
@@ -81,7 +83,7 @@ def scale_of(panes: Integers) -> Scale:
     rows = total / np.maximum(np.add.reduce((_rows(panes) > 0).astype(np.int64), axis=0), 1)
     usable = (scored >= REFERENCE_PANES_MIN) & (filled >= FILLED_BINS_MIN)
     centre, noise = _moments(shares, scores, filled, rows)
-    return Scale(scores, counts, rows, centre, noise, usable)
+    return Scale(scores, counts, rows, (filled - 1).astype(np.float64), centre, noise, usable)
 
 
 def _moments(
@@ -116,7 +118,9 @@ def score(scale: Scale, counts: Integers, *, inside: bool = False) -> Floats:
     square = sum_last(counts * scale.scores * scale.scores) / each
     spread = cube_root(square) - scale.centre[:, 1]
     rest = scale.counts - counts if inside else np.broadcast_to(scale.counts, counts.shape)
-    shape = log(np.maximum(_x2(counts, rest), _X2_MIN)) - scale.centre[:, 2]
+    # Fits that are too good say nothing of drift, and their logarithms have a long tail.
+    least = np.maximum(scale.degrees * _X2_SHARE_MIN, _X2_SHARE_MIN)
+    shape = log(np.maximum(_x2(counts, rest), least)) - scale.centre[:, 2]
     return np.stack([mean * thin, spread * thin, shape], axis=-1)
 
 
