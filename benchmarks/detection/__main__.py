@@ -113,7 +113,13 @@ def config_hash() -> str:
     """SHA-256 of every constant of the default that is measured."""
     constants = [
         *(tsr.WEIGHTS, EFFECTS, scores.REFERENCE_PANES_MIN, scores.PANE_ROWS_MIN, starts.AGE_MAX),
-        *(alternatives.CONCENTRATIONS, alternatives.TILTS, alternatives.LIFTS, esr.SHARP),
+        *(
+            alternatives.CONCENTRATIONS,
+            alternatives.TILTS,
+            alternatives.LIFTS,
+            alternatives.LIFT_WEIGHTS,
+            esr.SHARP,
+        ),
         *(dependence.SURE, PANES, SHORT, sr_mixture.RISES, bf_sr.RISES, errors.ALARM_AT),
     ]
     return hashlib.sha256(json.dumps(constants).encode()).hexdigest()

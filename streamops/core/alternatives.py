@@ -25,6 +25,7 @@ LIFTS = (3.0, 1.7, 0.5)
 LIFT_WEIGHTS = (0.4, 0.4, 0.2)
 _TILTS = np.array(TILTS).reshape(-1, 1, 1)
 _NEVER = 1e9
+_TINY = float.fromhex("0x1p-1000")
 _LOG_TILTS = log_scalar(2.0 * len(TILTS))
 _LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1, 1)
 _LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1, 1)
@@ -113,7 +114,9 @@ def _lift_norms(p: Floats, exists: Integers) -> Floats:
 
 def _liftable(p: Floats, exists: Integers) -> Flags:
     """Bins of up to half the rows: to lift a larger one is to lower the others."""
-    return (exists > 0) & ((p <= 0.5) | (np.add.reduce(exists, axis=1) == 1)[:, np.newaxis])
+    is_alone = (np.add.reduce(exists, axis=1) == 1)[:, np.newaxis]
+    found: Flags = (exists > 0) & ((p <= 0.5) | is_alone)
+    return found
 
 
 def _log_count(liftable: Flags) -> Floats:
@@ -123,7 +126,7 @@ def _log_count(liftable: Flags) -> Floats:
 def _norms(p: Floats, scores: Floats) -> Floats:
     """Log of the norm of p tilted by each theta on each score: [stream, score, theta]."""
     tilted = exp(scores[:, :, np.newaxis] * _TILTS[..., 0]) * p[:, np.newaxis, np.newaxis]
-    return log(np.maximum(sum_last(tilted), 2.0**-1000))
+    return log(np.maximum(sum_last(tilted), _TINY))
 
 
 def log_likelihoods(base: Baseline, counts: Integers) -> Floats:

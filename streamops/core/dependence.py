@@ -103,7 +103,8 @@ def _spread(panes: Integers, scores: Floats, centre: Floats | None) -> Floats:
 
 def _means(panes: Integers, scores: Floats) -> Floats:
     n = np.maximum(np.add.reduce(panes, axis=2), 1)
-    return dot_last(panes.astype(np.float64), scores) / n
+    found: Floats = dot_last(panes.astype(np.float64), scores) / n
+    return found
 
 
 def _over(spread: Floats, variance: Floats, pairs: int) -> Floats:

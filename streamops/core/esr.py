@@ -44,7 +44,7 @@ from streamops.core.packed import Flags, floats, integers, pack_all, select
 
 SHARP = 0.9
 _EXPONENT_MAX = 700.0
-_FACTOR_MIN = 2.0**-1000
+_FACTOR_MIN = float.fromhex("0x1p-1000")
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):

@@ -20,7 +20,7 @@ from streamops.core.season import NO_SEASON, Season, products, ranks, whiten
 
 EFFECTS = (1.0, 16.0)
 _EFFECTS = np.array(EFFECTS).reshape(2, 1, 1, 1)
-_LEFT_MIN = 2.0**-52
+_LEFT_MIN = float.fromhex("0x1p-52")
 _POWER_MIN = 1e-300
 _EFFECTIVE_MIN = 1e-9
 
