@@ -21,6 +21,7 @@ from streamops.core.packed import Flags
 
 CONCENTRATIONS = (50, 1000)
 TILTS = (0.1, 0.2, 0.4, -0.1, -0.2, -0.4)
+LINEAR = 3
 LIFTS = (3.0, 1.7, 0.5)
 LIFT_WEIGHTS = (0.4, 0.4, 0.2)
 _TILTS = np.array(TILTS).reshape(-1, 1, 1)
@@ -129,14 +130,22 @@ def _norms(p: Floats, scores: Floats) -> Floats:
     return log(np.maximum(sum_last(tilted), _TINY))
 
 
-def log_likelihoods(base: Baseline, counts: Integers) -> Floats:
-    """Log-likelihood of counts since each start, [stream, slot, k or best tilt], by alternative."""
-    c = counts.astype(np.float64)
+def linear_sums(base: Baseline, counts: Integers) -> Floats:
+    """What log-likelihoods are linear in: log shares, and both scores: [stream, 3], one pane."""
+    weights = np.concatenate([base.shares[:, np.newaxis], base.scores], axis=1)
+    return dot_last(counts[:, np.newaxis].astype(np.float64), weights)
+
+
+def log_likelihoods(base: Baseline, counts: Integers, linear: Floats) -> Floats:
+    """Log-likelihood of counts since each start, [stream, slot, k or best tilt], by alternative.
+
+    linear  their `linear_sums`, [stream, slot, 3]
+    """
     rows: Integers = np.add.reduce(counts, axis=2)
     doubled = base.near[:, np.newaxis] + (2 * counts)[:, :, np.newaxis]
     total = base.total[:, np.newaxis] + 2 * rows[..., np.newaxis]
     spread = log_beta(doubled, total) - base.origin[:, np.newaxis]
-    best = dot_last(c, base.shares[:, np.newaxis]) + _alternatives(base, c, rows)
+    best = linear[..., 0] + _alternatives(base, counts, linear, rows)
     return np.concatenate([spread, best[..., np.newaxis]], axis=2)
 
 
@@ -146,27 +155,26 @@ def log_beta_of(base: Baseline, live: Integers) -> Floats:
     return log_beta(doubled + 2 * (1 - base.exists), np.add.reduce(doubled, axis=1))
 
 
-def _alternatives(base: Baseline, c: Floats, rows: Integers) -> Floats:
+def _alternatives(base: Baseline, c: Integers, linear: Floats, rows: Integers) -> Floats:
     """Log-likelihood over p of a stream's best tilt, less the log of how many it has."""
     if base.is_ordered.all():
-        return _tilted(base, c, rows)
+        return _tilted(base, linear, rows)
     if not base.is_ordered.any():
         return _lifted(base, c, rows)
     ordered = base.is_ordered[:, np.newaxis]
-    return np.where(ordered, _tilted(base, c, rows), _lifted(base, c, rows))
+    return np.where(ordered, _tilted(base, linear, rows), _lifted(base, c, rows))
 
 
-def _tilted(base: Baseline, c: Floats, rows: Integers) -> Floats:
+def _tilted(base: Baseline, linear: Floats, rows: Integers) -> Floats:
     best = [
-        dot_last(c, base.scores[:, np.newaxis, score]) * _TILTS
-        - rows * base.tilts[:, np.newaxis, score].transpose(2, 0, 1)
+        linear[..., score + 1] * _TILTS - rows * base.tilts[:, np.newaxis, score].transpose(2, 0, 1)
         for score in range(base.scores.shape[1])
     ]
     found: Floats = np.maximum(*best).max(axis=0) - _LOG_TILTS
     return found
 
 
-def _lifted(base: Baseline, c: Floats, rows: Integers) -> Floats:
+def _lifted(base: Baseline, c: Integers, rows: Integers) -> Floats:
     gains = c[:, np.newaxis] * _LOG_LIFTS
     each = gains - rows[:, np.newaxis, :, np.newaxis] * base.lifts + _LOG_LIFT_WEIGHTS
     found: Floats = each.max(axis=1).max(axis=2) - base.log_lifts

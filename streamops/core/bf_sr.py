@@ -29,14 +29,15 @@ from functools import cache
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
-from streamops.core.numeric import exp_scalar, lgamma_scalar, log_scalar
+from streamops.core.numeric import exp_scalar, lgamma, lgamma_scalar, log_scalar
 from streamops.core.outcome_bins import OUTCOMES, OpenBin, add
 from streamops.core.starts import lives
 
 RISES = (0.02, 0.04, 0.08, 0.16)
 _RATE_MAX = 0.99
-_TABLE = 1 << 14
+_TABLE = 1 << 16
 _EXPONENT_MAX = 700.0
 _LOG_2, _LOG_4 = log_scalar(2.0), log_scalar(4.0)
 _LOG_PI = 2.0 * lgamma_scalar(0.5)
@@ -147,7 +148,7 @@ def _log_beta(errors: int, right: int) -> float:
 
 @cache
 def _table() -> list[float]:
-    return [0.0, *(lgamma_scalar(k * 0.5) for k in range(1, _TABLE))]
+    return [0.0, *lgamma(np.arange(1, _TABLE, dtype=np.float64) * 0.5).tolist()]
 
 
 def _lgamma_half(doubled: int) -> float:

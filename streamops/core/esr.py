@@ -37,7 +37,14 @@ import msgspec
 import numpy as np
 
 from streamops.core import starts as ages
-from streamops.core.alternatives import CONCENTRATIONS, Baseline, log_beta_of, log_likelihoods
+from streamops.core.alternatives import (
+    CONCENTRATIONS,
+    LINEAR,
+    Baseline,
+    linear_sums,
+    log_beta_of,
+    log_likelihoods,
+)
 from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import sum_last
 from streamops.core.packed import Flags, floats, integers, pack_all, select
@@ -53,6 +60,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     panes   [stream] live panes since the last alarm
     starts  [stream, slot] pane number a start began in, 0 for none
     counts  [stream, slot, bin] rows since the start; live: [stream, bin] all of them
+    linear  [stream, slot, 3] what is linear in those counts, as `alternatives` sums it
     before  [stream, slot] log beta of P; now: [stream] of prior and all counts
     """
 
@@ -62,6 +70,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     starts: bytes
     counts: bytes
     live: bytes
+    linear: bytes
     before: bytes
     now: bytes
 
@@ -83,6 +92,7 @@ class _Live(NamedTuple):
     starts: Integers
     counts: Integers
     live: Integers
+    linear: Floats
     before: Floats
     now: Floats
 
@@ -95,6 +105,7 @@ def initial(base: Baseline) -> State:
         np.zeros((streams, ages.SLOTS), dtype=np.int64),
         np.zeros((streams, ages.SLOTS, bins), dtype=np.int64),
         np.zeros((streams, bins), dtype=np.int64),
+        np.zeros((streams, ages.SLOTS, LINEAR)),
         np.zeros((streams, ages.SLOTS)),
         log_beta_of(base, np.zeros((streams, bins), dtype=np.int64)),
     )
@@ -124,6 +135,7 @@ def _unpack(base: Baseline, state: State) -> _Live:
         integers(state.starts, n, ages.SLOTS),
         integers(state.counts, n, ages.SLOTS, bins),
         integers(state.live, n, bins),
+        floats(state.linear, n, ages.SLOTS, LINEAR),
         floats(state.before, n, ages.SLOTS),
         floats(state.now, n),
     )
@@ -139,11 +151,13 @@ def _add(base: Baseline, live: _Live, counts: Integers) -> _Live:
     before = live.before * old
     before[np.arange(len(panes)), opened] = live.now
     total = live.live + counts
+    linear = linear_sums(base, counts)[:, np.newaxis] * lives[..., np.newaxis]
     return _Live(
         panes,
         starts,
         live.counts * old[..., np.newaxis] + counts[:, np.newaxis] * lives[..., np.newaxis],
         total,
+        live.linear * old[..., np.newaxis] + linear,
         before,
         log_beta_of(base, total),
     )
@@ -152,7 +166,7 @@ def _add(base: Baseline, live: _Live, counts: Integers) -> _Live:
 def _factors(base: Baseline, live: _Live) -> Floats:
     """Bayes factors to the power 1 / c, [stream, slot]; 0 in an empty slot."""
     known = live.now[:, np.newaxis] - live.before
-    exponents = log_likelihoods(base, live.counts) - known[..., np.newaxis]
+    exponents = log_likelihoods(base, live.counts, live.linear) - known[..., np.newaxis]
     terms = exp(np.minimum(exponents, _EXPONENT_MAX))
     mean = sum_last(terms[..., :-1]) / len(CONCENTRATIONS)
     factor = mean * (1.0 - SHARP) + terms[..., -1] * SHARP
