@@ -120,7 +120,15 @@ def config_hash() -> str:
             alternatives.LIFT_WEIGHTS,
             esr.SHARP,
         ),
-        *(dependence.SURE, PANES, SHORT, sr_mixture.RISES, bf_sr.RISES, errors.ALARM_AT),
+        *(
+            dependence.SURE,
+            PANES,
+            SHORT,
+            sr_mixture.RISES,
+            bf_sr.RISES,
+            bf_sr.SHARP,
+            errors.ALARM_AT,
+        ),
     ]
     return hashlib.sha256(json.dumps(constants).encode()).hexdigest()
 

@@ -21,7 +21,8 @@ LIMITS = (8.0, 9.0, 7.0, 9.5)
 NOISE = 0.1
 SOON = 700
 GROWTH = (500, 1_000, 2_000, 4_000, 8_000)
-ALARM_AT = 100_000.0
+# A budget of one false alarm a stream.
+ALARM_AT = float(ROWS)
 Floats = NDArray[np.float64]
 
 

@@ -8,19 +8,18 @@ Rule 4: one-sided: a start whose error rate isn't above the rate before it weigh
 For the bins from a start s to now with C = (errors, right answers), after P = (1/2, 1/2) + counts
 before s, of mean rate p, with DM(C; a) the beta-binomial probability and d = .02, .04, .08, .16,
 
-    BF_s = max( DM(C; 1/2, 1/2), max_d (p + d)^errors (1 - p - d)^right / 4 ) / 2 / DM(C; P)
+    BF_s = max( .1 DM(C; 1/2, 1/2), .9 max_d (p + d)^errors (1 - p - d)^right / 4 ) / DM(C; P)
     R    = sum over starts of BF_s^(1/c);   alarm when R >= A / w, w outcomes a bin
 
 Assumptions: bins are independent given the rate, apart from the dispersion c (`outcome_bins`). The
 rate's prior is Jeffreys' Beta(1/2, 1/2).
 
 P(false alarm within T outcomes) <= T / A, on average over that prior. Sketch. Given the past, C has
-law DM(C; P); BF_s is at most the ratio of a probability (the mean of DM and of the mean over d: a
-maximum over their number is below a mean) to the true one, a martingale of mean 1. As in `esr` the
-sum over all starts has mean at most t after t bins, Doob's inequality gives (T / w) / (A / w), and
-1 / c and fewer starts only lower it. For a single true rate it holds nearly, once a few hundred
-outcomes made the prior forget itself. (The e-detector of Shin, Ramdas, Rinaldo 2023 with the
-Bayes factor of Jeffreys 1935 for two rates.)
+law DM(C; P); BF_s is at most the ratio of a probability (a maximum of weighted ones is below their
+sum) to the true one, a martingale of mean 1. As in `esr` the sum over all starts has mean at most t
+after t bins, Doob's inequality gives (T / w) / (A / w), and 1 / c and fewer starts only lower it.
+For a single true rate it holds nearly, once a few hundred outcomes made the prior forget itself.
+(The e-detector of Shin, Ramdas, Rinaldo 2023 with the Bayes factor of Jeffreys 1935 for two rates.)
 """
 
 from __future__ import annotations
@@ -39,8 +38,9 @@ RISES = (0.02, 0.04, 0.08, 0.16)
 _RATE_MAX = 0.99
 _TABLE = 1 << 16
 _EXPONENT_MAX = 700.0
-_LOG_2, _LOG_4 = log_scalar(2.0), log_scalar(4.0)
-_LOG_PI = 2.0 * lgamma_scalar(0.5)
+SHARP = 0.9
+_LOG_FREE = log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
+_LOG_LIFTED = log_scalar(SHARP / len(RISES))
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
@@ -135,9 +135,9 @@ def _factor(start: Start, now: float, dispersion: float) -> float:
     errors, right = start.errors, start.right
     if errors * start.above[1] <= right * start.above[0]:
         return 0.0
-    free = _log_beta(2 * errors + 1, 2 * right + 1) - _LOG_PI
-    lifted = max([errors * up + right * down for up, down in start.gains]) - _LOG_4
-    gain = max(free, lifted) - _LOG_2 - (now - start.before)
+    free = _log_beta(2 * errors + 1, 2 * right + 1) + _LOG_FREE
+    lifted = max([errors * up + right * down for up, down in start.gains]) + _LOG_LIFTED
+    gain = max(free, lifted) - (now - start.before)
     return exp_scalar(min(gain / dispersion, _EXPONENT_MAX))
 
 
