@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,76 +30,68 @@ CELLS = (
     (1_000, 1_000),
     (1_000, 5_000),
 )
-MONTHS, MONTHS_QUICK = (40, 50), (2, 1)
+MONTHS, MONTHS_QUICK = (12, 32), (2, 1)
+TENTH = ((10_000, 1_000), (1_000, 1_000))
 RHOS = (0.0, 0.1, 0.3, 0.6, 0.9)
 DELAYS = ((0.0, 200), (0.3, 200), (0.6, 200), (0.9, 1_000))
 Figures = dict[str, Any]
+Figure = tuple[str, Any]
 
 
-def cost_part(quick: bool, seed: int) -> Figures:
+def cost_part(quick: bool, seed: int) -> Iterator[Figure]:
     """CPU times."""
-    return dict(cost.measure(seed))
+    yield from cost.measure(seed).items()
 
 
-def power_part(quick: bool, seed: int) -> Figures:
+def power_part(quick: bool, seed: int) -> Iterator[Figure]:
     """Delays on independent rows."""
-    return {"repetitions": 2000, **power.measure(2000, seed)}
+    yield "repetitions", 2000
+    yield from power.measure(2000, seed).items()
 
 
-def null_part(quick: bool, seed: int) -> Figures:
+def null_part(quick: bool, seed: int) -> Iterator[Figure]:
     """False alarms on independent rows, by the default, t-SR alone, and naive rules."""
     one, tenth = MONTHS_QUICK if quick else MONTHS
-    found: Figures = {}
     for rows, window in CELLS:
-        name = f"{rows}x{window}"
-        found[name] = null.default(rows, window, one, 1.0, seed)
-        if window < 5_000:
-            found[f"{name}_budget_01"] = null.default(rows, window, tenth, 0.1, seed)
-    found["tsr_10000x200"] = null.panes(10_000, 200, 2 * one, 1.0, seed)
-    found["tsr_10000x200_budget_01"] = null.panes(10_000, 200, 2 * tenth, 0.1, seed)
-    found["naive"] = {
-        f"10000x{window}": null.naive(10_000, window, 720 if quick else 7200, seed)
-        for window in (200, 1_000)
-    }
-    return found
+        yield f"{rows}x{window}", null.default(rows, window, one, 1.0, seed)
+    for window in (200, 1_000):
+        yield f"naive_10000x{window}", null.naive(10_000, window, 1440, seed)
+    for rows, window in TENTH:
+        yield f"{rows}x{window}_budget_01", null.default(rows, window, tenth, 0.1, seed)
+    yield "tsr_10000x200", null.panes(10_000, 200, 2 * one, 1.0, seed)
+    yield "tsr_10000x200_budget_01", null.panes(10_000, 200, 2 * tenth, 0.1, seed)
 
 
-def correlated_part(quick: bool, seed: int) -> Figures:
+def correlated_part(quick: bool, seed: int) -> Iterator[Figure]:
     """False alarms and delays on AR(1) rows."""
-    months = 2 if quick else 50
-    found: Figures = {
-        f"rho_{rho}_n_200": correlated.default_months(rho, 200, months, seed) for rho in RHOS
-    }
-    if not quick:
-        found["rho_0.9_n_1000"] = correlated.default_months(0.9, 1_000, 25, seed)
+    months, features = (2, 120) if quick else (20, 200)
+    for rho in RHOS:
+        yield f"rho_{rho}_n_200", correlated.default_months(rho, 200, months, seed)
     for rho, rows in DELAYS:
-        for shift in (0.25, 0.5):
-            for clean in (0, 30):
-                name = f"delay_rho_{rho}_n_{rows}_shift_{shift}_clean_{clean}"
-                features = 120 if quick else 400
-                found[name] = correlated.delay(rho, rows, shift, features, 60, seed, clean)
-    return found
+        for shift, clean in ((0.25, 0), (0.25, 30), (0.5, 30)):
+            name = f"delay_rho_{rho}_n_{rows}_shift_{shift}_clean_{clean}"
+            yield name, correlated.delay(rho, rows, shift, features, 60, seed, clean)
+    if not quick:
+        yield "rho_0.9_n_1000", correlated.default_months(0.9, 1_000, 10, seed)
 
 
-def errors_part(quick: bool, seed: int) -> Figures:
+def errors_part(quick: bool, seed: int) -> Iterator[Figure]:
     """False alarms and delays on error streams."""
-    streams, runs = (5, 60) if quick else (60, 300)
-    found: Figures = {}
+    streams, runs = (5, 60) if quick else (40, 200)
     for name, test in errors.TESTS.items():
         for rate in (0.05, 0.2, 0.3):
-            found[f"{name}_{rate}"] = errors.false_alarms(test, rate, 0.0, streams, seed)
-        found[f"{name}_markov_0.5"] = errors.false_alarms(test, 0.2, 0.5, streams, seed)
+            yield f"{name}_{rate}", errors.false_alarms(test, rate, 0.0, streams, seed)
+        yield f"{name}_markov_0.5", errors.false_alarms(test, 0.2, 0.5, streams, seed)
         for before, after in ((0.2, 0.3), (0.1, 0.3), (0.2, 0.25)):
-            found[f"{name}_{before}_{after}"] = errors.delays(test, before, after, runs, seed)
-    return found
+            yield f"{name}_{before}_{after}", errors.delays(test, before, after, runs, seed)
 
 
-def sea_part(quick: bool, seed: int) -> Figures:
+def sea_part(quick: bool, seed: int) -> Iterator[Figure]:
     """SEA, twenty seeds."""
-    return dict(sea.measure(range(seed, seed + 20)))
+    yield from sea.measure(range(seed, seed + 20)).items()
 
 
-PARTS: dict[str, Callable[[bool, int], Figures]] = {
+PARTS: dict[str, Callable[[bool, int], Iterator[Figure]]] = {
     "cost": cost_part,
     "power": power_part,
     "null": null_part,
@@ -205,9 +197,10 @@ def main(arguments: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
         began = time.process_time()
-        figures = {"seed": seed, "quick": quick, **PARTS[name](quick, seed)}
-        figures["cpu_s"] = time.process_time() - began
-        (FOLDER / f"{name}.json").write_text(json.dumps(figures, indent=1))
+        figures: Figures = {"seed": seed, "quick": quick}
+        for key, found in PARTS[name](quick, seed):
+            figures |= {key: found, "cpu_s": time.process_time() - began}
+            (FOLDER / f"{name}.json").write_text(json.dumps(figures, indent=1))
     files = {name: FOLDER / f"{name}.json" for name in PARTS}
     parts = {name: json.loads(f.read_text()) for name, f in files.items() if f.exists()}
     RESULT.write_text(json.dumps(result(parts), indent=1))

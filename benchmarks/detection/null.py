@@ -15,7 +15,7 @@ from benchmarks.detection.streams import Integers, Random, categories, deal, mer
 
 NUMERIC, CATEGORIES, MISSING = 20, 8, 2
 SHARES = (0.4, 0.25, 0.15, 0.1, 0.07, 0.03)
-BATCH = 25
+BATCH = 32
 
 
 def default(rows: int, window: int, months: int, budget: float, seed: int) -> dict[str, float]:
