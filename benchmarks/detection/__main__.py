@@ -176,7 +176,7 @@ def _data_drift(n: Figures) -> Figures:
 
 
 def _correlated(c: Figures) -> Figures:
-    rates = {k: v["rate"] for k, v in c.items() if not k.startswith("delay")}
+    rates = {k: v["rate"] for k, v in c.items() if k.startswith("rho_")}
     worst = max(rates, key=lambda name: rates[name])
     rho = worst.split("_")[1]
     delays = [
