@@ -1,0 +1,115 @@
+"""SEA from its formula (Street, Kim 2001): three concept changes, inputs that never drift.
+
+A logistic regression on three uniform inputs is trained on the first tenth. After an alarm it is
+trained anew on the rows since the dated change, as soon as 500, 1,000, 2,000, 4,000 and 8,000 of
+them are there. Each model's errors are a stream of its own, without a reference: BF-SR.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.detection.monitor import SHORT, Default
+from benchmarks.detection.streams import BINS
+from streamops.core import bf_sr
+
+ROWS, TRAIN = 50_000, 5_000
+CHANGES = (12_500, 25_000, 37_500)
+LIMITS = (8.0, 9.0, 7.0, 9.5)
+NOISE = 0.1
+SOON = 700
+GROWTH = (500, 1_000, 2_000, 4_000, 8_000)
+# A budget of one false alarm a stream.
+ALARM_AT = float(ROWS)
+Floats = NDArray[np.float64]
+
+
+def stream(rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """Inputs and labels of one stream."""
+    x = rng.uniform(0.0, 10.0, (ROWS, 3))
+    limit = np.array(LIMITS)[np.searchsorted(CHANGES, np.arange(ROWS), side="right")]
+    clean = x[:, 0] + x[:, 1] <= limit
+    return x, (clean ^ (rng.random(ROWS) < NOISE)).astype(np.int64)
+
+
+def alarms(x: Floats, y: NDArray[np.int64]) -> list[int]:
+    """Rows at which BF-SR alarms, the model being renewed after each."""
+    model = LogisticRegression().fit(x[:TRAIN], y[:TRAIN])
+    found, state, at = [], bf_sr.initial(), TRAIN
+    renewals: list[tuple[int, int]] = []
+    while at < ROWS:
+        end, since = renewals[0] if renewals else (ROWS, 0)
+        wrong = model.predict(x[at:end]) != y[at:end] if end > at else y[at:at]
+        alarm, state = _first_alarm(state, wrong.astype(bool).tolist())
+        if alarm is not None:
+            found.append(at + alarm[0])
+            at += alarm[0] + 1
+            since = at - alarm[1]
+            renewals = [(max(at, since + k), since) for k in GROWTH if since + k <= ROWS]
+            # Growth points already passed make one renewal, now.
+            renewals = renewals[max(0, sum(1 for row, _ in renewals if row == at) - 1) :]
+            continue
+        at = end
+        if renewals:
+            renewals.pop(0)
+            if len(set(y[since:at].tolist())) > 1:
+                model, state = LogisticRegression().fit(x[since:at], y[since:at]), bf_sr.initial()
+    return found
+
+
+def _first_alarm(
+    state: bf_sr.State, errors: list[bool]
+) -> tuple[tuple[int, int] | None, bf_sr.State]:
+    """The first alarm's place and age, if any, and the state behind it."""
+    for number, is_error in enumerate(errors):
+        state, found = bf_sr.step(state, is_error, ALARM_AT)
+        if found is not None and found.is_alarm:
+            return (number, found.age), state
+    return None, state
+
+
+def measure(seeds: range) -> dict[str, float]:
+    """Changes found within 700 rows, other alarms, and alarms of the input tests."""
+    soon = other = inputs = 0
+    delays = []
+    for seed in seeds:
+        x, y = stream(np.random.default_rng(seed))
+        left = alarms(x, y)
+        for change, end in zip(CHANGES, (*CHANGES[1:], ROWS), strict=True):
+            first = next((a for a in left if change <= a < end), None)
+            if first is not None:
+                left.remove(first)
+                delays.append(first - change)
+                soon += first - change < SOON
+        other += len(left)
+        inputs += _input_alarms(x)
+    return {
+        "changes": len(CHANGES) * len(seeds),
+        "found_within_700": soon,
+        "false": other,
+        "seeds": len(seeds),
+        "median_delay": float(np.median(delays)) if delays else -1.0,
+        "input_alarms": inputs,
+    }
+
+
+def _input_alarms(x: Floats, window: int = 500) -> int:
+    """Alarms of the default on the three inputs."""
+    edges = np.quantile(x[:TRAIN], np.arange(1, BINS) / BINS, axis=0, method="higher")
+    bins = np.stack([np.searchsorted(edges[:, k], x[:, k], side="right") for k in range(3)])
+    counts = np.stack(
+        [
+            [np.bincount(column[at : at + SHORT], minlength=BINS) for column in bins]
+            for at in range(0, ROWS, SHORT)
+        ]
+    )
+    test = Default(counts[: TRAIN // SHORT])
+    alarm_at, events = 3.0 * ROWS / window, 0
+    every = window // SHORT
+    for at in range(TRAIN // SHORT, len(counts), every):
+        window_counts = counts[at : at + every].sum(axis=0)
+        events += int(test.rows.step(window_counts[test.by_row], alarm_at).sum())
+        events += int(test.panes.step(window_counts[test.by_pane], alarm_at).sum())
+    return events

@@ -1,0 +1,123 @@
+"""Dependence of rows, measured on the reference: which test a feature can have.
+
+Rule 1: consecutive panes of the reference are judged, each scale made of the last by merging two.
+Rule 2: a feature counts as independent only if no scale says otherwise; then `esr` may take its
+        rows one by one. Any other is `tsr`'s, whose observation is the pane.
+Rule 3: what is reported here is for people too: how many rows stand for one independent row.
+
+For m panes of n rows with the scores a of a reference, c = sum (pane mean)^2 / (m - 1) over what
+independent rows give, variance / n. Three means are judged: the score's, its square's, and (the
+only one for categories) Pearson's X2 of the pane against the reference. Independent rows have c of
+mean 1 and a standard error of sqrt(2 / (df (m - 1))), df being the bins less one for X2, else 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from streamops.core.normal import bin_scores
+from streamops.core.numeric import Floats, Integers
+from streamops.core.ordered import dot_last
+from streamops.core.packed import Flags
+
+PANES_MIN = 20
+SURE = 3.5
+_DETECTABLE = 30.0
+
+
+class Dependence(NamedTuple):
+    """Arrays over features.
+
+    is_independent  no dispersion is 3.5 standard errors above 1, and some could be judged
+    dispersion      the largest c of any scale, at least 1
+    upper           the largest c plus two standard errors of its scale, at least 1
+    lag_1           correlation of one pane's mean score with the next one's
+    """
+
+    is_independent: Flags
+    dispersion: Floats
+    upper: Floats
+    lag_1: Floats
+
+
+def measure(panes: Integers, is_ordered: Flags) -> Dependence:
+    """Judge consecutive reference panes of about equal rows, [pane, feature, bin]."""
+    counts: Integers = np.add.reduce(panes, axis=0)
+    total = np.maximum(np.add.reduce(counts, axis=1), 1)
+    shares = counts / total[:, np.newaxis]
+    scores = bin_scores(shares) * is_ordered[:, np.newaxis]
+    lag_1 = _lag_1(_means(panes, scores))
+    found = np.ones(len(total), dtype=np.bool_) & (len(panes) >= PANES_MIN)
+    largest, upper = np.ones(len(total)), np.ones(len(total))
+    while len(panes) >= PANES_MIN:
+        for c, error in _dispersions(panes, shares, scores):
+            found = found & (c <= 1.0 + SURE * error)
+            largest = np.maximum(largest, c)
+            upper = np.maximum(upper, c * (1.0 + 2.0 * error))
+        even = len(panes) // 2 * 2
+        panes = panes[:even:2] + panes[1:even:2]
+    return Dependence(found, largest, upper, lag_1)
+
+
+def detectable_shift(rows: int, dispersion: float) -> float:
+    """Return the smallest shift, in standard deviations, that a reference of `rows` can show.
+
+    Detection needs 1 / n_ref + 1 / n_live <= shift^2 / (30 c); this is its limit for a long wait.
+    """
+    assert rows > 0, "a reference of no rows shows no shift"
+    return math.sqrt(_DETECTABLE * dispersion / rows)
+
+
+def _dispersions(panes: Integers, shares: Floats, scores: Floats) -> list[tuple[Floats, Floats]]:
+    """c and its standard error for each mean of this scale; 1 and 0 where it says nothing."""
+    pairs = max(len(panes) - 1, 1)
+    square = scores * scores
+    second = dot_last(shares, square)
+    fourth = dot_last(shares, square * square) - second * second
+    error = math.sqrt(2.0 / pairs)
+    found = [
+        (_over(_spread(panes, scores, None), second, pairs), np.full(len(shares), error)),
+        (_over(_spread(panes, square, second), fourth, pairs), np.full(len(shares), error)),
+    ]
+    degrees: Integers = np.add.reduce((shares > 0.0).astype(np.int64), axis=1) - 1
+    safe = np.maximum(degrees, 1).astype(np.float64)
+    n = np.add.reduce(panes, axis=2)
+    expected = shares * n[..., np.newaxis]
+    gap = panes - expected
+    terms = np.where(expected > 0.0, gap * gap / np.where(expected > 0.0, expected, 1.0), 0.0)
+    x2 = np.add.accumulate(dot_last(terms, np.ones(terms.shape[-1])), axis=0)[-1]
+    c = np.where(degrees > 0, x2 / (pairs * safe), 1.0)
+    return [*found, (c, error / np.sqrt(safe))]
+
+
+def _spread(panes: Integers, scores: Floats, centre: Floats | None) -> Floats:
+    """Sum over panes of n (mean - centre)^2."""
+    means = _means(panes, scores) - (0.0 if centre is None else centre)
+    n = np.add.reduce(panes, axis=2)
+    found: Floats = np.add.accumulate(means * means * n, axis=0)[-1]
+    return found
+
+
+def _means(panes: Integers, scores: Floats) -> Floats:
+    n = np.maximum(np.add.reduce(panes, axis=2), 1)
+    found: Floats = dot_last(panes.astype(np.float64), scores) / n
+    return found
+
+
+def _over(spread: Floats, variance: Floats, pairs: int) -> Floats:
+    known = variance > 0.0
+    return np.where(known, spread / (np.where(known, variance, 1.0) * pairs), 1.0)
+
+
+def _lag_1(means: Floats) -> Floats:
+    """Correlation with the next pane; 0 for fewer than three panes or no spread."""
+    if len(means) < 3:
+        return np.zeros(means.shape[1])
+    centred = means - np.add.accumulate(means, axis=0)[-1] / len(means)
+    both = np.add.accumulate(centred[:-1] * centred[1:], axis=0)[-1]
+    own = np.add.accumulate(centred * centred, axis=0)[-1]
+    found: Floats = np.where(own > 0.0, both / np.where(own > 0.0, own, 1.0), 0.0)
+    return found

@@ -1,0 +1,113 @@
+"""Bayes factors of a t-test of live panes against the reference: what `tsr` adds up.
+
+Rule 1: sums in, factors out; nothing here remembers a pane.
+Rule 2: powers and roots by products alone: no logarithm, no exponential.
+Rule 3: a start that can't be told from the season (all its panes in phases never seen before)
+        has the factor 0, and so has a feature without spread.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamops.core import starts as ages
+from streamops.core.numeric import Floats, Integers
+from streamops.core.ordered import dot_last
+from streamops.core.scores import Scale, is_scored, score
+from streamops.core.season import NO_SEASON, Season, products, ranks, whiten
+
+EFFECTS = (1.0, 16.0)
+_EFFECTS = np.array(EFFECTS).reshape(2, 1, 1, 1)
+_LEFT_MIN = float.fromhex("0x1p-52")
+_POWER_MIN = 1e-300
+_EFFECTIVE_MIN = 1e-9
+
+
+class Baseline(NamedTuple):
+    """What reference panes bring.
+
+    rows, products  the season's regressors and what they add to X'X, by phase
+    panes, squares, columns, gram  number, z'z, X'z, X'X; arrays over features
+    """
+
+    scale: Scale
+    season: Season
+    rows: Floats
+    products: Floats
+    panes: Integers
+    squares: Floats
+    columns: Floats
+    gram: Floats
+
+
+class Live(NamedTuple):
+    """Sums over live panes; arrays over features, as `tsr.State` lists them."""
+
+    panes: Integers
+    starts: Integers
+    sums: Floats
+    during: Floats
+    squares: Floats
+    columns: Floats
+    gram: Floats
+
+
+def baseline(
+    scale: Scale, panes: Integers, phases: Integers | None = None, season: Season = NO_SEASON
+) -> Baseline:
+    """Return what reference panes, [pane, feature, bin] with a phase each, bring."""
+    phases = np.zeros(len(panes), dtype=np.int64) if phases is None else phases
+    assert len(phases) == len(panes), f"{len(phases)} phases of {len(panes)} panes"
+    rows, added = np.array(season.rows), products(season)
+    seen = is_scored(scale, panes)[..., np.newaxis].astype(np.float64)
+    z = score(scale, panes, inside=True) * seen
+    x, xx = rows[phases], added[phases]
+    gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 1)) * xx[:, np.newaxis])
+    columns = _total(z[..., np.newaxis] * x[:, np.newaxis, np.newaxis])
+    count = np.add.reduce(seen[..., 0].astype(np.int64), axis=0)
+    return Baseline(scale, season, rows, added, count, _total(z * z), columns, gram)
+
+
+def _total(terms: Floats) -> Floats:
+    found: Floats = np.add.accumulate(terms, axis=0)[-1]
+    return found
+
+
+def factors(base: Baseline, live: Live) -> Floats:
+    """Bayes factors, [feature, direction, slot]; 0 in an empty slot."""
+    season, gram = base.season, base.gram + live.gram
+    during = whiten(season, gram, live.during)
+    columns = whiten(season, gram, base.columns + live.columns)
+    n, rank = base.panes + live.panes, ranks(season, gram)
+    left = np.maximum(n - rank, 0)
+    length = ages.ages(live.starts, live.panes).astype(np.float64)
+    effective = length - dot_last(during, during)
+    shift = live.sums - dot_last(during[:, np.newaxis], columns[:, :, np.newaxis])
+    floor = base.scale.noise * left[:, np.newaxis]
+    rest = np.maximum(base.squares + live.squares - dot_last(columns, columns), floor)
+    lives = effective > _EFFECTIVE_MIN
+    n_eff = np.where(lives, effective, 1.0)[:, np.newaxis]
+    safe = np.where(rest > 0.0, rest, np.inf)[..., np.newaxis]
+    r2 = np.minimum(shift * shift / (n_eff * safe), 1.0)
+    width = n_eff * _EFFECTS
+    fit = np.maximum(1.0 - r2 * (width / (width + 1.0)), _LEFT_MIN)
+    power = _power(np.sqrt(fit), left)
+    both = 1.0 / (np.sqrt(width + 1.0) * np.maximum(power, _POWER_MIN))
+    found: Floats = (both[0] + both[1]) * (0.5 * lives)[:, np.newaxis]
+    return found
+
+
+def _power(x: Floats, exponents: Integers) -> Floats:
+    """x, [effect, feature, ...], to each feature's whole power, by squaring; x is 0..1."""
+    found, one = np.ones_like(x), int(exponents.max(initial=0))
+    is_same = bool(np.all(exponents == one))
+    for bit in range(one.bit_length()):
+        if is_same:
+            found = found * x if one >> bit & 1 else found
+        else:
+            odd = (exponents >> bit & 1).reshape(-1, *(1,) * (x.ndim - 2))
+            found = np.where(odd, found * x, found)
+        x = x * x
+    return found

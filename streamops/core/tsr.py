@@ -1,0 +1,165 @@
+"""t-SR: drift of numeric features where the pane is the observation.
+
+Rule 1: a state is fed panes in order and holds sums only; twelve start ages a feature.
+Rule 2: all features of a pane are judged in one call, and each as if it were alone.
+Rule 3: an alarm forgets the feature's live panes: it begins anew against the frozen reference.
+Rule 4: a pane too thin for a feature leaves that feature's state as it was.
+
+For each direction let z be its scores over the reference's panes and the live ones, n in all, X the
+season's columns, and v = 1 on the panes from a start s to now. With v and z freed of X,
+
+    n_eff = |v|^2     r2 = (v.z)^2 / (n_eff |z|^2)
+    BF_s  = mean over g of (1 + n_eff g)^(-1/2) (1 - r2 n_eff g / (1 + n_eff g))^(-(n - rank X)/2)
+    R     = sum over directions of weight * sum over starts of BF_s;   alarm when R >= A
+
+BF_s is the Bayes factor of a t-test: a right-Haar prior on X's coefficients and the spread, an
+effect of N(0, g spread^2) from s on (Gönen et al. 2005; Berger, Pericchi, Varshavsky 1998). No
+figure of the rows enters: the reference's panes alone say how much panes differ, so it holds for
+rows that depend on each other inside a pane. |z|^2 is at least what independent rows would give: a
+feature steadier than chance (a quota, a schedule) doesn't alarm on a holiday.
+
+Assumptions: pane scores are independent and nearly normal with one spread: panes of 20 rows or
+more, ten of them effective; the lag-1 correlation of pane scores at most about .12.
+
+P(false alarm within T panes of a feature) <= T / A. Sketch. Without drift the law of what is
+invariant to X's coefficients and the spread has no parameter left, and BF_s is a ratio of two
+densities of it, so given the past it is a martingale once it starts, of mean 1 at its first pane
+(Lai 1976; Pérez-Ortiz et al. 2024). M_t = sum of BF_s over all s <= t then has E M_t = t and is a
+submartingale that is never negative; Doob: P(max M_t >= A, t <= T) <= E M_T / A = T / A. Ours sums
+fewer starts and has a floor that lowers each BF, so it is at most M. Directions of one weighted sum
+keep the bound if they are independent, as mean and spread of normal rows are; with any dependence
+R >= A needs one direction's sum above A, and the bound is at most 3 T / A.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamops.core import starts as ages
+from streamops.core.numeric import Floats, Integers
+from streamops.core.ordered import sum_last
+from streamops.core.packed import Flags, floats, integers, pack_all, select
+from streamops.core.scores import DIRECTIONS, is_scored, score
+from streamops.core.t_factors import Baseline, Live, factors
+
+WEIGHTS = (0.4, 0.4, 0.2)
+_WEIGHTS = np.array(WEIGHTS)[:, np.newaxis]
+
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """Live panes of `features` features, packed arrays.
+
+    panes    [feature] live panes since the last alarm
+    starts   [feature, slot] pane number a start began in, 0 for none
+    sums     [feature, direction, slot] scores since the start
+    during   [feature, slot, column] regressors since the start
+    squares  [feature, direction]; columns [feature, direction, column]; gram: as in `season`
+    """
+
+    features: int
+    panes: bytes
+    starts: bytes
+    sums: bytes
+    during: bytes
+    squares: bytes
+    columns: bytes
+    gram: bytes
+
+
+class Findings(NamedTuple):
+    """One pane's conclusions, arrays over features.
+
+    evidence   R; 0 for a feature that the pane was too thin for
+    is_alarm   R reached A
+    age        panes since the likeliest start, both ends included; 0 without evidence
+    direction  number of the direction that contributes most
+    """
+
+    evidence: Floats
+    is_alarm: Flags
+    age: Integers
+    direction: Integers
+
+
+def initial(base: Baseline) -> State:
+    """Return the state before the first live pane."""
+    features, columns = len(base.panes), base.season.columns
+    directions = len(DIRECTIONS)
+    live = Live(
+        np.zeros(features, dtype=np.int64),
+        np.zeros((features, ages.SLOTS), dtype=np.int64),
+        np.zeros((features, directions, ages.SLOTS)),
+        np.zeros((features, ages.SLOTS, columns)),
+        np.zeros((features, directions)),
+        np.zeros((features, directions, columns)),
+        np.zeros_like(base.gram),
+    )
+    return State(features, *pack_all(live))
+
+
+def step(
+    base: Baseline, state: State, counts: Integers, alarm_at: float, phase: int = 0
+) -> tuple[State, Findings]:
+    """Take one pane's counts, [feature, bin]: the next state, and what it says."""
+    assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
+    seen = is_scored(base.scale, counts)
+    live = _unpack(base, state)
+    added = _add(base, live, score(base.scale, counts), phase)
+    found = _conclude(factors(base, added), added, alarm_at, seen)
+    if not seen.all():
+        added = Live._make(select(seen, added, live))
+    if found.is_alarm.any():
+        nothing = (np.zeros_like(array) for array in added)
+        added = Live._make(select(found.is_alarm, nothing, added))
+    return State(state.features, *pack_all(added)), found
+
+
+def _unpack(base: Baseline, state: State) -> Live:
+    n, columns, directions = state.features, base.season.columns, len(DIRECTIONS)
+    assert n == len(base.panes), f"a state of {n} features, a reference of {len(base.panes)}"
+    return Live(
+        integers(state.panes, n),
+        integers(state.starts, n, ages.SLOTS),
+        floats(state.sums, n, directions, ages.SLOTS),
+        floats(state.during, n, ages.SLOTS, columns),
+        floats(state.squares, n, directions),
+        floats(state.columns, n, directions, columns),
+        floats(state.gram, *base.gram.shape),
+    )
+
+
+def _add(base: Baseline, live: Live, z: Floats, phase: int) -> Live:
+    """Add one pane to every start that lives, the newest among them."""
+    x = base.rows[phase]
+    panes = live.panes + 1
+    starts, opened = ages.advance(live.starts, panes)
+    lives = (starts > 0).astype(np.float64)
+    old = lives.copy()
+    old[np.arange(len(panes)), opened] = 0.0
+    return Live(
+        panes,
+        starts,
+        live.sums * old[:, np.newaxis] + z[..., np.newaxis] * lives[:, np.newaxis],
+        live.during * old[..., np.newaxis] + lives[..., np.newaxis] * x,
+        live.squares + z * z,
+        live.columns + z[..., np.newaxis] * x,
+        live.gram + base.products[phase],
+    )
+
+
+def _conclude(by_slot: Floats, live: Live, alarm_at: float, seen: Flags) -> Findings:
+    weighted = by_slot * _WEIGHTS
+    by_direction = sum_last(weighted)
+    by_start = sum_last(weighted.transpose(0, 2, 1))
+    evidence = np.where(seen, sum_last(by_direction), 0.0)
+    best = np.argmax(by_start, axis=1)
+    at = ages.ages(live.starts, live.panes)[np.arange(len(best)), best]
+    return Findings(
+        evidence,
+        evidence >= alarm_at,
+        np.where(evidence > 0.0, at, 0),
+        np.argmax(by_direction, axis=1),
+    )

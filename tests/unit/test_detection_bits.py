@@ -1,0 +1,62 @@
+"""The detectors' bytes are equal on other SIMD paths of NumPy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import hashlib
+import msgspec
+import numpy as np
+from streamops.core import alternatives, bf_sr, dependence, esr, scores, season, sr_mixture
+from streamops.core import t_factors, tsr
+
+rng = np.random.Generator(np.random.PCG64(1))
+digest = hashlib.sha256()
+panes = rng.integers(0, 40, (60, 4, 20))
+live = rng.integers(0, 44, (80, 4, 20))
+measured = dependence.measure(panes, np.ones(4, dtype=np.bool_))
+for part in measured:
+    digest.update(part.tobytes())
+scale = scores.scale_of(panes)
+for one in (season.NO_SEASON, season.phases(6), season.sines(6, 2)):
+    base = t_factors.baseline(scale, panes, np.arange(60) % len(one.rows), one)
+    state = tsr.initial(base)
+    for number, counts in enumerate(live):
+        state, found = tsr.step(base, state, counts, 1e6, number % len(one.rows))
+        digest.update(found.evidence.tobytes())
+    digest.update(msgspec.json.encode(state))
+base = alternatives.baseline(panes.sum(axis=0).tolist(), [True, True, False, False], [1, 2, 1, 3])
+state = esr.initial(base)
+for counts in live:
+    state, found = esr.step(base, state, counts, 1e6)
+    digest.update(found.evidence.tobytes())
+digest.update(msgspec.json.encode(state))
+errors = (rng.integers(0, 5, 3000) == 0).tolist()
+mixture, bayes = sr_mixture.initial(), bf_sr.initial((400, 2000))
+known = sr_mixture.baseline(400, 2000, 1.5)
+for is_error in errors:
+    mixture, _ = sr_mixture.step(known, mixture, is_error, 1e6)
+    bayes, _ = bf_sr.step(bayes, is_error, 1e6, 1.5)
+digest.update(msgspec.json.encode((mixture, bayes)))
+print(digest.hexdigest())
+"""
+
+
+def bytes_with(features: str) -> str:
+    env = {**os.environ, "NPY_DISABLE_CPU_FEATURES": features, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", RUN]
+    run = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def test_detectors_have_the_same_bytes_on_other_simd_paths():
+    """A CPU without these features takes NumPy's other loops; NumPy ignores unknown names."""
+    everything = bytes_with("")
+    assert len(everything) == 64
+    assert bytes_with("AVX512_ICL X86_V4") == everything
+    assert bytes_with("AVX512_ICL X86_V4 X86_V3") == everything
