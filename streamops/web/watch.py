@@ -54,7 +54,7 @@ class Watch:
     def __init__(self, source: Source, clock: Callable[[], float] = time.monotonic) -> None:
         self._source, self._clock = source, clock
         self._moved_at, self._revision = clock(), 0
-        self._lags: dict[Partition, int] | None = None
+        self._ends: dict[Partition, int] | None = None
         self._reason, self._looked = "", False
 
     def run(self, stop: threading.Event) -> None:
@@ -66,33 +66,33 @@ class Watch:
     def look(self) -> Look:
         """Ask the broker now, and return what is so."""
         try:
-            ends, self._reason = self._source.ends(), ""
-            at = self._source.positions()
-            self._lags = {place: max(0, end - at.get(place, 0)) for place, end in ends.items()}
+            self._ends, self._reason = self._source.ends(), ""
         except TransportError as error:
-            self._lags, self._reason = None, str(error)
+            self._ends, self._reason = None, str(error)
         self._looked = True
         return self.last()
 
     def last(self) -> Look:
         """Return what is so by the last look at the broker and the positions now."""
-        now, revision = self._clock(), sum(self._source.positions().values())
+        now, at = self._clock(), self._source.positions()
+        revision, ends = sum(at.values()), self._ends
+        lags = ends and {place: max(0, end - at.get(place, 0)) for place, end in ends.items()}
         if revision != self._revision:
             self._moved_at, self._revision = now, revision
         moved_s = now - self._moved_at
         return Look(
-            status=self._status(moved_s),
+            status=self._status(lags, moved_s),
             revision=revision,
-            lags=self._lags,
+            lags=lags,
             moved_s=round(moved_s, 3),
             reason=self._reason,
         )
 
-    def _status(self, moved_s: float) -> Status:
+    def _status(self, lags: dict[Partition, int] | None, moved_s: float) -> Status:
         if not self._looked:
             return "starting"
-        if self._lags is None:
+        if lags is None:
             return "no broker"
-        if not any(self._lags.values()):
+        if not any(lags.values()):
             return "current"
         return "stalled" if moved_s >= STALL_S else "behind"
