@@ -7,6 +7,7 @@ log at the same places.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -31,6 +32,10 @@ from streamops.settings import Settings
 
 POLL_S = 0.02
 PATIENCE_S = 240.0
+RETRY_S = 0.2
+
+Place = tuple[str, int]
+LOG = logging.getLogger(__name__)
 
 
 class Lockstep:
@@ -132,11 +137,29 @@ class Lockstep:
                 self.answered.setdefault(event.request_id, "")
 
     def _broadcast(self, event: Event) -> None:
+        """Write an event to every partition, again where it fails: twice counts once.
+
+        A broker that has just woken may not know its topics yet, and then the client gives up.
+        """
+        places = [(t, p) for t in BROADCAST for p in range(self.settings.partitions)]
+        while places := self._not_delivered(event, places):
+            LOG.warning("%s was not delivered to %d partitions; sent again", event.id, len(places))
+            time.sleep(RETRY_S)
+
+    def _not_delivered(self, event: Event, places: list[Place]) -> list[Place]:
         value = codec.encode(event)
-        for topic in BROADCAST:
-            for partition in range(self.settings.partitions):
-                self._producer.produce(
-                    self.settings.topic(topic), value, b"broadcast", partition=partition
-                )
+        failed: list[Place] = []
+
+        def note(place: Place, error: object, _: object) -> None:
+            if error is not None:
+                failed.append(place)
+
+        for place in places:
+            topic, partition = self.settings.topic(place[0]), place[1]
+            self._producer.produce(
+                topic, value, b"broadcast", partition, on_delivery=partial(note, place)
+            )
         while self._producer.flush(1):
             self.watch()
+        self.watch()
+        return failed
