@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, TypeVar, Union
 
 import msgspec
@@ -76,6 +77,10 @@ _TIMES: dict[type[events.Event], tuple[str, ...]] = {
     t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
     for t in EVENT_TYPES
 }
+_UTC_ONLY = {UTC}
+_ZONE = attrgetter("time.tzinfo")
+# Fewer are decoded one by one as soon as one of them can't be.
+TOGETHER_MIN = 4
 _SEVERAL_TIMES = frozenset(t for t, names in _TIMES.items() if len(names) > 1)
 
 
@@ -143,16 +148,36 @@ def decode(value: bytes | None) -> events.Event:
 
 
 def decode_all(values: Sequence[bytes]) -> list[events.Event | InputError]:
-    """Return what `decode` gives, or raises, for each value; far faster where all are sound."""
+    """Return what `decode` gives, or raises, for each value; far faster where most are sound."""
+    found = _together(values)
+    if found is not None:
+        return found
+    if len(values) <= TOGETHER_MIN:
+        return [_decoded(value) for value in values]
+    # What one bad value costs the others is a few more looks at ever fewer of them.
+    middle = len(values) // 2
+    return [*decode_all(values[:middle]), *decode_all(values[middle:])]
+
+
+def _together(values: Sequence[bytes]) -> list[events.Event | InputError] | None:
+    """Return the events of JSON values; None where one of them has to be looked at by itself."""
     together = b"\n".join(values)
-    if together.count(b"\n") == len(values) - 1:
-        try:
-            found: list[events.Event] = _JSON.decode_lines(together)
-            if len(found) == len(values) and all(event.time.tzinfo is UTC for event in found):
-                return [_in_utc(e) if type(e) in _SEVERAL_TIMES else e for e in found]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
-            pass  # which one, and why, is told value by value
-    return [_decoded(value) for value in values]
+    breaks = len(values) - 1
+    # An object can't go on with "{" behind a "}": no value reaches over a line that ends so.
+    if together.count(b"\n") != breaks or together.count(b"}\n{") != breaks:
+        return None
+    try:
+        found: list[Any] = _JSON.decode_lines(together)
+        # Two in a line and an empty line would make the number right; a line begins with "{".
+        if len(found) != len(values) or not together.startswith(b"{"):
+            return None
+        if set(map(_ZONE, found)) != _UTC_ONLY:
+            return None
+        if not _SEVERAL_TIMES.isdisjoint(map(type, found)):
+            return [_in_utc(event) if type(event) in _SEVERAL_TIMES else event for event in found]
+        return found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
+        return None
 
 
 def _decoded(value: bytes) -> events.Event | InputError:

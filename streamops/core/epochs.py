@@ -9,9 +9,11 @@ Rule 3: positions say where to read again so that everything after the folded ep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from functools import partial
+from itertools import groupby
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from streamops.core.inbox import RawInbox
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
+from streamops.core.stamping import StampRow, Target, stamp_all
 from streamops.core.times import EPOCH
 from streamops.events import EpochClosed, Event
 from streamops.values import Stamp
@@ -144,37 +147,46 @@ class Fold(Generic[S]):
 
     def _stamped(self, epoch: int, outputs: list[Output]) -> list[Addressed]:
         closing, written = self.processor.closing, list[Addressed]()
-        groups: dict[tuple[str, int], list[bytes]] = {}
+        groups: dict[Target, list[bytes]] = {}
         own = closing.scope == "own"
         for topic in closing.topics:
             for partition in [self.partition] if own else range(self.partitions):
                 groups[(topic, partition)] = []
-        for ordinal, output in enumerate(outputs):
-            topic, key, event, target, evidence = output
-            stamp = Stamp(self.source, epoch, ordinal)
-            if topic not in closing.topics:
-                written.append(Addressed(topic, target, key, replace(event, stamp=stamp)))
-                continue
-            conclusion = codec.conclusion(event)
-            if len(conclusion) > CONCLUSION_BYTES_MAX:
-                refused = too_large(output, event, conclusion, stamp)
-                written.append(Addressed(refused.topic, None, refused.key, refused.event))
-                continue
-            if target is None:
-                target = self.partition if own else partition_of(key, self.partitions)
-            groups[(topic, target)].append(conclusion)
-            made = None
-            if evidence:
-                value = codec.with_evidence(conclusion, stamp, evidence)
+        ordinal = 0
+        for is_encoded, some in groupby(outputs, _is_encoded):
+            run = list(some)
+            stamps = StampRow(self.source, epoch, ordinal)
+            if is_encoded and all(len(o.conclusion) <= CONCLUSION_BYTES_MAX for o in run):
+                written += map(_addressed, stamp_all(run, stamps, groups, self._target))
             else:
-                made = replace(event, stamp=stamp)
-                value = codec.encode(made)
-            written.append(Addressed(topic, target, key, made, value))
+                written += (self._stamp(o, stamps.at(n), groups) for n, o in enumerate(run))
+            ordinal += len(run)
         written.extend(self._closes(epoch, groups))
         return written
 
+    def _stamp(self, output: Output, stamp: Stamp, groups: dict[Target, list[bytes]]) -> Addressed:
+        topic, key, _, target, evidence, conclusion = output
+        if topic not in self.processor.closing.topics:
+            return Addressed(topic, target, key, replace(output.event, stamp=stamp))
+        conclusion = conclusion or codec.conclusion(output.event)
+        if len(conclusion) > CONCLUSION_BYTES_MAX:
+            refused = too_large(output, output.event, conclusion, stamp)
+            return Addressed(refused.topic, None, refused.key, refused.event)
+        if target is None:
+            target = self._target(key)
+        groups[(topic, target)].append(conclusion)
+        if evidence:
+            value = codec.with_evidence(conclusion, stamp, evidence)
+            return Addressed(topic, target, key, None, value)
+        made = replace(output.event, stamp=stamp)
+        return Addressed(topic, target, key, made, codec.encode(made))
+
+    def _target(self, key: str) -> int:
+        own = self.processor.closing.scope == "own"
+        return self.partition if own else partition_of(key, self.partitions)
+
     def _closes(
-        self, epoch: int, groups: dict[tuple[str, int], list[bytes]]
+        self, epoch: int, groups: dict[Target, list[bytes]]
     ) -> Iterable[Addressed]:
         for (topic, partition), conclusions in groups.items():
             yield Addressed(
@@ -190,3 +202,11 @@ class Fold(Generic[S]):
                     hash=close_hash(conclusions),
                 ),
             )
+
+
+def _is_encoded(output: Output) -> bool:
+    return bool(output.conclusion)
+
+
+# Half the time of Addressed(...).
+_addressed: Callable[[Iterable[Any]], Addressed] = partial(tuple.__new__, Addressed)

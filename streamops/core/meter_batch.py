@@ -8,8 +8,8 @@ Rule 2: a record that isn't plain (late, a repeat, waited for, of a kind its pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import pairwise
 
 from streamops.core.label_batch import take_labels
 from streamops.core.prediction_batch import take_predictions
@@ -18,20 +18,21 @@ from streamops.core.workspace import Step
 from streamops.events import LabelArrived, PredictionMade
 
 
-def take_all(work: Step, records: Iterable[Record]) -> None:
+def take_all(work: Step, records: Sequence[Record]) -> None:
     """Fold records in their order."""
-    for kind, rows in groupby(records, _kind):
-        if kind == "predictions":
-            take_predictions(work, rows)
-        elif kind == "labels":
-            take_labels(work, rows)
-        else:
-            for record in rows:
-                work.take(record)
+    kinds = [(type(record[6]), record[0]) for record in records]
+    cuts = [at for at in range(1, len(kinds)) if kinds[at] != kinds[at - 1]]
+    for first, last in pairwise([0, *cuts, len(kinds)]):
+        rows = records[first:last]
+        take = _TAKES.get(kinds[first]) if rows else None
+        if take is not None:
+            take(work, rows)
+            continue
+        for record in rows:
+            work.take(record)
 
 
-def _kind(record: Record) -> str:
-    kind, topic = type(record.event), record.topic
-    if kind is PredictionMade and topic == "predictions":
-        return topic
-    return topic if kind is LabelArrived and topic == "labels" else ""
+_TAKES = {
+    (PredictionMade, "predictions"): take_predictions,
+    (LabelArrived, "labels"): take_labels,
+}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
-from streamops.core import label_batch, prediction_batch, prediction_counts
+from streamops.core import label_batch, outcome_batch, prediction_batch, prediction_counts
 from streamops.core.binning import bin_column
 from streamops.core.feature_reader import reader_of
 from streamops.core.meter import Meter
@@ -94,7 +94,7 @@ OPENING = (
 @pytest.fixture(autouse=True, scope="module")
 def no_run_is_too_short():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (prediction_batch, label_batch):
+        for module in (prediction_batch, label_batch, outcome_batch):
             patch.setattr(module, "RUN_MIN", 1)
         patch.setattr(prediction_counts, "PANE_MIN", 1)
         yield
@@ -174,7 +174,7 @@ def test_a_profile_with_names_no_struct_can_have_is_left_to_the_definition():
 
 
 def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
-    for module in ("label_batch", "panes"):
+    for module in ("label_counts", "panes"):
         monkeypatch.setattr(f"streamops.core.{module}.CONFUSION_MAX", 5)
     some = [
         {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": f"c{n % 9}",
