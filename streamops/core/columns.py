@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -37,9 +38,12 @@ def groups_of(codes: Indices) -> Iterable[tuple[int, Indices]]:
     of = codes[order]
     cuts = np.flatnonzero(np.diff(of)) + 1
     rows = np.split(order, cuts)
-    return sorted(
-        zip(of[np.concatenate(([0], cuts))].tolist(), rows, strict=True), key=_first_row
-    )
+    return sorted(zip(of[np.concatenate(([0], cuts))].tolist(), rows, strict=True), key=_first_row)
+
+
+def joined(parts: Sequence[Indices]) -> Indices:
+    """Return the rows of some groups in their order."""
+    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
 def pick(column: Sequence[T], rows: Indices) -> Sequence[T]:

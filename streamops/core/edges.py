@@ -175,7 +175,7 @@ def _numbers(values: Iterable[int | float | None], size: int) -> Numbers:
     """Return values as doubles; not a number where missing."""
     values = values if isinstance(values, Sequence) else list(values)
     try:
-        return np.fromiter(values, dtype=np.float64, count=size)  # type: ignore[arg-type]
+        return np.fromiter(values, dtype=np.float64, count=size)
     except (TypeError, OverflowError):
         return np.fromiter(map(_held, values), dtype=np.float64, count=size)
 
@@ -229,7 +229,7 @@ def tables_of(kinds: Sequence[Reader]) -> Tables:
     for field, (fill, shape) in enumerate(zip(fills, shapes, strict=True)):
         pad = np.full(shape, fill, dtype=found[0][field].dtype)
         for n, table in enumerate(found):
-            has = table[field]
+            has: Any = table[field]
             pad[(n, *(slice(size) for size in has.shape[1:]))] = has[0]
         pads.append(pad)
     return Tables(*pads)

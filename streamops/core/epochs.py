@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ from streamops.events import EpochClosed, Event
 from streamops.values import Stamp
 
 S = TypeVar("S")
+_CONCLUSION = attrgetter("conclusion")
+_FIRST, _SECOND = itemgetter(0), itemgetter(1)
 
 
 class Addressed(NamedTuple):
@@ -153,10 +156,11 @@ class Fold(Generic[S]):
             for partition in [self.partition] if own else range(self.partitions):
                 groups[(topic, partition)] = []
         ordinal = 0
-        for is_encoded, some in groupby(outputs, _is_encoded):
-            run = list(some)
+        encoded = map(bool, map(_CONCLUSION, outputs))
+        for is_encoded, some in groupby(zip(encoded, outputs, strict=True), _FIRST):
+            run = list(map(_SECOND, some))
             stamps = StampRow(self.source, epoch, ordinal)
-            if is_encoded and all(len(o.conclusion) <= CONCLUSION_BYTES_MAX for o in run):
+            if is_encoded and max(map(len, map(_CONCLUSION, run))) <= CONCLUSION_BYTES_MAX:
                 written += map(_addressed, stamp_all(run, stamps, groups, self._target))
             else:
                 written += (self._stamp(o, stamps.at(n), groups) for n, o in enumerate(run))
@@ -185,9 +189,7 @@ class Fold(Generic[S]):
         own = self.processor.closing.scope == "own"
         return self.partition if own else partition_of(key, self.partitions)
 
-    def _closes(
-        self, epoch: int, groups: dict[Target, list[bytes]]
-    ) -> Iterable[Addressed]:
+    def _closes(self, epoch: int, groups: dict[Target, list[bytes]]) -> Iterable[Addressed]:
         for (topic, partition), conclusions in groups.items():
             yield Addressed(
                 topic,
@@ -202,10 +204,6 @@ class Fold(Generic[S]):
                     hash=close_hash(conclusions),
                 ),
             )
-
-
-def _is_encoded(output: Output) -> bool:
-    return bool(output.conclusion)
 
 
 # Half the time of Addressed(...).

@@ -49,10 +49,9 @@ class Reader:
 
     def read_all(self, texts: Sequence[bytes]) -> list[Any]:
         """Return a struct of the values of each JSON value; None for what the definition judges."""
-        together = b"\n".join(texts)
-        if together.count(b"\n") == len(texts) - 1:
+        if b"\n" not in b"".join(texts):
             try:
-                return self._decoder.decode_lines(together)
+                return self._decoder.decode_lines(b"\n".join(texts))
             except ValueError:
                 pass  # of which one is told by ever shorter parts
         if len(texts) <= TOGETHER_MIN:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
-from operator import attrgetter, is_
+from itertools import chain, compress, repeat
+from operator import attrgetter, is_, itemgetter
 from typing import TypeVar
 
 import msgspec
@@ -25,7 +25,8 @@ from streamops.core.due import Due
 from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting, release_time_us
 
 BLOCK_ROWS_MAX = 4096
-_ID = attrgetter("id")
+_ID, _EXPIRES = attrgetter("id"), attrgetter("expires_us")
+_FIRST = itemgetter(0)
 _BY_TIME = attrgetter("time_us", "id")
 
 T = TypeVar("T")
@@ -139,8 +140,8 @@ class JoinTable:
                 changes[key] = None
             else:
                 self._blocks.add(expires_us, (expires_us, key))
-        pending = [e for e in self._new_pending if self.pending.get(e.id) is e]
-        matched = [(e, m) for e, m in self._new_matched if self.pending.get(e.id) is e]
+        pending = self._alive(self._new_pending, self._new_pending)
+        matched = self._alive(list(map(_FIRST, self._new_matched)), self._new_matched)
         self._new_pending, self._new_matched = [], []
         for some in _parts(pending):
             key = self._block(b"p", some)
@@ -177,6 +178,11 @@ class JoinTable:
                 self._release_due.add(release_time_us(entry, match), entry)
             self.matched[entry.id] = match
 
+    def _alive(self, entries: Sequence[Pending], rows: Sequence[T]) -> Sequence[T]:
+        """Return the rows whose predictions are still pending."""
+        found = map(self.pending.get, map(_ID, entries))
+        return list(compress(rows, map(is_, found, entries)))
+
     def _block(self, kind: bytes, entries: Sequence[Pending]) -> bytes:
         key = kind + self._next_block.to_bytes(8, "big")
         self._known(key, entries)
@@ -184,7 +190,7 @@ class JoinTable:
 
     def _known(self, key: bytes, entries: Sequence[Pending]) -> None:
         """Note a block that lies in the store, until all in it expired."""
-        expires_us = max((entry.expires_us for entry in entries), default=0)
+        expires_us = max(map(_EXPIRES, entries), default=0)
         self._blocks.add(expires_us, (expires_us, key))
         self._next_block = max(self._next_block, int.from_bytes(key[1:], "big") + 1)
 

@@ -8,27 +8,28 @@ Rule 2: losses are the terms of `performance`, by the array form of the same ker
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import astuple
 
-from streamops.core.columns import Indices, groups_of, numbered, pick
+from streamops.core.columns import Indices, groups_of, joined, numbered
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.label_counts import count_labels
 from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
 from streamops.core.panes import PaneKey
 from streamops.core.processor import Record
-from streamops.core.times import SECOND_US, micros_all
+from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
 from streamops.values import ModelVersion
 
 # Below it a run costs more at once than label by label.
 RUN_MIN = 16
-# Horizons, and so delays, up to here, added to a time, stay far below 2^63 microseconds.
-SPAN_MAX_S = 10**11
+_EXPIRES, _PREDICTION = attrgetter("expires_us"), attrgetter("prediction_id")
+_EVENT = itemgetter(6)
 _LABEL = LabelArrived.__struct_fields__
 _PENDING = Pending.__struct_fields__
 
@@ -67,8 +68,7 @@ def take_labels(work: Step, records: Sequence[Record]) -> None:
         for record in records:
             work.take(record)
         return
-    labels: Any = [record.event for record in records]
-    ids: list[str] = [label.prediction_id for label in labels]
+    ids: list[str] = list(map(_PREDICTION, map(_EVENT, records)))
     entries = list(map(work.join.pending.get, ids))
     first = 0
     for odd in _odd(work, records, ids, entries):
@@ -89,7 +89,7 @@ def _odd(
         limits_ms = np.array([record.append_ms for record in records]) + skew_ms
         ahead = -(-micros_all(moments) // 1000) > limits_ms
     sure = all(entries) and len(set(ids)) == len(ids) and matched.keys().isdisjoint(ids)
-    if sure and min(entry.expires_us for entry in entries if entry) > now_us:
+    if sure and min(map(_EXPIRES, entries)) > now_us:
         return np.flatnonzero(ahead).tolist()
     seen, found = set[str](), list[int]()
     for at, (id_, entry) in enumerate(zip(ids, entries, strict=True)):
@@ -119,15 +119,11 @@ def _fold(work: Step, records: Sequence[Record], entries: Sequence[Any]) -> None
             panes.setdefault(place, []).append(rows)
             owners.setdefault(place, group)
     places = [
-        (work.pane(key, after=after), _joined(parts), owners[key, after].version)
+        (work.pane(key, after=after), joined(parts), owners[key, after].version)
         for (key, after), parts in panes.items()
     ]
     count_labels(run, places)
     _match(work.join, run, work.state.labels_us)
-
-
-def _joined(parts: Sequence[Indices]) -> Indices:
-    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
 def _group_all(state: MeterState, run: Run) -> None:

@@ -105,8 +105,10 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         kept.append((pane, rows, version))
         if version.task == "binary":
             right = {key for key in counts if category_text(key[3]) == version.positive}
-            for row in rows.tolist():
-                positive[row] = typed[row] in right
+            for row, is_right in zip(
+                rows.tolist(), map(right.__contains__, pick(typed, rows)), strict=True
+            ):
+                positive[row] = is_right
     terms = _Terms(run, positive)
     for pane, rows, version in kept:
         pane.labelled += len(rows)
@@ -115,9 +117,7 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
             _add_losses(pane, rows, terms.losses)
 
 
-def _one_by_one(
-    pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None
-) -> None:
+def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
     labels, times_us = run.label["label"], run.time_us.tolist()
     for row in rows.tolist():
         count_label(pane, run.entries[row], labels[row], times_us[row], version)

@@ -75,18 +75,13 @@ def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, tuple[Any, 
 
 
 def _conclusions(made: dict[str, Any], label: dict[str, Any]) -> list[bytes]:
-    events = list(
-        map(
-            _Outcome, map("outcome/".__add__, made["id"]), _moments(made["time_us"]), made["id"],
-            made["model"], made["version"], made["prediction"], label["label"],
-            _moments(label["time_us"]), made["score"], map(msgspec.Raw, made["features"]),
-            made["segments"], label["after_cohort"], made["late"],
-        )
+    events = map(
+        _Outcome, map("outcome/".__add__, made["id"]), _moments(made["time_us"]), made["id"],
+        made["model"], made["version"], made["prediction"], label["label"],
+        _moments(label["time_us"]), made["score"], map(msgspec.Raw, made["features"]),
+        made["segments"], label["after_cohort"], made["late"],
     )  # fmt: skip
-    lines = _ENCODER.encode_lines(events)
-    if lines.count(b"\n") != len(events):
-        return list(map(_ENCODER.encode, events))  # features with a line break in them
-    return lines.split(b"\n")[:-1]
+    return list(map(_ENCODER.encode, events))
 
 
 def _moments(us: Sequence[int]) -> list[datetime]:

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import astuple
-from numpy.typing import NDArray
 
 from streamops.config import ModelConfig
 from streamops.core.binning import count_rows
-from streamops.core.columns import Indices, groups_of, numbered, pick
+from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
@@ -32,18 +31,15 @@ from streamops.core.meter_state import (
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.prediction_counts import count_predictions
 from streamops.core.processor import Record
-from streamops.core.times import SECOND_US, micros_all
+from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
 from streamops.values import ModelVersion
 
 # Below it a run costs more at once than record by record.
 RUN_MIN = 16
-# Times and spans up to here, added up, stay far below 2^63 microseconds.
-SPAN_MAX_S = 10**11
 NEVER_US = 1 << 62
 _FIELDS = PredictionMade.__struct_fields__
-Flags = NDArray[np.bool_]
 
 
 class Ruler(NamedTuple):
@@ -132,11 +128,10 @@ def _sieve(state: MeterState, run: Run) -> Flags:
         keys = [(*key, *segments_of(has, rulers[key[0]].config)) for key, has in some]
     distinct, run.codes = numbered(keys)
     run.groups = [_group(state, key, rulers[key[0]]) for key in distinct]
-    return (
-        (run.time_us >= first_us)
-        & (run.start_us + pane_us + lateness_us > state.predictions_us)
-        & (run.expires_us > state.labels_us)
-    )
+    plain: Flags = run.time_us >= first_us
+    plain &= run.start_us + pane_us + lateness_us > state.predictions_us
+    plain &= run.expires_us > state.labels_us
+    return plain
 
 
 def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
@@ -208,10 +203,9 @@ def _fold(work: Step, run: Run) -> None:
             owners.setdefault(key, group)
     for key, parts in panes.items():
         group = owners[key]
-        rows = parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
         is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
         pane = work.pane(key, after=False)
-        count_predictions(pane, run, rows, None if is_scored else group.version)
+        count_predictions(pane, run, joined(parts), None if is_scored else group.version)
     _count_features(work, run)
     work.join.add_all(_entries(run), run.expires_us)
 
@@ -249,4 +243,6 @@ def _count_features(work: Step, run: Run) -> None:
     places = of_group[run.codes]
     rows = np.flatnonzero(places >= 0)
     if len(rows):
-        count_rows(panes, readers, places[rows], pick(run.read, rows), pick(run.column["score"], rows))
+        count_rows(
+            panes, readers, places[rows], pick(run.read, rows), pick(run.column["score"], rows)
+        )

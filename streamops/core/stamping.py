@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ from streamops.core.processor import Output
 from streamops.values import Stamp
 
 Target = tuple[str, int]
+# An object without the brace that closes it.
+_OPEN = itemgetter(slice(None, -1))
 
 
 class StampRow(NamedTuple):
@@ -41,8 +44,10 @@ def stamp_all(
     Raises KeyError for a topic that isn't closed: no such output is encoded ahead.
     """
     topics, keys, _, _, evidence, conclusions = zip(*outputs, strict=True)
-    places = {place: (place[0], target_of(place[1])) for place in set(zip(topics, keys))}
-    targets = list(map(places.__getitem__, zip(topics, keys)))
+    places = {
+        place: (place[0], target_of(place[1])) for place in set(zip(topics, keys, strict=True))
+    }
+    targets = list(map(places.__getitem__, zip(topics, keys, strict=True)))
     for target in set(targets):
         groups[target] += (
             conclusions
@@ -52,17 +57,8 @@ def stamp_all(
     before = b',"stamp":[%b,%d,' % (msgspec.json.encode(stamps.source), stamps.epoch)
     numbers = range(stamps.first, stamps.first + len(outputs))
     parts = zip(
-        _open(conclusions), repeat(before), msgspec.json.encode(list(numbers))[1:-1].split(b","),
-        repeat(b'],"evidence":'), evidence, repeat(b"}"), strict=False,
+        map(_OPEN, conclusions), repeat(before),
+        msgspec.json.encode(list(numbers))[1:-1].split(b","), repeat(b'],"evidence":'), evidence, repeat(b"}"), strict=False,
     )  # fmt: skip
     partitions = [partition for _, partition in targets]
     return zip(topics, partitions, keys, repeat(None), map(b"".join, parts), strict=False)
-
-
-def _open(conclusions: Sequence[bytes]) -> Iterable[bytes]:
-    """Return objects without the brace that closes them."""
-    together = b"\n".join(conclusions)
-    if together.count(b"}\n") == len(conclusions) - 1:
-        return together[:-1].split(b"}\n")
-    return [conclusion[:-1] for conclusion in conclusions]
-

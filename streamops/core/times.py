@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
+# Times and spans up to here, added up in 64 bits, stay far below 2^63 microseconds.
+SPAN_MAX_S = 100_000_000_000
 _DAY_S = 86_400
 _FIRST_DAY = EPOCH.toordinal()
 # As JSON has it: 2026-01-01T00:00:00.000001Z, or without the fraction.
@@ -42,7 +44,7 @@ def micros_all(moments: Sequence[datetime]) -> NDArray[np.int64]:
     rows = np.ascontiguousarray(texts.view(np.uint8).reshape(len(texts), -1).T).astype(np.int64)
 
     def number(first: int, last: int) -> NDArray[np.int64]:
-        value = rows[first] - ord("0")
+        value: NDArray[np.int64] = rows[first] - ord("0")
         for at in range(first + 1, last):
             value *= 10
             value += rows[at] - ord("0")
@@ -58,4 +60,3 @@ def micros_all(moments: Sequence[datetime]) -> NDArray[np.int64]:
 def moments_all(us: NDArray[np.int64]) -> list[datetime]:
     """Return `moment` of each."""
     return list(map(EPOCH.__add__, us.astype("timedelta64[us]").tolist()))
-
