@@ -192,7 +192,7 @@ def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
 
 
 # Most runs of the hostile input are short: here nearly all is plain, and stands at the limits.
-MOMENTS_S = st.sampled_from([0, 4, 5, 9, 9.9999, 10, 10.0001, 12, 20])
+MOMENTS_S = st.sampled_from([0, 4, 5, 9, 9.9999, 10, 10.0001, 12, 20, 21])
 PLAINEST = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["m", "m", "n"]),
@@ -277,6 +277,16 @@ def test_long_runs_add_up_beyond_63_bits():
     some = [
         {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": 1,
          "features": b'{"x":1e300}', "score": 1.0} for n in range(9000)
+    ]  # fmt: skip
+    log = batches([(5, some, [])])
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+def test_each_of_several_readers_has_its_own_edges():
+    some = [
+        {"id": f"p{n}", "model": "mn"[n % 2], "version": f"v{1 + n % 2}", "seconds": 21,
+         "prediction": 1, "score": n / 160, "features": b'{"x":%.2f}' % (n / 40)}
+        for n in range(160)
     ]  # fmt: skip
     log = batches([(5, some, [])])
     assert folded(Meter(), log) == folded(Meter(at_once=False), log)
