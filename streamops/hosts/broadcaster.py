@@ -15,7 +15,6 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
@@ -35,6 +34,7 @@ from streamops.events import (
 from streamops.hosts.activations import Activation, Activations, delivery_of
 from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import flush_all, hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 
@@ -199,14 +199,12 @@ class Broadcaster:
                 self._write(topic, value, b"broadcast", partition=partition)
         self._flush()
 
-    def _write(self, topic: str, value: bytes, key: bytes, **where: Any) -> None:
-        self.producer.produce(
-            self.settings.topic(topic), value, key, on_delivery=self._on_delivery, **where
-        )
+    def _write(self, topic: str, value: bytes, key: bytes, partition: int = -1) -> None:
+        name = self.settings.topic(topic)
+        hand_over(self.producer, name, value, key, partition, self._on_delivery)
 
     def _flush(self) -> None:
-        while self.producer.flush(1):
-            pass
+        flush_all(self.producer, self.settings)
         if self._failed:
             raise TransportError(f"a broadcast was not delivered to {self._failed}; start again")
 

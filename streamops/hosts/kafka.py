@@ -31,6 +31,7 @@ from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
 from streamops.kafka.clients import make_consumer, take
 from streamops.kafka.offsets import first_offsets
+from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
@@ -69,6 +70,7 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self._silence = Silence(settings, self._positions)
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
         self._has_read_archive = False
@@ -84,6 +86,7 @@ class KafkaHost:
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 500,
                 "max.poll.interval.ms": 300_000,
+                "enable.partition.eof": True,
                 "error_cb": self._on_error,
             },
         )
@@ -127,6 +130,10 @@ class KafkaHost:
             self._read_again()
             return
         self._take(messages)
+        if self._silence.is_dead(any(message.error() is None for message in messages)):
+            raise TransportError(
+                f"{self.name} gets no record though some wait: its client is stuck; start again"
+            )
         self._read_archive()
         self.sender.serve()
         self._keep_pace()
@@ -136,10 +143,12 @@ class KafkaHost:
         places: dict[tuple[str, int], list[RawRow]] = {}
         for message in messages:
             error = message.error()
+            place: Any = message.topic(), message.partition()
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._silence.pass_end((self._names[place[0]], place[1]), message.offset() or 0)
                 _judge(error)
                 continue
-            place: Any = message.topic(), message.partition()
             row: Any = (
                 message.offset(), message.timestamp()[1], message.key() or b"",
                 message.value() or b"",
@@ -278,6 +287,15 @@ class KafkaHost:
             host = self.hosts.pop(partition, None)
             if host is not None:
                 host.close()
+
+    def _positions(self) -> dict[Place, int]:
+        """Return where what is being fetched stands."""
+        return {
+            (topic, partition): inbox.position
+            for partition, host in self.hosts.items()
+            for topic, inbox in host.fold.inboxes.items()
+            if (topic, partition) not in self._paused and (topic, partition) not in self._backlogs
+        }
 
     def _note_ends(self) -> None:
         """Note where partitions end as the client last heard; asks nobody.

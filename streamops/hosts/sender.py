@@ -16,9 +16,9 @@ from streamops import codec
 from streamops.core.epochs import Addressed, Folded
 from streamops.errors import TransportError
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import flush_all, hand_over
 from streamops.settings import Settings
 
-FLUSH_S = 0.5
 ANY_PARTITION = -1
 
 
@@ -87,17 +87,10 @@ class Sender:
             name = self._names[topic] = self.settings.topic(topic)
         value = value or codec.encode(addressed.event)
         where = ANY_PARTITION if partition is None else partition
-        while True:
-            try:
-                self._producer.produce(name, value, key.encode(), where, self._on_delivery)
-                return
-            except BufferError:
-                self._producer.poll(0.1)
+        hand_over(self._producer, name, value, key.encode(), where, self._on_delivery)
 
     def _flush(self) -> None:
-        while self._producer.flush(FLUSH_S):
-            self._raise_failure()
-        self._raise_failure()
+        flush_all(self._producer, self.settings, self._raise_failure)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and not self._failed:

@@ -61,7 +61,7 @@ class Materializer:
         self._positions = load(self._con)
         self._live = KafkaLog(settings)
         self._backlog, starts = self._begin()
-        self._tail = Tail(settings, "materializer", self._live, starts)
+        self._tail = Tail(settings, "materializer", starts)
 
     def close(self) -> None:
         """Close the file and the clients."""
