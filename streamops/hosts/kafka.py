@@ -12,7 +12,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -70,7 +70,9 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
-        self._silence = Silence(settings, self._positions)
+        self._silence = Silence(
+            settings, lambda: _fetched(self.hosts, self._paused, self._backlogs)
+        )
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
         self._has_read_archive = False
@@ -288,15 +290,6 @@ class KafkaHost:
             if host is not None:
                 host.close()
 
-    def _positions(self) -> dict[Place, int]:
-        """Return where what is being fetched stands."""
-        return {
-            (topic, partition): inbox.position
-            for partition, host in self.hosts.items()
-            for topic, inbox in host.fold.inboxes.items()
-            if (topic, partition) not in self._paused and (topic, partition) not in self._backlogs
-        }
-
     def _note_ends(self) -> None:
         """Note where partitions end as the client last heard; asks nobody.
 
@@ -316,6 +309,16 @@ class KafkaHost:
             self._trouble = TransportError(
                 f"Kafka refuses the connection: {error.str()}; check --kafka-config"
             )
+
+
+def _fetched(hosts: Mapping[int, PartitionHost], *others: Container[Place]) -> dict[Place, int]:
+    """Return where each place stands that is being fetched: in none of `others`."""
+    return {
+        (topic, partition): inbox.position
+        for partition, host in hosts.items()
+        for topic, inbox in host.fold.inboxes.items()
+        if not any((topic, partition) in places for places in others)
+    }
 
 
 def _judge(error: KafkaError) -> None:
