@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, Message
 
 from streamops import codec
 from streamops.core.processor import Record
+from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
 from streamops.errors import TransportError
 from streamops.events import (
     ActivationDelivered,
@@ -98,11 +99,26 @@ class Broadcaster:
                     self.epoch = event.epoch
                     self._hold_back(event.time)
             case ConfigApplied() | ModelRegistered() as event:
-                self.activations.ask(event)
+                if len(record.value) > CONCLUSION_BYTES_MAX:
+                    self._refuse(record)
+                else:
+                    self.activations.ask(event)
             case ConfigActivated() | VersionActivated() as event if record.partition == FOUNDING:
                 self.activations.see(event)
             case ActivationDelivered() as event:
                 self.activations.deliver(event)
+
+    def _refuse(self, record: Record) -> None:
+        """Refuse what leaves an activation no room; after a restart again, under the same id."""
+        refused = refusal(
+            record,
+            f"it has {len(record.value):,} bytes; what is activated goes into every partition as "
+            f"one record and may have {CONCLUSION_BYTES_MAX:,}: register fewer features or bins",
+            "producer",
+        )
+        LOG.warning("%s was refused for its size", refused.event.id)
+        self._write(refused.topic, codec.encode(refused.event), refused.key.encode())
+        self._flush()
 
     def _is_on_time(self, tick: Tick) -> bool:
         """Whether a ticker wrote it: a stranger's tick must not move the count of epochs."""

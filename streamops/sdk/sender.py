@@ -20,8 +20,9 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamops import codec
+from streamops.core.refusal import CONCLUSION_BYTES_MAX
 from streamops.errors import InputError, ServiceError, TransportError
-from streamops.events import Event
+from streamops.events import ConfigApplied, Event, ModelRegistered
 from streamops.kafka.clients import make_producer
 from streamops.sdk.address import address
 from streamops.settings import Settings
@@ -199,8 +200,13 @@ def size_limit(topic: str) -> int:
 
 
 def check_size(event: Event, topic: str, size: int) -> None:
-    """InputError for a record larger than its topic's declared max.message.bytes."""
+    """InputError for a record larger than its topic's declared max.message.bytes.
+
+    What is activated goes into other records as a whole, and has to leave them room.
+    """
     limit = size_limit(topic)
+    if isinstance(event, ConfigApplied | ModelRegistered):
+        limit = min(limit, CONCLUSION_BYTES_MAX)
     if size + RECORD_OVERHEAD > limit:
         raise InputError(
             f"{type(event).__name__} {event.id!r} has {size:,} bytes; {topic} takes {limit:,} less "

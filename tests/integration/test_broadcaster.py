@@ -200,6 +200,26 @@ def test_an_activation_that_reached_some_partitions_only_is_made_again(driven):
     assert {event.first_pane for event in again} == {EPOCH}
 
 
+def test_a_version_too_large_to_be_activated_is_refused_and_the_next_is_activated(driven):
+    room = 4_194_304 - 200 - len(codec.encode(registered()))
+    huge = msgspec.structs.replace(registered().version, artifact="a" * room)
+    too_large = ModelRegistered(id="registered/huge", time=EPOCH, version=huge)
+    with running(driven, [run_broadcaster]):
+        ask(driven, too_large, registered())
+        until(driven, "lifecycle", delivered(1))
+    with running(driven, [run_broadcaster]):
+        ask(driven, applied(1, 0.2))
+        until(driven, "lifecycle", delivered(2))
+    assert activations(driven, "labels", 0) == [
+        (1, "activated/registered/1"),
+        (2, "activated/applied/1"),
+    ]
+    (refused,) = {(r.event.id, r.event.reason) for r in read(driven, "dlq")}
+    assert refused[0] == "refused/lifecycle/1/0"
+    assert "has 4,19" in refused[1]
+    assert "register fewer features or bins" in refused[1]
+
+
 def test_a_stop_that_was_set_before_ends_it(driven):
     stop = threading.Event()
     stop.set()
