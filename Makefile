@@ -1,10 +1,11 @@
 # make demo   the whole loop on Elec2        make test   everything, on a real embedded broker
 # make setup  the environment alone          make clean  leaves nothing behind
+# make test-matrix  golden logs and laws on Python 3.11, 3.12 and 3.13, as found
 # make simulate-seeds  10,000 bad days in memory (SEEDS=...)
 # PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
 
 .DELETE_ON_ERROR:
-.PHONY: setup check test demo bench simulate-seeds docs lock clean
+.PHONY: setup check test test-matrix demo bench simulate-seeds docs lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -45,6 +46,9 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+test-matrix: setup
+	@WORKERS=$(WORKERS) sh bootstrap/matrix
 
 simulate-seeds: setup
 	@$(BIN)/python -m tests.simulation.seeded --seeds $(SEEDS)

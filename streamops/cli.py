@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "verify": "answers:verify",
         "replay": "answers:replay",
         "explain": "answers:explain",
+        "whatif": "whatif:whatif",
         "simulate": "simulate:simulate",
     },
     "Cluster": {

@@ -17,3 +17,10 @@ def micros(moment: datetime) -> int:
 def moment(us: int) -> datetime:
     """Return the UTC time `us` microseconds after 1970."""
     return EPOCH + timedelta(0, 0, us)
+
+
+def aware(at: datetime | None) -> datetime | None:
+    """Return a time in UTC; one without a zone is meant as UTC. None stays None."""
+    if at is None:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
