@@ -160,20 +160,37 @@ def replay(
 
 
 def explain(
-    alert: Annotated[str, Parameter(help="Id of the alert.")],
+    id: Annotated[str, Parameter(help="Id of an alert or of a prediction.")],
     *,
     place: Place = HERE,
     archive: Archive = None,
     json: Json = False,
 ) -> None:
-    """Say in words what an alert rests on, down to the raw records.
+    """Say in words what an alert rests on, or what became of a prediction, by record.
 
-    Example: streamops explain ALERT-ID --archive .streamops/demo/archive
+    Of an alert: its rule, metrics, panes and raw records. Of a prediction: the version, run, data
+    and deployment behind it, its label and outcome, the panes and alerts that it counted in.
+
+    Example: streamops explain electricity-20000 --archive .streamops/demo/archive
     """
+    if not id.startswith("alert/"):
+        _explain_prediction(archive_of(place, archive), id, json)
+        return
     from streamops.audit.explain import as_text
     from streamops.audit.explain import explain as look_up
 
-    found = look_up(archive_of(place, archive), alert)
+    found = look_up(archive_of(place, archive), id)
+    if json:
+        print_json(found)
+    else:
+        print(as_text(found))
+
+
+def _explain_prediction(archive: Path, id_: str, json: bool) -> None:
+    from streamops.audit.biography import biography
+    from streamops.audit.biography_text import as_text
+
+    found = biography(archive, id_)
     if json:
         print_json(found)
     else:
