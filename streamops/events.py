@@ -16,6 +16,7 @@ import msgspec
 
 from streamops.config import AlertKind, Cut, ModelConfig, Strategy
 from streamops.values import (
+    Drift,
     Fault,
     FeatureCounts,
     GateCheck,
@@ -200,6 +201,8 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     """The statistics of one pane, all source partitions merged; `time` is the pane's end.
 
     status  evaluated, or why not: mixed (two configurations), coverage (too few labels)
+    drift   alarms of drift tests; the metrics drift and score_drift hold every test's evidence
+    semantics  2 where drift tests ran
     """
 
     model: str
@@ -212,6 +215,7 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     status: Literal["evaluated", "mixed", "coverage"] = "evaluated"
     restatement: int = 0
     semantics: int = 1
+    drift: tuple[Drift, ...] = ()
     stamp: Stamp | None = None
     evidence: MetricEvidence | None = None
 
@@ -220,7 +224,8 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     """A sequential detector on the error stream spoke; `time` is the outcome's prediction time.
 
     since     prediction time at which the detector puts the change
-    platform  library, version and machine that computed it
+    platform  library, version and machine that computed it; `streamops` holds on every machine
+    score, limit  a test's evidence and what an alarm takes; none of river's detectors has them
     """
 
     model: str
@@ -232,6 +237,8 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     error_rate: float
     platform: str
     config_hash: str
+    score: float | None = None
+    limit: float | None = None
     stamp: Stamp | None = None
     evidence: OutcomeEvidence | None = None
 
@@ -417,6 +424,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     fingerprint  model, segment, rule and feature: one open alert a fingerprint
     revision     grows with each record of the fingerprint; act only on a higher one
     value, limit what was measured and what was allowed, in the metric's unit
+    since        start of the pane in which a drift test puts the change; none for other rules
     """
 
     fingerprint: str
@@ -435,6 +443,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str
     reference: float | None = None
     silenced: bool = False
+    since: datetime | None = None
     stamp: Stamp | None = None
     evidence: Proof | None = None
 

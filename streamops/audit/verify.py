@@ -22,6 +22,7 @@ from streamops.audit.pace import by_epoch
 from streamops.audit.records import Hole, PartitionReader
 from streamops.core import numeric
 from streamops.core.detect import Detector
+from streamops.core.error_tests import PLATFORM
 from streamops.core.processor import Record, Refusal
 from streamops.events import (
     AlertRaised,
@@ -129,7 +130,7 @@ class _Audit:
         self.foreign: set[str] = set()
         self._unreadable: dict[Place, str] = {}
         self._refused: set[Place] = set()
-        self._here = make_detector("adwin").platform
+        self._ours = {make_detector("adwin").platform, PLATFORM}
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self._records = 0
         self.readers = list(_readers(archive, namespace.partitions))
@@ -194,7 +195,7 @@ class _Audit:
         elif isinstance(event, EpochConcluded) and event.partition in self._concluded:
             last = self._concluded[event.partition]
             self._concluded[event.partition] = max(last, event.epoch)
-        elif isinstance(event, DriftDetected) and event.platform != self._here:
+        elif isinstance(event, DriftDetected) and event.platform not in self._ours:
             self.foreign.add(event.platform)
         if record.topic == "metrics":
             self.chains.note(event)
@@ -208,7 +209,7 @@ class _Audit:
 
     def _unfounded(self, key: Key, record: Record) -> str:
         event = record.event
-        if isinstance(event, DriftDetected) and event.platform != self._here:
+        if isinstance(event, DriftDetected) and event.platform not in self._ours:
             return f"{FOREIGN}{event.platform}"
         last = self.links.epoch_of(key.source)
         if key.epoch > last:

@@ -6,6 +6,7 @@ acknowledged (EPOCHS 14). Deleting the folder is always safe: the fold starts fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from streamops.core.meter import Meter
 from streamops.errors import ConfigError, TransportError
 
 FORMAT = 2
+# (processor, semantics) -> its state under the next semantics; pure, bytes of MessagePack to bytes.
+# Semantics 2 adds drift tests, which only configurations from then on can ask for: a state from
+# before has none, and says so by leaving the new fields out.
+MIGRATIONS: dict[tuple[str, int], Callable[[bytes], bytes]] = {
+    ("monitor", 1): bytes,
+    ("detect", 1): bytes,
+    ("controller", 1): bytes,
+}
 _STATE = b"\x00state"
 
 
@@ -99,10 +108,23 @@ def checkpoint_of(
     )
 
 
+def migrated(checkpoint: Checkpoint, semantics: int) -> Checkpoint:
+    """Return a checkpoint brought to these semantics, or as far as there are migrations."""
+    while checkpoint.semantics < semantics:
+        migrate = MIGRATIONS.get((checkpoint.processor, checkpoint.semantics))
+        if migrate is None:
+            break
+        checkpoint = msgspec.structs.replace(
+            checkpoint, state=migrate(checkpoint.state), semantics=checkpoint.semantics + 1
+        )
+    return checkpoint
+
+
 def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, bytes]]) -> Fold[Any]:
     """Return a fold that goes on where the checkpoint stands.
 
-    Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7).
+    Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7) that no
+    migration leads from.
     """
     processor = fold.processor
     if checkpoint.format != FORMAT:
@@ -110,6 +132,7 @@ def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, byte
             f"checkpoint of {processor.name}/{fold.partition} has format {checkpoint.format}, this "
             f"version reads {FORMAT}; delete the checkpoint folder to fold again from the log"
         )
+    checkpoint = migrated(checkpoint, processor.semantics)
     if checkpoint.semantics != processor.semantics:
         raise ConfigError(
             f"checkpoint of {processor.name}/{fold.partition} has semantics "
