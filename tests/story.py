@@ -58,6 +58,7 @@ RULES = (
         minimum=10,
     ),
     Rule(name="errors change", kind="concept_drift", metric="adwin"),
+    Rule(name="x tested", kind="data_drift", metric="drift", feature="x"),
 )
 
 

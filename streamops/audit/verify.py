@@ -20,6 +20,7 @@ from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import Hole, PartitionReader
+from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.error_tests import PLATFORM
@@ -235,7 +236,8 @@ class _Audit:
     def _verdict(
         self, record: Record, alert: AlertRaised, faulty: dict[Place, tuple[Key, str]]
     ) -> AlertVerdict:
-        faults = self.chains.faults_of(alert.evidence)
+        of_test = alert.metric in DRIFT_METRICS
+        faults = self.chains.faults_of(alert.evidence, of_test=of_test)
         own = "no stage stamped it" if alert.stamp is None else ""
         if place_of(record) in faulty:
             own = faulty[place_of(record)][1]

@@ -106,14 +106,29 @@ def removing(id: str) -> Edit:
 
 
 def resting_on(host: MemoryHost, made: PredictionMade) -> set[str]:
-    """Alerts that name a pane which holds a prediction, or a detector that read its outcome."""
+    """Alerts on a pane that holds a prediction, or on a test or detector that read it before."""
     metrics = {event.id: event for event in host.events("metrics")}
     return {
         alert.id
         for alert in raised(host)
         for ref in alert.evidence.metrics
-        if rests_on(host, metrics[ref.id], made)
+        for metric in (metrics[ref.id], *earlier(host, metrics[ref.id], alert))
+        if rests_on(host, metric, made)
     }
+
+
+def earlier(host: MemoryHost, metric: Event, alert: AlertRaised) -> list[MetricEvaluated]:
+    """Metrics of the panes that a drift test had read before the one it alarmed in."""
+    if alert.metric != "drift":
+        return []
+    return [
+        event
+        for event in host.events("metrics")
+        if isinstance(event, MetricEvaluated)
+        and (event.model, event.version) == (metric.model, metric.version)
+        and event.evidence.panes
+        and event.pane_start < metric.pane_start
+    ]
 
 
 def rests_on(host: MemoryHost, metric: Event, made: PredictionMade) -> bool:
@@ -158,6 +173,7 @@ def test_an_intact_archive_is_verified(host, intact):
 def test_the_story_has_alerts_of_each_link(host):
     kinds = {alert.kind for alert in raised(host)}
     assert kinds == {"data_drift", "performance", "concept_drift"}
+    assert {"psi", "drift"} <= {alert.metric for alert in raised(host)}
     assert len({alert.pane_start for alert in raised(host)}) > 3
 
 
