@@ -64,9 +64,12 @@ def describe_alert(alert: Any) -> str:
         feature = f" of {alert.feature}" if alert.feature else ""
         where = f" in {alert.segment}" if alert.segment != "all" else ""
         silent = " (silenced)" if alert.silenced else ""
+        measured = f"is {alert.value:.4g}, limit {alert.limit:.4g}"
+        if alert.since is not None:
+            measured += f", since {alert.since:%Y-%m-%d %H:%M:%S}"
         return (
             f"{when}  raised    {alert.severity:8} {alert.model} {alert.version}: {alert.kind}, "
-            f"{alert.metric}{feature}{where} is {alert.value:.4g}, limit {alert.limit:.4g}"
+            f"{alert.metric}{feature}{where} {measured}"
             f"{silent}  [{alert.fingerprint}]"
         )
     if isinstance(alert, AlertResolved):
