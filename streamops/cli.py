@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "explain": "answers:explain",
         "whatif": "whatif:whatif",
         "simulate": "simulate:simulate",
+        "drift": "drift:drift",
     },
     "Cluster": {
         "topics": "topics:APP",

@@ -157,8 +157,11 @@ def _read(
     alarm_at: float,
 ) -> Read:
     metrics, alarms = [], []
+    by_column: dict[int, list[_Said]] = {}
+    for one in said:
+        by_column.setdefault(one.column, []).append(one)
     for column, profile in enumerate(plan.columns):
-        mine = [s for s in said if s.column == column]
+        mine = by_column.get(column, [])
         n = presence(counts[column])[0] + counts[column][-1]
         most = max((s.evidence for s in mine), default=0.0)
         # No test saw a pane whose evidence is 0: it was too thin, or empty.

@@ -55,7 +55,7 @@ def column_profiles(rows: Sequence[Row], columns: Columns) -> tuple[FeatureProfi
 
 def _profile(name: str, kind: Kind, values: list[Any]) -> FeatureProfile:
     if kind == "numeric":
-        return numeric_profile(name, [None if math.isnan(v) else v for v in _floats(values)])
+        return numeric_profile(name, [None if math.isnan(v) else v for v in to_floats(values)])
     return category_profile(name, values, kind)
 
 
@@ -94,7 +94,7 @@ def _measured(
     for feature in features:
         values = [row.get(feature.name) for row in rows]
         if feature.kind == "numeric":
-            bins = numeric_bins(feature, _floats(values))
+            bins = numeric_bins(feature, to_floats(values))
         else:
             bins = other_bins(feature, values)
         found.append(replace(feature, rows=measure_rows(feature, bins, len(features))))
@@ -111,11 +111,12 @@ def to_matrix(rows: Sequence[Row], features: Sequence[FeatureProfile]) -> Matrix
     matrix = np.empty((len(rows), len(features)), dtype=np.float64)
     for at, feature in enumerate(features):
         values = [row.get(feature.name) for row in rows]
-        matrix[:, at] = _floats(values) if feature.kind == "numeric" else _codes(feature, values)
+        matrix[:, at] = to_floats(values) if feature.kind == "numeric" else _codes(feature, values)
     return matrix
 
 
-def _floats(values: list[Any]) -> Matrix:
+def to_floats(values: list[Any]) -> Matrix:
+    """Return values as numbers, NaN where one is missing or no number."""
     if _PLAIN_NUMBERS.issuperset(map(type, values)):
         try:
             found = np.array(values, dtype=np.float64)
