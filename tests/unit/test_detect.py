@@ -174,3 +174,9 @@ def test_a_regression_has_no_errors_to_count():
     bench = Bench(detectors=("bf_sr", "sr_mixture"), task="regression")
     assert stream(bench, *[10] * 45, *[45] * 5) == []
     assert bench.state.tests == {}
+
+
+def test_after_a_rise_the_mixture_learns_the_new_rate_and_is_silent():
+    bench = Bench(detectors=("sr_mixture",))
+    found = stream(bench, *[10] * 40, *[25] * 90)
+    assert [event.outcomes <= 2400 for event in found] == [True]

@@ -119,3 +119,10 @@ def test_a_constant_and_an_empty_column_have_an_answer():
         assert rows is not None
         assert rows.dispersion >= 1
         assert rows.missing_dispersion >= 1
+
+
+def test_rows_that_fill_no_pane_are_the_oldest():
+    values = ar1(4013, 0.9)
+    feature = measured(values)
+    newest = np.bincount(numeric_bins(feature, values[13:]), minlength=len(feature.counts))
+    assert panes_of(feature).sum(axis=0).tolist() == newest.tolist()
