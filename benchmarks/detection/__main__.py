@@ -18,7 +18,8 @@ from typing import Any
 from benchmarks.detection import correlated, cost, errors, null, power, sea, service
 from benchmarks.detection.monitor import PANES, SHORT
 from streamops.core import alternatives, bf_sr, dependence, esr, scores, sr_mixture, starts, tsr
-from streamops.core.t_factors import EFFECTS
+from streamops.core.drift_plan import LAG_FREE
+from streamops.core.t_factors import EFFECTS, THICK
 
 FOLDER = Path("build/detection")
 RESULT = Path("build/bench-detection.json")
@@ -118,7 +119,15 @@ PARTS: dict[str, Callable[[bool, int], Iterator[Figure]]] = {
 def config_hash() -> str:
     """SHA-256 of every constant of the default that is measured."""
     constants = [
-        *(tsr.WEIGHTS, EFFECTS, scores.REFERENCE_PANES_MIN, scores.PANE_ROWS_MIN, starts.AGE_MAX),
+        *(
+            THICK,
+            LAG_FREE,
+            tsr.WEIGHTS,
+            EFFECTS,
+            scores.REFERENCE_PANES_MIN,
+            scores.PANE_ROWS_MIN,
+            starts.AGE_MAX,
+        ),
         *(
             alternatives.CONCENTRATIONS,
             alternatives.TILTS,
