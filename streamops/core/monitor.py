@@ -31,7 +31,7 @@ from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, V
 from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, Stamp, SummaryRef
 
 GroupKey = tuple[str, str, str, int, str]
-TESTED_MAX = 4
+TESTED_MAX = 2
 
 
 class MonitorState(msgspec.Struct, frozen=True, array_like=True):

@@ -26,6 +26,8 @@ SHORT_PANES_MAX = 2000
 PANES = 50
 PANES_OF_MANY = 25
 MANY_COLUMNS = 300
+# Below low, one inner bin, above high, missing.
+BINS_MIN = 4
 _SURE_OF = 1.25
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4"}
 
@@ -91,7 +93,8 @@ def panes_of(feature: FeatureProfile) -> Integers:
 
 def is_sound(rows: PaneRows, bins: int) -> bool:
     """Tell whether what a producer sent can be read as panes of this many bins."""
-    return rows.width in _TYPES and len(rows.counts) == rows.panes * bins * rows.width
+    fits = rows.width in _TYPES and len(rows.counts) == rows.panes * bins * rows.width
+    return fits and bins >= BINS_MIN
 
 
 def _panes(bins: Integers, rows: int, width: int) -> Integers:
