@@ -84,6 +84,17 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lifecycle: tuple[Span, ...] = ()
 
 
+class SealEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a seal's states lie in, and where its source reads on.
+
+    contents   SHA-256 (hex) of the manifest: its leaves, and where the states' records stand
+    positions  input topic -> offset; everything after the sealed epoch stands there or later
+    """
+
+    contents: str
+    positions: dict[str, int] = {}
+
+
 class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of a reference profile. Layout of `counts` and of every pane's counts:
 

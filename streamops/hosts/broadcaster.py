@@ -141,6 +141,7 @@ class Broadcaster:
                 time=datetime.now(UTC),
                 partitions=self.settings.partitions,
                 interval_s=self.settings.interval_s,
+                seal_every=self.settings.seal_every,
             )
         )
         self._read_to_end()

@@ -1,4 +1,4 @@
-"""The partition count, fixed for a namespace: a start with another one is refused."""
+"""What is fixed for a namespace, its partition count above all: another one is refused."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from streamops.topics import load_topics, topic_name
 
 
 def check_recorded(wanted: Settings, recorded: Settings | None) -> None:
-    """ConfigError where the same namespace was started with another count before."""
+    """ConfigError where the same namespace was started with another count, or other seals."""
     if recorded is None or recorded.namespace != wanted.namespace:
         return
     if recorded.partitions != wanted.partitions:
         raise refusal(wanted, f"namespace {wanted.namespace}", recorded.partitions)
+    if recorded.seal_every != wanted.seal_every:
+        raise ConfigError(
+            f"seal-every is {wanted.seal_every}, but namespace {wanted.namespace} seals every "
+            f"{recorded.seal_every} epochs, fixed when it was made: use --seal-every "
+            f"{recorded.seal_every}, or another --namespace"
+        )
 
 
 def check_cluster(wanted: Settings) -> None:
