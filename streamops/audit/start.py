@@ -114,7 +114,7 @@ class Starter:
         for epoch in sorted(self._seals, reverse=True):
             if needs.allows(epoch, self._seals[epoch]):
                 try:
-                    return self._start(epoch)
+                    return self.prepare(epoch)
                 except InputError as error:
                     self.findings.append(f"{error}; an older seal is taken in its place")
         return None
@@ -146,12 +146,14 @@ class Starter:
         """Take in every outcome that a detector had read when it spoke."""
         for record in PartitionReader(self._archive, "outcomes", partition):
             event = record.event
-            if isinstance(event, OutcomeJoined) and event.stamp is not None and is_read(event):
-                if event.stamp.epoch <= versions.get((event.model, event.version), -1):
-                    needs.since(event.stamp.epoch)
-                    needs.meet(event.evidence)
+            if not isinstance(event, OutcomeJoined) or event.stamp is None or not is_read(event):
+                continue
+            if event.stamp.epoch <= versions.get((event.model, event.version), -1):
+                needs.since(event.stamp.epoch)
+                needs.meet(event.evidence)
 
-    def _start(self, epoch: int) -> Start:
+    def prepare(self, epoch: int) -> Start:
+        """Return the folds at the seals of an epoch; InputError where these can't be used."""
         folds: dict[str, Fold[Any]] = {}
         firsts: dict[Place, int] = {}
         outcomes: dict[Version, int] = {}

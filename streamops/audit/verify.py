@@ -1,8 +1,9 @@
 """Verify: compute every alert of an archive again from the raw records its proof names.
 
-One pass over the archive, or over what of it comes after a seal (`start`). Each stage is folded over its recorded inputs and its conclusions are
-compared, byte for byte, with the recorded ones (`links`, `ledger`); an alert fails exactly if a
-link in its own proof does (`chain`). What fails outside any alert's proof is a finding.
+One pass over the archive, or over what comes after a seal (`start`). Each stage is folded over its
+recorded inputs and its conclusions are compared, byte for byte, with the recorded ones (`links`,
+`ledger`); an alert fails exactly if a link in its own proof does (`chain`). What fails outside any
+alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or whose files differ.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ Rule 3: positions say where to read again so that everything after the folded ep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -57,7 +58,7 @@ class Folded(NamedTuple):
     epoch: int
     outputs: list[Addressed]
     positions: dict[str, int]
-    files: dict[str, bytes] = {}
+    files: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Fold(Generic[S]):
@@ -157,7 +158,7 @@ class Fold(Generic[S]):
     def _sealed(
         self, outputs: list[Output], time: datetime | None, positions: dict[str, int]
     ) -> tuple[list[Output], dict[str, bytes]]:
-        """Put the seal before other marks: an epoch that is marked as concluded isn't sent again."""
+        """Put the seal before other marks: what is marked as concluded isn't sent again."""
         contents = seal.contents_of(self.processor, self.state, self.source, self.epoch)
         about = self.source, self.partition, self.epoch
         made = seal.sealed(self.processor, contents, about, time, positions)
