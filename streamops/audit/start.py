@@ -13,7 +13,8 @@ Rule 4: a seal that can't be used is a finding, and an older one is taken. In th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -70,6 +71,7 @@ class Needs:
     def __init__(self) -> None:
         self.firsts: dict[Place, int] = {}
         self.epoch = 1 << 62
+        self.time: datetime | None = None
 
     def meet(self, evidence: RawEvidence | None) -> None:
         """Take in the raw records of a summary or an outcome."""
@@ -82,6 +84,9 @@ class Needs:
 
     def allows(self, epoch: int, seals: dict[str, Sealed]) -> bool:
         """Tell whether the seals of an epoch stand before all that is needed."""
+        # An alert's time is at most the tick's that opened its epoch, a seal's the next one's.
+        if self.time is not None and any(seal.time >= self.time for seal in ticked(seals)):
+            return False
         return epoch < self.epoch and all(
             position_of(seals[f"meter/{p}"], topic) <= first
             for (topic, p), first in self.firsts.items()
@@ -103,12 +108,16 @@ class Starter:
         found = recorded_seals(archive, namespace.partitions)
         self._seals = {e: seals for e, seals in found.items() if sources <= seals.keys()}
 
-    def start(self, alerts: Iterable[AlertRaised]) -> Start | None:
-        """Return the last start that serves all these alerts; None for the beginning."""
-        if not self._seals:
+    def start(self, alerts: Sequence[AlertRaised], since: datetime | None = None) -> Start | None:
+        """Return the last start that serves all these alerts; None for the beginning.
+
+        since  it also serves any alert from this time on that isn't recorded, though it should be
+        """
+        if not self._seals or (not alerts and since is None):
             return None
         try:
             needs = self._needs(alerts)
+            needs.time = since
         except (InputError, TransportError):
             return None  # what can't be read is named by the whole pass
         for epoch in sorted(self._seals, reverse=True):
@@ -249,6 +258,11 @@ class Starter:
             warm.advance(epoch)
             if warm.epoch >= epoch:
                 return
+
+
+def ticked(seals: dict[str, Sealed]) -> list[Sealed]:
+    """Return the seals whose time is a tick's: those of the last stage."""
+    return [seal for source, seal in seals.items() if source.startswith("controller/")]
 
 
 def position_of(event: Sealed, topic: str) -> int:

@@ -121,7 +121,7 @@ def verify(
         start, findings = None, list[str]()
         if not asked.is_all:
             starter = Starter(archive, namespace, make_detector)
-            start = starter.start(asked.recorded(archive, namespace.partitions))
+            start = starter.start(asked.recorded(archive, namespace.partitions), since)
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start)
         audit.findings += findings
@@ -301,8 +301,8 @@ class _Audit:
         for place in sorted(self._unreadable.keys() - self._refused):
             self.findings.append(f"{_at(place)}: can't be read: {self._unreadable[place]}")
         for place, (key, why) in sorted(faulty.items()):
-            closes = key.id.startswith("close/") and self._is_foreign(key)
-            if not why.startswith(FOREIGN) and not closes:
+            about = key.id.startswith(("close/", "seal/")) and self._is_foreign(key)
+            if not why.startswith(FOREIGN) and not about:
                 self.findings.append(f"{_at(place)}: {why}")
         for key, event in missing.items():
             self.findings.append(f"{key.topic}: {event.id} is concluded but isn't in the archive")
