@@ -84,7 +84,7 @@ class Needs:
 
     def allows(self, epoch: int, seals: dict[str, Sealed]) -> bool:
         """Tell whether the seals of an epoch stand before all that is needed."""
-        # An alert's time is at most the tick's that opened its epoch, a seal's the next one's.
+        # What was concluded up to a seal is no later than the tick that closed its epoch.
         if self.time is not None and any(seal.time >= self.time for seal in ticked(seals)):
             return False
         return epoch < self.epoch and all(

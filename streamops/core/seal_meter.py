@@ -214,5 +214,8 @@ def _waiting(join: JoinTable) -> list[Waiting]:
 
 def _pending(entry: Pending, join: JoinTable) -> tuple[Any, ...]:
     said = entry.id, entry.time_us, entry.expires_us, entry.model, entry.version, entry.late
-    match = join.matched.get(entry.id)
-    return said if match is None else (*said, replace(match, offset=0))
+    m = join.matched.get(entry.id)
+    if m is None:
+        return said
+    first = m.label_id, m.label, m.time_us, m.release_us, m.after_cohort
+    return said, first, m.latest_id, m.latest

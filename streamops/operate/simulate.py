@@ -44,8 +44,8 @@ SERVICES = (
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 5.0
-# An epoch is a pane or an answer here: a table of 90 panes has a handful of seals.
-SEAL_EVERY = 32
+# An epoch is a pane or an answer here: a table of 90 panes has about ten seals.
+SEAL_EVERY = 16
 MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
