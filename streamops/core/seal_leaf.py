@@ -25,6 +25,11 @@ def leaf(kind: str, model: str, what: Any) -> Leaf:
     return Leaf(kind, model, canonical(what))
 
 
+def leaf_in_order(kind: str, model: str, what: Any) -> Leaf:
+    """Return a leaf whose maps stay in the order in which the log filled them."""
+    return Leaf(kind, model, _IN_ORDER.encode(what))
+
+
 def canonical(what: Any) -> bytes:
     """Return the canonical MessagePack: keys of maps, which must be text, are sorted."""
     return _ENCODER.encode(what)
@@ -60,3 +65,4 @@ def version_leaves(versions: Mapping[str, ModelVersion]) -> Iterator[Leaf]:
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_IN_ORDER = msgspec.msgpack.Encoder()

@@ -2,7 +2,9 @@
 
 Rule 1: a leaf names no source and no partition: versions that many partitions know are one file.
 Rule 2: of CONTROLLER's references to metrics the offsets are dropped: nothing compares them.
-Rule 3: of DETECT's detectors nothing is kept: they are a library's objects (DESIGN rule 14). Its
+Rule 3: CONTROLLER goes through its requests and versions in the order they came in, so its leaves
+        keep it; nobody else's decisions depend on the order of a map.
+Rule 4: of DETECT's detectors nothing is kept: they are a library's objects (DESIGN rule 14). Its
         streams say, by count and chain, which outcomes made them.
 """
 
@@ -21,7 +23,16 @@ from streamops.core.meter_state import MeterState
 from streamops.core.model_state import ControllerState, ModelState
 from streamops.core.monitor import MonitorState
 from streamops.core.processor import Processor
-from streamops.core.seal_leaf import Leaf, by_first, decoded, grouped, leaf, merged, version_leaves
+from streamops.core.seal_leaf import (
+    Leaf,
+    by_first,
+    decoded,
+    grouped,
+    leaf,
+    leaf_in_order,
+    merged,
+    version_leaves,
+)
 from streamops.core.seal_meter import Places, load_meter, meter_leaves, meter_places
 from streamops.values import ModelVersion
 
@@ -89,4 +100,4 @@ def _controller(state: ControllerState) -> Iterator[Leaf]:
             key: replace(rule, refs=tuple(replace(ref, offset=0) for ref in rule.refs))
             for key, rule in model.rules.items()
         }
-        yield leaf("model", name, replace(model, rules=rules))
+        yield leaf_in_order("model", name, replace(model, rules=rules))

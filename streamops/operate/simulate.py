@@ -44,8 +44,8 @@ SERVICES = (
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 5.0
-# An epoch is a pane or an answer here: a table of 90 panes has about ten seals.
-SEAL_EVERY = 16
+# An epoch is a pane or an answer here: a table of 90 panes has about fourteen seals.
+SEAL_EVERY = 8
 MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
