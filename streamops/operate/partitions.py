@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException
 
 from streamops.errors import ConfigError
+from streamops.hosts.broadcaster import other_seals
 from streamops.kafka.admin import connect, partition_counts
 from streamops.kafka.clients import base_conf
 from streamops.settings import Settings
@@ -12,17 +13,19 @@ from streamops.topics import load_topics, topic_name
 
 
 def check_recorded(wanted: Settings, recorded: Settings | None) -> None:
-    """ConfigError where the same namespace was started with another count, or other seals."""
+    """ConfigError where the same namespace was started with another count before."""
     if recorded is None or recorded.namespace != wanted.namespace:
         return
     if recorded.partitions != wanted.partitions:
         raise refusal(wanted, f"namespace {wanted.namespace}", recorded.partitions)
+
+
+def check_seals(wanted: Settings, recorded: Settings | None) -> None:
+    """ConfigError where the same namespace was started with seals at other epochs before."""
+    if recorded is None or recorded.namespace != wanted.namespace:
+        return
     if recorded.seal_every != wanted.seal_every:
-        raise ConfigError(
-            f"seal-every is {wanted.seal_every}, but namespace {wanted.namespace} seals every "
-            f"{recorded.seal_every} epochs, fixed when it was made: use --seal-every "
-            f"{recorded.seal_every}, or another --namespace"
-        )
+        raise other_seals(wanted, recorded.seal_every)
 
 
 def check_cluster(wanted: Settings) -> None:
