@@ -48,11 +48,13 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Contents(NamedTuple):
-    """Files of a seal by their SHA-256 (hex), the manifest last."""
+    """Files of a seal by their SHA-256 (hex), the manifest last; its leaves and their bytes."""
 
     root: str
     files: dict[str, bytes]
     manifest: str
+    leaves: int
+    bytes: int
 
 
 def is_due(epoch: int, every: int) -> bool:
@@ -83,8 +85,9 @@ def contents_of(processor: Processor[Any], state: Any, source: str, epoch: int) 
     manifest = Manifest(source, epoch, processor.semantics, tuple(refs), places)
     data = encode_manifest(manifest)
     name = hashlib.sha256(data).hexdigest()
+    size = len(b"".join(files.values()))
     files[name] = data
-    return Contents(root_of(refs), files, name)
+    return Contents(root_of(refs), files, name, len(refs), size)
 
 
 def sealed(
@@ -96,7 +99,6 @@ def sealed(
 ) -> Output:
     """Return the seal as it goes to `progress`; `about`: source, partition, epoch."""
     source, partition, epoch = about
-    leaves = [data for name, data in contents.files.items() if name != contents.manifest]
     event = Sealed(
         id=f"seal/{source}/{epoch}",
         time=EPOCH if time is None else time,
@@ -104,8 +106,8 @@ def sealed(
         epoch=epoch,
         root=contents.root,
         semantics=processor.semantics,
-        leaves=len(leaves),
-        bytes=sum(map(len, leaves)),
+        leaves=contents.leaves,
+        bytes=contents.bytes,
         evidence=SealEvidence(contents=contents.manifest, positions=positions),
     )
     return Output("progress", source, event, partition)

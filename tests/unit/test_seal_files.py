@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streamops import codec
+from streamops.audit.seals import SealFiles
+from streamops.core.epochs import Fold, Folded
 from streamops.errors import InputError, TransportError
+from streamops.events import Sealed
+from streamops.hosts.lane import Lane
+from streamops.hosts.memory import make_fold
+from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.seal_files import keep, read_kept, seal_path
+from streamops.settings import Settings
+from tests.chain import clean
 
 DATA = b"a state"
 NAME = hashlib.sha256(DATA).hexdigest()
@@ -61,3 +72,56 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_the_disk(tmp_path):
     blocked.write_text("a file where the folder should be")
     with pytest.raises(TransportError, match="check disk and rights"):
         keep(tmp_path, {NAME: DATA})
+
+
+EVERY = 3
+LOG = clean(0, 1, seal_every=EVERY).log
+
+
+class Sink:
+    """Takes what a host sends, and looks whether a seal's files are there by then."""
+
+    def __init__(self, archive: Path) -> None:
+        self.files, self.seals = SealFiles(archive), 0
+
+    def look(self, event: object) -> None:
+        if isinstance(event, Sealed):
+            self.files.check(event)
+            self.seals += 1
+
+    def send(self, folded: Folded) -> None:
+        for addressed in folded.outputs:
+            self.look(addressed.event)
+
+
+class AioSink(Sink):
+    async def send(self, topic: str, value: bytes, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        self.look(codec.decode(value))
+        return asyncio.sleep(0)
+
+
+def fold_of(name: str) -> Fold[Any]:
+    return make_fold(name, 0, 1, skew_max_ms=None, seal_every=EVERY)
+
+
+def test_files_are_there_before_the_confluent_host_sends_their_seal(tmp_path):
+    settings = Settings(bootstrap="nowhere:1", data=tmp_path)
+    host, sink = PartitionHost(settings, fold_of("meter")), Sink(settings.archive)
+    for topic in host.fold.inboxes:
+        host.feed(topic, LOG[(topic, 0)], sink)  # type: ignore[arg-type]
+    host.close()
+    assert sink.seals == 4
+
+
+def test_files_are_there_before_a_lane_sends_their_seal(tmp_path):
+    settings = Settings(bootstrap="nowhere:1", data=tmp_path)
+    sink = AioSink(settings.archive)
+
+    async def run() -> None:
+        lane = Lane(settings, fold_of("monitor"), sink, instance="0")
+        for record in LOG[("summaries", 0)]:
+            lane.feed(record)
+        await lane.settle()
+
+    asyncio.run(run())
+    assert sink.seals == 4
