@@ -91,6 +91,16 @@ def test_every_third_epoch_is_sealed_by_every_source():
         assert hashlib.sha256(data).hexdigest() == name
 
 
+def test_a_seal_stands_before_the_mark_after_which_nothing_is_sent_again():
+    """A controller's epoch that `progress` names as concluded isn't sent again after a crash."""
+    for records in (rows for (topic, _), rows in host_of(0).log.items() if topic == "progress"):
+        ids = [r.event.id for r in records if r.event.id.startswith(("seal/controller", "conclu"))]
+        sealed = [n for n, id_ in enumerate(ids) if id_.startswith("seal/")]
+        assert len(sealed) == EPOCHS // EVERY
+        for n in sealed:
+            assert ids[n + 1] == f"concluded/{ids[n].split('/')[2]}/{ids[n].split('/')[3]}"
+
+
 @settings(max_examples=12)
 @given(SEEDS, PROCESSORS, st.randoms(use_true_random=False))
 def test_any_interleaving_of_inputs_seals_the_same(seed, name, chance):
