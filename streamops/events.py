@@ -28,6 +28,7 @@ from streamops.values import (
     Proof,
     RawEvidence,
     ReferenceProfile,
+    SealEvidence,
     Severity,
     Stage,
     Stamp,
@@ -120,12 +121,14 @@ class TopologyActivated(Event, frozen=True, kw_only=True, tag=True):
 
     driven      the namespace's driver is its only ticker, times may be any year's
     interval_s  seconds of event time between live ticks; 0 when driven
+    seal_every  the state is sealed at the end of every so many epochs; 0: never
     """
 
     partitions: int
     first_epoch: int = 0
     driven: bool = False
     interval_s: float = 0.0
+    seal_every: int = 0
 
 
 # Outcomes and summaries --------------------------------------------------------------------------
@@ -634,11 +637,19 @@ class EpochConcluded(Event, frozen=True, kw_only=True, tag=True):
 
 
 class Sealed(Event, frozen=True, kw_only=True, tag=True):
-    """Merkle root over the per-model states at the end of an epoch."""
+    """Merkle root (SHA-256, hex) over a source's per-model states at the end of an epoch.
+
+    leaves, bytes  how many states it is over, and their bytes
+    """
 
     source: str
     epoch: int
     root: str
+    semantics: int = 1
+    leaves: int = 0
+    bytes: int = 0
+    stamp: Stamp | None = None
+    evidence: SealEvidence | None = None
 
 
 class RecordRefused(Event, frozen=True, kw_only=True, tag=True):

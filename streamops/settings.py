@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s  seconds between live ticks
     skew_max_ms how far a record's time may be ahead of its append time; not used when driven
     held_mb     memory for records of epochs not folded yet, MiB a worker; the rest is on disk
+    seal_every  state is sealed at the end of every so many epochs, 0: never; fixed for a namespace
     control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
     """
 
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float = 1.0
     skew_max_ms: int = 60_000
     held_mb: int = 64
+    seal_every: int = 0
     control: Literal["faust", "kafka"] = "faust"
 
     @property

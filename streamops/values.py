@@ -109,6 +109,17 @@ class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts: bytes = b""
 
 
+class SealEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a seal's states lie in, and where its source reads on.
+
+    contents   SHA-256 (hex) of the manifest: its leaves, and where the states' records stand
+    positions  input topic -> offset; everything after the sealed epoch stands there or later
+    """
+
+    contents: str
+    positions: dict[str, int] = {}
+
+
 class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of a reference profile. Layout of `counts` and of every pane's counts:
 

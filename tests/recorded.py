@@ -50,6 +50,7 @@ RAW = ("predictions", "labels", "lifecycle")
 CONCLUDED = (
     "outcomes", "summaries", "metrics", "alerts", "retraining", "deployments", "progress",
 )  # fmt: skip
+SEAL_EVERY = 4
 PANE_S = 100
 PANES = 12
 ROWS = 40
@@ -212,7 +213,9 @@ def config(model: str, drift_above: float) -> ModelConfig:
 
 class _Player:
     def __init__(self, partitions: int) -> None:
-        self.host = MemoryHost(partitions=partitions, make_detector=make_detector)
+        self.host = MemoryHost(
+            partitions=partitions, make_detector=make_detector, seal_every=SEAL_EVERY
+        )
         self.rng = random.Random(7)
         self.epoch, self.revision, self.seconds = -1, 0, 0.0
         self.versions = dict.fromkeys(MODELS, 1)

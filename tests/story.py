@@ -32,6 +32,7 @@ from streamops.events import (
     VersionActivated,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.hosts.seal_files import keep
 from streamops.values import ModelVersion, ReferenceProfile
 from streamops.views.archive import cover_of, write_raw
 from streamops.views.log import RawRecord
@@ -83,11 +84,13 @@ def make_counting(name: str) -> Counting:
     return Counting()
 
 
-def play(partitions: int = 2, panes: int = 16, seed: int = 7) -> MemoryHost:
+def play(partitions: int = 2, panes: int = 16, seed: int = 7, seal_every: int = 0) -> MemoryHost:
     """Play the story; the host holds every topic's records."""
-    host = MemoryHost(partitions=partitions, make_detector=make_counting)
+    host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
-    topology = TopologyActivated(id="topology", time=at(0), partitions=partitions, driven=True)
+    topology = TopologyActivated(
+        id="topology", time=at(0), partitions=partitions, driven=True, seal_every=seal_every
+    )
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
@@ -256,6 +259,7 @@ def archive(host: MemoryHost, folder: Path, rows: int = 300) -> Path:
             some = [raw(record) for record in records[first : first + rows]]
             cover = cover_of([r.offset for r in some], first, first + len(some))
             write_raw(folder, some, place, cover)
+    keep(folder, host.files)
     return folder
 
 

@@ -10,7 +10,7 @@ Rule 2: a detector's conclusion rests on every outcome of its version up to the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger
@@ -80,6 +80,10 @@ class Chains:
         self._lost: dict[Version, list[tuple[int, Faults]]] = {}
         self._why: dict[Key, str] = {}
         self.holes: list[Hole] = []
+
+    def begin(self, outcomes: Mapping[Version, int]) -> None:
+        """Go on counting where DETECT had read so many outcomes of each version."""
+        self._counts.update(outcomes)
 
     def note(self, event: Event) -> None:
         """Remember what a recorded metric rests on."""

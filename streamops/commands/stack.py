@@ -40,6 +40,13 @@ Partitions = Annotated[
         help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
     ),
 ]
+SealEvery = Annotated[
+    int | None,
+    Parameter(
+        env_var="STREAMOPS_SEAL_EVERY",
+        help="Seal the state at the end of every so many epochs, fixed once; 600, and 0 for never.",
+    ),
+]
 Control = Annotated[
     Literal["faust", "kafka"],
     Parameter(env_var="STREAMOPS_CONTROL", help="Host of the control plane."),
@@ -53,6 +60,7 @@ def up(
         bool, Parameter(negative="", help="Return once all is ready; end it with `down`.")
     ] = False,
     partitions: Partitions = None,
+    seal_every: SealEvery = None,
     services: Annotated[
         str | None, Parameter(help="Only these services, separated by commas.")
     ] = None,
@@ -71,7 +79,7 @@ def up(
         return
     from streamops.operate.stack import Stack
 
-    stack = Stack(place.template(partitions, control=control), names)
+    stack = Stack(place.template(partitions, seal_every, control=control), names)
     _end_on_sigterm()
     try:
         stack.start()
@@ -167,6 +175,7 @@ def run(
         Path | None, Parameter(help="A settings.json that `up` wrote; replaces the options.")
     ] = None,
     partitions: Partitions = None,
+    seal_every: SealEvery = None,
     control: Control = "faust",
     host: Annotated[
         str,
@@ -183,6 +192,8 @@ def run(
         given = read_service_settings(settings)
     else:
         own = msgspec.structs.replace(place.settings(partitions), control=control)
+        if seal_every is not None:
+            own = msgspec.structs.replace(own, seal_every=seal_every)
         given = ServiceSettings(settings=own, host=host)
     run_service(name, given)
     # Threads of client libraries may outlive their service; none has anything left to do.

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaError, Message
 from streamops import codec
 from streamops.core.processor import Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
-from streamops.errors import TransportError
+from streamops.errors import ConfigError, TransportError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -48,6 +48,14 @@ PATIENCE = 0.5
 # whose order activations are numbered.
 FOUNDING = 0
 NUMBERS = "audit"
+
+
+def other_seals(wanted: Settings, found: int) -> ConfigError:
+    """The error that says at which epochs a namespace seals, and the ways out."""
+    return ConfigError(
+        f"seal-every is {wanted.seal_every}, but namespace {wanted.namespace} seals every {found} "
+        f"epochs, fixed when it was made: use --seal-every {found}, or another --namespace"
+    )
 
 
 class Broadcaster:
@@ -132,7 +140,12 @@ class Broadcaster:
             return None
 
     def _found_namespace(self) -> None:
-        """Record an origin. Of two that start together the first in one partition counts."""
+        """Record an origin. Of two that start together the first in one partition counts.
+
+        Raises ConfigError where the namespace was founded with seals at other epochs.
+        """
+        if self.topology is not None and self.topology.seal_every != self.settings.seal_every:
+            raise other_seals(self.settings, self.topology.seal_every)
         if self.topology is not None or self.settings.driven:
             return
         self.broadcast(
@@ -141,6 +154,7 @@ class Broadcaster:
                 time=datetime.now(UTC),
                 partitions=self.settings.partitions,
                 interval_s=self.settings.interval_s,
+                seal_every=self.settings.seal_every,
             )
         )
         self._read_to_end()

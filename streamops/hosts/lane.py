@@ -23,6 +23,7 @@ from streamops.errors import ServiceError, TransportError
 from streamops.hosts import checkpoint_topic
 from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
+from streamops.hosts.seal_files import keep
 from streamops.hosts.strays import refused_by_us, stray
 from streamops.settings import Settings
 
@@ -133,7 +134,10 @@ class Lane:
             if folded:
                 self._unsaved = folded[-1]
             checkpoint = self._checkpoint(save)
-            outputs = [a for f in folded for a in f.outputs if f.epoch > self.acknowledged]
+            fresh = [f for f in folded if f.epoch > self.acknowledged]
+            for files in filter(None, (f.files for f in fresh)):
+                await asyncio.to_thread(keep, self.settings.archive, files)
+            outputs = [a for f in fresh for a in f.outputs]
             await self._send([*refused, *(a for a in outputs if a.topic != "progress")])
             await self._send(a for a in outputs if a.topic == "progress")
             if checkpoint is not None:

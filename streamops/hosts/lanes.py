@@ -120,7 +120,11 @@ class Lanes:
 
     def _fold(self, name: str, partition: int) -> Fold[Any]:
         fold = make_fold(
-            name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
+            name,
+            partition,
+            self.settings.partitions,
+            skew_max_ms=self.settings.skew_ms,
+            seal_every=self.settings.seal_every,
         )
         fold.hold_in(self._spill.buffer)
         return fold

@@ -11,6 +11,7 @@ from streamops.core.meter import Meter
 from streamops.core.processor import Record
 from streamops.hosts.bank import dump_bank, load_bank
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
+from streamops.hosts.seal_files import keep
 from streamops.hosts.sender import Sender
 from streamops.hosts.strays import stray
 from streamops.settings import Settings
@@ -21,6 +22,7 @@ class PartitionHost:
 
     def __init__(self, settings: Settings, fold: Fold[Any]) -> None:
         folder = settings.data / "state" / f"{fold.processor.name}-{fold.partition}"
+        self._archive = settings.archive
         self._key_file = settings.data / "state" / "key"
         self.store = Store(folder)
         checkpoint, rows = self.store.load()
@@ -38,6 +40,7 @@ class PartitionHost:
             if refused is not None:
                 sender.send(Folded(self.fold.epoch, [refused], {}))
         for folded in self.fold.feed_all(topic, records):
+            keep(self._archive, folded.files)
             sender.send(folded)
             self._positions = folded.positions
 

@@ -60,6 +60,7 @@ class Lockstep:
             time=at,
             partitions=self.settings.partitions,
             driven=True,
+            seal_every=self.settings.seal_every,
         )
         self._broadcast(topology)
         self.tick(at)

@@ -44,6 +44,8 @@ SERVICES = (
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 5.0
+# An epoch is a pane or an answer here: a table of 90 panes has about fourteen seals.
+SEAL_EVERY = 8
 MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
@@ -127,6 +129,7 @@ def simulate(
         kafka=options.kafka,
         partitions=options.partitions,
         driven=True,
+        seal_every=SEAL_EVERY,
     )
     stack = Stack(settings, SERVICES)
     with _running(stack, console):

@@ -26,7 +26,7 @@ from streamops.kafka.clients import base_conf
 from streamops.operate.child import Report
 from streamops.operate.folder import Folder, ServiceSettings, StackState, end_leftovers
 from streamops.operate.memory import pss_mb
-from streamops.operate.partitions import check_cluster, check_recorded
+from streamops.operate.partitions import check_cluster, check_recorded, check_seals
 from streamops.operate.process import started_at
 from streamops.operate.services import HOST, check_services, default_services
 from streamops.operate.supervisor import Reports, Supervisor
@@ -87,9 +87,11 @@ class Stack:
         self._is_held = True
         try:
             end_leftovers(self.folder.read_state())
+            before = self.folder.read_settings()
+            recorded = before.settings if before else None
             if self._embedded:
-                before = self.folder.read_settings()
-                check_recorded(self.settings, before.settings if before else None)
+                check_recorded(self.settings, recorded)
+            check_seals(self.settings, recorded)
             self._supervisor.start()
             if self._embedded:
                 self._start_broker()

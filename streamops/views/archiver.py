@@ -196,6 +196,7 @@ def note_namespace(settings: Settings) -> None:
         "partitions": settings.partitions,
         "driven": settings.driven,
         "skew_max_ms": settings.skew_max_ms,
+        "seal_every": settings.seal_every,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")

@@ -15,6 +15,7 @@ from streamops import codec
 from streamops.config import config_hash
 from streamops.core.processor import Record
 from streamops.core.times import EPOCH, moment
+from streamops.errors import ConfigError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -114,6 +115,8 @@ def test_a_restart_goes_on_where_the_log_stands(live):
     assert len(origins) == 1
     epochs = [tick.epoch for tick, _ in counting(read(live, "labels"), 0)]
     assert epochs == list(range(len(epochs)))
+    with pytest.raises(ConfigError, match="seal-every is 7, but"):
+        run_broadcaster(msgspec.structs.replace(live, seal_every=7), threading.Event())
 
 
 def applied(number: int, drift_above: float) -> ConfigApplied:

@@ -397,7 +397,7 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
         write(settings, second)
         until_concluded(settings, recorded.last_epoch - 1)
     archive_until_end(settings)
-    facts = Namespace(partitions=2, driven=True)
+    facts = Namespace(partitions=2, driven=True, seal_every=settings.seal_every)
     (settings.archive / NAMESPACE_FILE).write_bytes(msgspec.json.encode(facts))
     found = check(settings.archive, make_detector)
     assert found.findings == ()
@@ -405,6 +405,11 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
     names = {json.loads(said)["id"] for said in recorded.concluded["alerts"].values()}
     assert {alert.id for alert in found.alerts} == {n for n in names if n.startswith("alert/")}
     assert found.alerts
+    assert found.seals >= 4 * 2 * (recorded.last_epoch // settings.seal_every)
+    begun = [verify(settings.archive, alert=alert.id, make_detector=make_detector)
+             for alert in found.alerts]  # fmt: skip
+    assert [one.alerts[0] for one in begun] == list(found.alerts)
+    assert max(one.start_epoch for one in begun) > 0
     again = run_replay(settings.archive, topics=("alerts",), make_detector=make_detector)
     assert {event.id for event in again} == names
 

@@ -7,12 +7,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from streamops.audit.verify import verify
 from streamops.core.times import SECOND_US
 from streamops.operate.summary import Summary
 from streamops.operate.table import ORDER_START_US, Columns
@@ -45,6 +47,20 @@ def test_every_row_is_an_outcome_and_every_alert_is_proven(quiet):
     assert retrains.run == retrains.refused + retrains.promoted
     assert summary.score.metric == "accuracy"
     assert summary.peak_pss_mb > 0
+
+
+def test_the_latest_alerts_are_verified_from_a_seal_as_from_the_beginning(quiet):
+    archive = quiet.home / "archive"
+    whole = verify(archive)
+    assert whole.seals > 0
+    latest = datetime.fromisoformat(max(alert.pane_start for alert in quiet.summary.alerts))
+    found = verify(archive, since=latest)
+    assert found.ok
+    assert found.start_epoch > 0
+    assert found.records < whole.records
+    verdicts = {verdict.id: verdict for verdict in whole.alerts}
+    assert found.alerts
+    assert all(verdicts[verdict.id] == verdict for verdict in found.alerts)
 
 
 def test_the_file_says_what_was_returned(quiet):
