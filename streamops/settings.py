@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     skew_max_ms how far a record's time may be ahead of its append time; not used when driven
     held_mb     memory for records of epochs not folded yet, MiB a worker; the rest is on disk
     control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
+    disk_floor_mb  free space below which nothing is taken and writers pause, MiB; 0: never
+    meter_workers  processes of METER that a stack runs; at most one a partition
     """
 
     bootstrap: str
@@ -35,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     skew_max_ms: int = 60_000
     held_mb: int = 64
     control: Literal["faust", "kafka"] = "faust"
+    disk_floor_mb: int = 1024
+    meter_workers: int = 1
 
     @property
     def skew_ms(self) -> int | None:
