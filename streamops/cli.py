@@ -33,6 +33,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "status": "stack:status",
         "logs": "stack:logs",
         "run": "stack:run",
+        "meter": "meter:meter",
+        "top": "top:top",
         "doctor": "doctor:doctor",
     },
     "Models": {

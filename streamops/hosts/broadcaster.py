@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError, Message
 from streamops import codec
 from streamops.core.processor import Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
+from streamops.disk import broker_disk
 from streamops.errors import ConfigError, TransportError
 from streamops.events import (
     ActivationDelivered,
@@ -81,9 +82,13 @@ class Broadcaster:
         """Broadcast until `stop`."""
         self._read_to_end()
         self._found_namespace()
+        disk = broker_disk(self.settings)
         while not stop.is_set():
             for record in self.follower.poll(POLL_S):
                 self._note(record)
+            # Without ticks no epoch closes: who waits for them writes nothing either.
+            if disk is not None and disk.is_low():
+                continue
             self._activate()
             if not self.settings.driven:
                 self._tick()

@@ -44,9 +44,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The RocksDB of one (processor, partition)."""
+    """The RocksDB of one (processor, partition).
 
-    def __init__(self, folder: Path) -> None:
+    is_read_only  whether to look only at what stands there, though another process holds it
+    """
+
+    def __init__(self, folder: Path, *, is_read_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         options = Options(raw_mode=True)
@@ -54,13 +57,19 @@ class Store:
         options.set_max_open_files(64)
         options.set_write_buffer_size(8 << 20)
         options.set_keep_log_file_num(2)
+        access = AccessType.read_only() if is_read_only else AccessType.read_write()
         try:
-            self._db = Rdict(str(folder), options, access_type=AccessType.read_write())
+            self._db = Rdict(str(folder), options, access_type=access)
         except Exception as error:
             raise TransportError(
                 f"checkpoint folder {folder} can't be opened: {error}; stop the process that holds "
                 "it, or delete the folder (it comes back from the log)"
             ) from error
+
+    def epoch(self) -> int:
+        """Return the last checkpoint's epoch, -1 where there is none."""
+        value = self._db.get(_STATE)
+        return -1 if value is None else msgspec.msgpack.decode(value, type=Checkpoint).epoch
 
     def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
         """Return the last checkpoint and the join table's rows."""

@@ -20,9 +20,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamops.core import numeric
 from streamops.core.epochs import Fold
 from streamops.core.processor import Record
+from streamops.disk import disk_of
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
+from streamops.hosts.hold import Hold
 from streamops.hosts.memory import RawRow, to_records
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
@@ -58,12 +60,14 @@ class KafkaHost:
     ) -> None:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
+        self.instance = instance
         self.gauges = Gauges(
             name,
             lambda: [host.fold for host in list(self.hosts.values())],
             lambda topic, partition: self._ends.get((topic, partition)),
         )
-        self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
+        self.work = self.gauges.work
+        self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent, self.work)
         self.hosts: dict[int, PartitionHost] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self.generation = 0
@@ -91,6 +95,14 @@ class KafkaHost:
                 "enable.partition.eof": True,
                 "error_cb": self._on_error,
             },
+        )
+        self.hold = Hold(
+            self.consumer,
+            disk_of(settings),
+            lambda topic, partition: any(
+                (self._names[topic], partition) in places
+                for places in (self._paused, self._backlogs)
+            ),
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -120,8 +132,9 @@ class KafkaHost:
             self.consumer.close()
 
     def _round(self) -> None:
-        generation = self.generation
-        messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
+        generation, is_held = self.generation, self.hold.keep()
+        with self.work.stage("wait"):
+            messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
         if self._trouble is not None:
             raise self._trouble
         if generation != self.generation or self._is_astray:
@@ -130,6 +143,13 @@ class KafkaHost:
             for error in filter(None, (message.error() for message in messages)):
                 _judge(error)
             self._read_again()
+            return
+        if is_held:
+            # What was fetched before the pause is read again after it.
+            for error in filter(None, (message.error() for message in messages)):
+                _judge(error)
+            self._is_astray = any(message.error() is None for message in messages)
+            self.sender.serve()
             return
         self._take(messages)
         if self._silence.is_dead(any(message.error() is None for message in messages)):
@@ -172,11 +192,14 @@ class KafkaHost:
         position = host.fold.inboxes[topic].position
         rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
         if rows:
-            self._feed(host, topic, to_records(topic, partition, rows))
+            with self.work.stage("decode"):
+                records = to_records(topic, partition, rows)
+            self._feed(host, topic, records)
 
     def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:
         before = host.fold.epoch
-        host.feed(topic, records, self.sender)
+        with self.work.stage("fold"):
+            host.feed(topic, records, self.sender)
         self.gauges.took(records, host.fold.epoch - before)
 
     def _read_archive(self) -> None:
@@ -204,8 +227,9 @@ class KafkaHost:
 
     def _checkpoint(self) -> None:
         self.sender.settle()
-        for host in self.hosts.values():
-            host.checkpoint()
+        with self.work.stage("checkpoint"):
+            for host in self.hosts.values():
+                host.checkpoint()
 
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
@@ -267,7 +291,7 @@ class KafkaHost:
                     )
             fold = self.make_fold(partition)
             fold.hold_in(self.spill.buffer)
-            self.hosts[partition] = PartitionHost(self.settings, fold)
+            self.hosts[partition] = PartitionHost(self.settings, fold, self.instance)
             starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
         consumer.pause(

@@ -25,6 +25,7 @@ from streamops.errors import InputError, ServiceError, TransportError
 from streamops.events import ConfigApplied, Event, ModelRegistered
 from streamops.kafka.clients import make_producer
 from streamops.sdk.address import address
+from streamops.sdk.disk import BrokerDisk
 from streamops.settings import Settings
 from streamops.topics import load_topics
 
@@ -36,6 +37,8 @@ EXPIRY_SCAN_S = 2.0
 RECORD_OVERHEAD = 128
 BUFFER_KBYTES = 262_144
 
+# A person's command is taken whatever the disk says: it is small, and may be what makes room.
+INGEST = ("predictions", "labels")
 CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack"}
 
 
@@ -70,6 +73,7 @@ class Sender:
         self.closed = False
         self._lock = threading.Lock()
         self._failures: list[ServiceError] = []
+        self._disk = BrokerDisk(settings)
         self._producer = make_producer(
             settings,
             "client",
@@ -86,13 +90,16 @@ class Sender:
 
         Raises InputError for what readers would refuse or the broker's limit forbids;
         TransportError for earlier records that were not delivered (this one is then not taken
-        either) and for a full buffer.
+        either), for a full buffer, and for a prediction or label while the embedded broker's disk
+        is below its floor.
         """
         if self.closed:
             raise RuntimeError("the client is closed; make another")
         self._serve(0)
         self._raise_failures("; the record of this call was not taken, send it again")
         topic, key = address(event)
+        if topic in INGEST:
+            self._disk.check()
         value = encoded(event, self.sending.encoding)
         headers = cloud_headers(event, self.sending)
         check_size(event, topic, len(key.encode()) + len(value) + headers_size(headers))

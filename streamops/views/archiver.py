@@ -8,16 +8,20 @@ Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
+from streamops.disk import disk_of
 from streamops.errors import TransportError
+from streamops.hosts.work import Work
 from streamops.kafka.clients import make_consumer, take
+from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog, cover_of, write_raw
 from streamops.views.log import (
@@ -36,6 +40,7 @@ from streamops.views.typed import mend_typed, write_typed
 CHUNK = 1000
 NAMESPACE_FILE = "namespace.json"
 POLL_S = 0.2
+NOTE_EVERY_S = 1.0
 # A record in a buffer costs about this beside its bytes.
 RECORD_BYTES = 250
 
@@ -102,6 +107,10 @@ class Archiver:
         # A question behind a fetch that waits for records waits as long: it has its own way.
         self._asker = make_consumer(settings, "archiver-asks")
         self._buffers: dict[Partition, Buffer] = {}
+        self.work = Work("archiver")
+        self.disk = disk_of(settings)
+        self._lags = dict[Partition, int]()
+        self._noted = time.monotonic()
         try:
             self._begin()
         except BaseException:
@@ -123,9 +132,35 @@ class Archiver:
 
     def run_once(self, timeout_s: float = POLL_S) -> int:
         """Read some records, write what is due; returns how many records came."""
-        messages = take(self._consumer, CHUNK, timeout_s)
+        with self.work.stage("wait"):
+            messages = take(self._consumer, CHUNK, timeout_s)
         now = time.monotonic()
-        count = 0
+        with self.work.stage("decode"):
+            count = self._keep(messages, now)
+        with self.work.stage("store"):
+            self._roll_due(now)
+        if now - self._noted > NOTE_EVERY_S:
+            self._note_lags(now)
+        return count
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what it did and how far it is behind, as the client last heard; by any thread."""
+        yield from self.work.samples()
+        for (topic, partition), lag in dict(self._lags).items():
+            where = {"topic": topic, "partition": str(partition)}
+            yield self.work.sample("streamops_lag_records", lag, **where)
+
+    def _note_lags(self, now: float) -> None:
+        self._noted = now
+        for (topic, partition), buffer in self._buffers.items():
+            place = TopicPartition(self._settings.topic(topic), partition)
+            end = self._consumer.get_watermark_offsets(place, cached=True)[1]
+            if end >= 0:
+                self._lags[(topic, partition)] = max(0, end - buffer.next)
+
+    def _keep(self, messages: Iterable[Message], now: float) -> int:
+        """Take records into their buffers; returns how many came."""
+        taken: Counter[str] = Counter()
         for message in messages:
             place = (self._settings.short(message.topic() or ""), message.partition() or 0)
             buffer = self._buffers[place]
@@ -134,9 +169,10 @@ class Archiver:
                 buffer.next = max(buffer.next, message.offset() or 0)
             elif (message.offset() or 0) >= buffer.next:
                 buffer.add(to_raw(place[0], message), now)
-                count += 1
-        self._roll_due(now)
-        return count
+                taken[place[0]] += 1
+        for topic, records in taken.items():
+            self.work.took(topic, records)
+        return taken.total()
 
     def flush(self) -> None:
         """Write every buffer that covers anything."""
@@ -208,11 +244,17 @@ def run_archiver(settings: Settings, stop: Event) -> None:
     """Archive the namespace until `stop` is set, then write what is buffered and return."""
     note_namespace(settings)
     archiver = Archiver(settings)
+    EXPOSED.add(archiver.samples)
     try:
         while not stop.is_set():
-            archiver.run_once()
-        archiver.flush()
+            if archiver.disk.is_low():
+                stop.wait(POLL_S)
+            else:
+                archiver.run_once()
+        if not archiver.disk.is_low():
+            archiver.flush()
     finally:
+        EXPOSED.remove(archiver.samples)
         archiver.close()
 
 

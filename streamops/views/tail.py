@@ -7,6 +7,7 @@ Rule 1: a client that fell silent for good (`kafka/silence.py`) is made anew whe
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
@@ -17,6 +18,7 @@ from streamops.settings import Settings
 from streamops.views.log import Partition, RawRecord, is_notice, to_raw
 
 LOG = logging.getLogger(__name__)
+NOTE_EVERY_S = 1.0
 
 
 class Tail:
@@ -26,7 +28,13 @@ class Tail:
         self._settings, self._client = settings, client
         self._next = dict(starts)
         self._silence = Silence(settings, lambda: self._next)
+        self._noted = time.monotonic()
+        self._lags = dict[Partition, int]()
         self._consumer = self._make()
+
+    def lags(self) -> dict[Partition, int]:
+        """Return how many records are not read, a partition, as the client knew a second ago."""
+        return dict(self._lags)
 
     def close(self) -> None:
         """Give back the connection."""
@@ -51,7 +59,18 @@ class Tail:
             LOG.warning("%s fell silent though records wait: client made anew", self._client)
             self._consumer.close()
             self._consumer = self._make()
+        if time.monotonic() - self._noted > NOTE_EVERY_S:
+            self._note_lags()
         return raws
+
+    def _note_lags(self) -> None:
+        self._noted = time.monotonic()
+        for topic, partition in self._next:
+            place = TopicPartition(self._settings.topic(topic), partition)
+            end = self._consumer.get_watermark_offsets(place, cached=True)[1]
+            if end >= 0:
+                at = max(self._next[(topic, partition)], self.passed((topic, partition)))
+                self._lags[(topic, partition)] = max(0, end - at)
 
     def passed(self, place: Partition) -> int:
         """Return the offset up to which a partition was read; 0 before its first answer."""
