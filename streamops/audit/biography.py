@@ -3,7 +3,8 @@
 Rule 1: records are found by key in the partition that the key gives; the outcome by the typed
         files, or where those are gone by reading its partition.
 Rule 2: a prediction counts in the panes of its version that hold its time, and in an alert exactly
-        if one of the alert's metrics is such a pane, or a detector that had read its outcome.
+        if one of the alert's metrics is such a pane, a detector that had read its outcome, or a
+        drift test: it has read every pane of its version before.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.audit.namespace import namespace_of
+from streamops.config import DRIFT_METRICS
 from streamops.core.panes import OTHER
 from streamops.core.partition import partition_of
 from streamops.errors import ConfigError
@@ -105,7 +107,7 @@ def biography(archive: Path, id_: str) -> Biography:
     drifts = _only(DriftDetected, metrics, lambda e: bool(outcomes) and _has_read(e, first))
     counted = {f.event.id for f in panes} | {f.event.id for f in drifts}
     labels = _by_key(log, "labels", own, id_)
-    alerts = _events(log, "alerts", shared)
+    alerts = (found for p in log.partitions("alerts") for found in _events(log, "alerts", p))
     return Biography(
         id=id_,
         made=tuple(made),
@@ -114,7 +116,7 @@ def biography(archive: Path, id_: str) -> Biography:
         outcomes=outcomes,
         panes=tuple(panes),
         drifts=tuple(drifts),
-        alerts=tuple(_only(AlertRaised, alerts, lambda e: _rests_on(e, counted))),
+        alerts=tuple(_only(AlertRaised, alerts, lambda e: _rests_on(e, counted, first))),
     )
 
 
@@ -144,7 +146,10 @@ def _has_read(event: DriftDetected, made: Made) -> bool:
     return same and event.since <= made.time <= event.time
 
 
-def _rests_on(event: AlertRaised, counted: set[str]) -> bool:
+def _rests_on(event: AlertRaised, counted: set[str], made: Made) -> bool:
+    if event.metric in DRIFT_METRICS:
+        same = (event.model, event.version) == (made.model, made.version)
+        return same and made.time < event.time
     proof = event.evidence
     return proof is not None and any(ref.id in counted for ref in proof.metrics)
 

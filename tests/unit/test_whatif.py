@@ -86,7 +86,7 @@ def test_an_alert_that_no_pane_reaches_is_lost_and_asks_for_nothing(folder):
     given = msgspec.structs.replace(configs()["churn"], rules=tuple(calm))
     found = what_if(folder, [given], make_detector=make_counting)
     raised = [e for e in recorded_events(folder, "alerts") if isinstance(e, AlertRaised)]
-    drifts = [e for e in raised if e.model == "churn" and e.kind == "data_drift"]
+    drifts = [e for e in raised if e.model == "churn" and e.metric == "psi"]
     lost = [mark for mark in found.alerts.lost if "psi" in mark.says]
     assert {mark.id for mark in lost} == {event.id for event in drifts}
 
