@@ -27,6 +27,7 @@ CHANGED = "was changed"
 REMOVED = "was removed"
 ADDED = "was added"
 MOVED = "stands out of order, or twice"
+UNREADABLE = "the file from here on can't be read"
 
 
 class FileSeen(NamedTuple):
@@ -66,6 +67,9 @@ class SealedPartition:
             self._take(records)
         while self._at < len(self._segments):
             self._finish()
+        for file in self.files:
+            if file.error and not any(file.first <= b.offset for b in self.broken):
+                self._note(file.first, file.first + 1, UNREADABLE)
 
     def _batches(self) -> Iterator[list[RawRecord]]:
         for path in raw_paths(self._archive, self.place):

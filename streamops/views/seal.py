@@ -54,6 +54,7 @@ class SealPace(NamedTuple):
 
 
 DEFAULT_PACE = SealPace()
+SEGMENT_RECORDS = DEFAULT_PACE.records
 
 
 class Reach(msgspec.Struct, frozen=True, array_like=True):

@@ -195,7 +195,9 @@ def tamperings(made: SealedArchive, count: int) -> Iterator[tuple[int, Partition
         yield number, place, which, KINDS[number % len(KINDS)](files[place][which], chance)
 
 
-def test_a_thousand_tamperings_are_found_and_their_places_named(copy, made):
+def test_a_thousand_tamperings_are_found_and_their_places_named(tmp_path):
+    made = sealed_archive(tmp_path, files=2)
+    copy = made.folder
     segments = SealChain(copy).segments
     held = {place: {record.offset for record in made.log[place]} for place in PLACES}
     originals = {path: path.read_bytes() for place in PLACES for path in paths_of(copy, place)}
