@@ -8,7 +8,9 @@ Rule 3: one pass in the order of the files, one segment in memory.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +25,7 @@ from streamops.views.log import Partition, RawRecord
 from streamops.views.record_hash import leaf_hashes, merkle_root
 from streamops.views.seal import digest_of, leaves_path
 
+OFFSET = attrgetter("offset")
 CHANGED = "was changed"
 REMOVED = "was removed"
 ADDED = "was added"
@@ -96,14 +99,11 @@ class SealedPartition:
                 self.unsealed += len(records) - start
                 return
             segment = self._segments[self._at]
-            end = start
-            while end < len(records) and records[end].offset < segment.next:
-                end += 1
-            part = records[start:end]
-            outside = [r.offset for r in part if r.offset < segment.first]
-            for offset in outside:
-                self._note(offset, offset + 1, f"{ADDED}: no seal covers it")
-            part = part[len(outside) :]
+            inside = bisect_left(records, segment.first, start, key=OFFSET)
+            end = bisect_left(records, segment.next, start, key=OFFSET)
+            for record in records[start:inside]:
+                self._note(record.offset, record.offset + 1, f"{ADDED}: no seal covers it")
+            part = records[inside:end]
             self._offsets += [record.offset for record in part]
             self._leaves += leaf_hashes(part)
             start = end

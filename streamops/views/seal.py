@@ -159,8 +159,9 @@ class Sealer:
         note_file(self._archive, place, path)
         segment = self._segment(place, cover.first)
         fresh = [record for record in records if record.offset >= segment.next]
-        for record in fresh:
-            self.time = max(self.time, EPOCH + timedelta(milliseconds=record.append_ms))
+        if fresh:
+            newest = max(record.append_ms for record in fresh)
+            self.time = max(self.time, EPOCH + timedelta(milliseconds=newest))
         start = 0
         while start < len(fresh):
             room = self._pace.records - len(segment.offsets)
