@@ -54,6 +54,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "replay": "answers:replay",
         "explain": "answers:explain",
         "whatif": "whatif:whatif",
+        "seal": "seal:seal",
+        "verify-chain": "seal:verify_chain",
         "simulate": "simulate:simulate",
         "drift": "drift:drift",
     },

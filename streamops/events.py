@@ -29,6 +29,7 @@ from streamops.values import (
     RawEvidence,
     ReferenceProfile,
     SealEvidence,
+    SegmentSeal,
     Severity,
     Stage,
     Stamp,
@@ -195,9 +196,6 @@ class PaneSummarized(Event, frozen=True, kw_only=True, tag=True):
     performance: Performance | None = None
     stamp: Stamp | None = None
     evidence: RawEvidence | None = None
-
-
-# Metrics -----------------------------------------------------------------------------------------
 
 
 class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
@@ -392,9 +390,6 @@ class ActivationDelivered(Event, frozen=True, kw_only=True, tag=True):
     model: str
     version: str = ""
     config_hash: str = ""
-
-
-# Data --------------------------------------------------------------------------------------------
 
 
 class DatasetVersioned(Event, frozen=True, kw_only=True, tag=True):
@@ -650,6 +645,31 @@ class Sealed(Event, frozen=True, kw_only=True, tag=True):
     bytes: int = 0
     stamp: Stamp | None = None
     evidence: SealEvidence | None = None
+
+
+class SealRequested(Event, frozen=True, kw_only=True, tag=True):
+    """A person asks the archiver to seal everything that stands on the topics now."""
+
+    actor: str
+    reason: str = ""
+
+
+class CheckpointSealed(Event, frozen=True, kw_only=True, tag=True):
+    """The archiver sealed what it archived since the seal before; `time` is its last append time.
+
+    number    from 1, one more each; of two with one number the first counts
+    previous  head of the seal before; that of number 1 has none
+    segments  by topic, partition and offset
+    head      SHA-256 over all this: the whole chain so far
+    request   id of the SealRequested that it answers
+    """
+
+    namespace: str
+    number: int
+    head: str
+    segments: tuple[SegmentSeal, ...]
+    previous: str = ""
+    request: str = ""
 
 
 class RecordRefused(Event, frozen=True, kw_only=True, tag=True):

@@ -38,6 +38,23 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     next: int
 
 
+class SegmentSeal(msgspec.Struct, frozen=True, array_like=True):
+    """One sealed stretch of a partition: what a read-committed consumer sees of [first, next).
+
+    records  how many they are; the other offsets hold none
+    root     Merkle root over them, SHA-256
+    head     SHA-256 over all this and the partition's segment before: its chain so far
+    """
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    records: int
+    root: str
+    head: str
+
+
 class RawEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a summary or outcome was folded from: spans, records, and a SHA-256 chain over them."""
 

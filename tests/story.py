@@ -84,7 +84,13 @@ def make_counting(name: str) -> Counting:
     return Counting()
 
 
-def play(partitions: int = 2, panes: int = 16, seed: int = 7, seal_every: int = 0) -> MemoryHost:
+def play(
+    partitions: int = 2,
+    panes: int = 16,
+    seed: int = 7,
+    seal_every: int = 0,
+    rules: tuple[Rule, ...] = RULES,
+) -> MemoryHost:
     """Play the story; the host holds every topic's records."""
     host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
@@ -94,7 +100,7 @@ def play(partitions: int = 2, panes: int = 16, seed: int = 7, seal_every: int = 
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1)
+        introduce(host, model, number * 2 + 1, rules)
     answered: set[str] = set()
     for pane in range(panes):
         host.tick(pane + 1, at(pane * PANE_S))
@@ -113,7 +119,7 @@ def play(partitions: int = 2, panes: int = 16, seed: int = 7, seal_every: int = 
     return host
 
 
-def introduce(host: MemoryHost, model: str, revision: int) -> None:
+def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ...]) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
         model=model,
@@ -122,7 +128,7 @@ def introduce(host: MemoryHost, model: str, revision: int) -> None:
         maturity_s=PANE_S // 2,
         segments={"country": ("de",)},
         detectors=("adwin",),
-        rules=RULES,
+        rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
     )
     applied = ConfigActivated(

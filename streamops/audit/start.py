@@ -23,6 +23,7 @@ from streamops.audit.namespace import Namespace
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import PartitionReader
 from streamops.audit.seals import Loaded, SealFiles, recorded_seals
+from streamops.config import DRIFT_METRICS
 from streamops.core.detect import Detect, Detector, DetectState
 from streamops.core.epochs import Fold
 from streamops.core.join import JoinTable
@@ -82,6 +83,12 @@ class Needs:
         """Take in a derived record of an epoch."""
         self.epoch = min(self.epoch, epoch)
 
+    def pane(self, event: MetricEvaluated) -> None:
+        """Take in the summaries that a pane was merged from."""
+        for summary in () if event.evidence is None else event.evidence.summaries:
+            self.since(summary.stamp.epoch)
+            self.meet(summary.raw)
+
     def allows(self, epoch: int, seals: dict[str, Sealed]) -> bool:
         """Tell whether the seals of an epoch stand before all that is needed."""
         # What was concluded up to a seal is no later than the tick that closed its epoch.
@@ -131,6 +138,7 @@ class Starter:
     def _needs(self, alerts: Iterable[AlertRaised]) -> Needs:
         needs, log = Needs(), ArchiveLog(self._archive)
         drifts: dict[int, dict[Version, int]] = {}
+        tested: dict[int, dict[Version, int]] = {}
         for alert in alerts:
             if alert.stamp is None or alert.evidence is None or not alert.evidence.metrics:
                 raise InputError("it has no proof")
@@ -140,16 +148,27 @@ class Starter:
                 needs.since(ref.stamp.epoch)
                 if isinstance(event, DriftDetected):
                     last = event.evidence.last_epoch if event.evidence else ref.stamp.epoch
-                    of = drifts.setdefault(_partition(ref.stamp.source), {})
-                    version = event.model, event.version
-                    of[version] = max(last, of.get(version, -1))
+                    _extend(drifts, ref, event, last)
                     continue
-                for summary in () if event.evidence is None else event.evidence.summaries:
-                    needs.since(summary.stamp.epoch)
-                    needs.meet(summary.raw)
+                if alert.metric in DRIFT_METRICS:
+                    _extend(tested, ref, event, ref.stamp.epoch)
+                needs.pane(event)
         for partition, versions in drifts.items():
             self._outcomes(needs, partition, versions)
+        for partition, versions in tested.items():
+            self._panes(needs, partition, versions)
         return needs
+
+    def _panes(self, needs: Needs, partition: int, versions: dict[Version, int]) -> None:
+        """Take in every pane that a drift test had read when it alarmed."""
+        for record in PartitionReader(self._archive, "metrics", partition):
+            event = record.event
+            if not isinstance(event, MetricEvaluated) or event.stamp is None:
+                continue
+            last = versions.get((event.model, event.version), -1)
+            if event.evidence and event.evidence.panes and event.stamp.epoch <= last:
+                needs.since(event.stamp.epoch)
+                needs.pane(event)
 
     def _outcomes(self, needs: Needs, partition: int, versions: dict[Version, int]) -> None:
         """Take in every outcome that a detector had read when it spoke."""
@@ -277,6 +296,18 @@ def _metric(log: ArchiveLog, ref: MetricRef) -> MetricEvaluated | DriftDetected:
     if isinstance(event, MetricEvaluated | DriftDetected) and event.stamp == ref.stamp:
         return event
     raise InputError("its metric isn't there")
+
+
+def _extend(
+    found: dict[int, dict[Version, int]],
+    ref: MetricRef,
+    event: MetricEvaluated | DriftDetected,
+    last: int,
+) -> None:
+    """Note the last epoch that an alert needs of a version, by the partition of its metrics."""
+    of = found.setdefault(_partition(ref.stamp.source), {})
+    version = event.model, event.version
+    of[version] = max(last, of.get(version, -1))
 
 
 def _partition(source: str) -> int:

@@ -22,6 +22,7 @@ from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger, Place, key_of, p
 from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import by_epoch
+from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
@@ -77,13 +78,29 @@ class AlertVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reasons: tuple[str, ...] = ()
 
 
+class BrokenAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A place at which the archive isn't what was sealed; the findings say why."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether every sealed segment's records are those that were sealed; well without any seal."""
+
+    ok: bool
+    broken: tuple[BrokenAt, ...] = ()
+
+
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What verify found: one verdict an alert, by id, and faults outside any alert's proof.
 
     findings  what differs, lacks or can't be read in the archive, alerts' own faults included
     records   records read; epochs: the last one concluded in every partition, -1 for none
-    ok        every alert is verified and there is no finding
+    ok        every alert is verified, there is no finding, and the chain holds
     seals     seals whose files were checked; start_epoch: the seal it began at, -1: no seal
+    chain     what became of the sealed records (`record_chain`); checked where all alerts are
     """
 
     alerts: tuple[AlertVerdict, ...]
@@ -93,6 +110,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     seals: int = 0
     start_epoch: int = -1
+    chain: ChainVerdict = ChainVerdict(ok=True)
 
 
 def verify(
@@ -137,7 +155,7 @@ def verify(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
             "those there are"
         )
-    return found
+    return _with_chain(found, check_chain(archive)) if asked.is_all else found
 
 
 class _Audit:
@@ -153,6 +171,7 @@ class _Audit:
     ) -> None:
         self.namespace, self.asked, self.start = namespace, asked, start
         self.ledger = Ledger()
+        self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
         self.links = Links(
             namespace.partitions,
@@ -163,7 +182,6 @@ class _Audit:
             seal_every=namespace.seal_every,
             begun={} if start is None else start.folds,
         )
-        self._epoch = -1 if start is None else start.epoch
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
         self._seal_files = SealFiles(archive)
@@ -342,6 +360,18 @@ def _readers(
     for topic in (*RAW, *DERIVED):
         for partition in sorted({*range(partitions), *log.partitions(topic)}):
             yield PartitionReader(archive, topic, partition, firsts.get((topic, partition), 0))
+
+
+def _with_chain(found: Verification, checked: ChainCheck) -> Verification:
+    broken = tuple(
+        BrokenAt(topic=b.topic, partition=b.partition, offset=b.offset) for b in checked.broken
+    )
+    return msgspec.structs.replace(
+        found,
+        findings=_capped([*found.findings, *(f"chain: {b}" for b in checked.broken)]),
+        chain=ChainVerdict(ok=checked.ok, broken=broken),
+        ok=found.ok and checked.ok,
+    )
 
 
 def _judged(id_: str, faults: Faults) -> AlertVerdict:

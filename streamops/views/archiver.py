@@ -3,14 +3,17 @@
 Rule 1: positions are the files' own; no group commits, no second memory.
 Rule 2: only one archiver works on an archive; another finds a file where it wants one and stops.
 Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is told to stop.
+Rule 4: what is in files is sealed now and then, and when a person asks (`views/seal.py`).
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -19,14 +22,17 @@ from confluent_kafka import Message, TopicPartition
 
 from streamops.disk import disk_of
 from streamops.errors import TransportError
+from streamops.events import CheckpointSealed
 from streamops.hosts.work import Work
 from streamops.kafka.clients import make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
-from streamops.views.archive import ArchiveLog, cover_of, write_raw
+from streamops.views.archive import ArchiveLog, Cover, cover_of, write_raw
 from streamops.views.log import (
     TIMEOUT_S,
     Held,
+    Joined,
+    KafkaLog,
     Partition,
     RawRecord,
     is_notice,
@@ -35,8 +41,11 @@ from streamops.views.log import (
     to_raw,
     watermarks,
 )
+from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
+from streamops.views.seal_events import requested_by, send_seal
 from streamops.views.typed import mend_typed, write_typed
 
+LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
 NAMESPACE_FILE = "namespace.json"
 POLL_S = 0.2
@@ -92,6 +101,13 @@ class Buffer:
         return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s
 
 
+class Asked(NamedTuple):
+    """A person asked for a seal when the partitions ended there."""
+
+    request: str
+    ends: dict[Partition, int]
+
+
 class Archiver:
     """Reads every partition of a namespace's log from where its files end, and writes files.
 
@@ -99,7 +115,9 @@ class Archiver:
     made anew; close it after use.
     """
 
-    def __init__(self, settings: Settings, roll: Roll = DEFAULT_ROLL) -> None:
+    def __init__(
+        self, settings: Settings, roll: Roll = DEFAULT_ROLL, pace: SealPace = DEFAULT_PACE
+    ) -> None:
         self._settings, self._roll = settings, roll
         self._folder = settings.archive
         self._log = ArchiveLog(self._folder)
@@ -111,6 +129,8 @@ class Archiver:
         self.disk = disk_of(settings)
         self._lags = dict[Partition, int]()
         self._noted = time.monotonic()
+        self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
+        self._asked: list[Asked] = []
         try:
             self._begin()
         except BaseException:
@@ -139,6 +159,7 @@ class Archiver:
             count = self._keep(messages, now)
         with self.work.stage("store"):
             self._roll_due(now)
+            self._seal_due(now)
         if now - self._noted > NOTE_EVERY_S:
             self._note_lags(now)
         return count
@@ -168,7 +189,9 @@ class Archiver:
                 # The end stands behind markers, too: they are covered, as gaps.
                 buffer.next = max(buffer.next, message.offset() or 0)
             elif (message.offset() or 0) >= buffer.next:
-                buffer.add(to_raw(place[0], message), now)
+                record = to_raw(place[0], message)
+                buffer.add(record, now)
+                self._note_request(record)
                 taken[place[0]] += 1
         for topic, records in taken.items():
             self.work.took(topic, records)
@@ -178,6 +201,52 @@ class Archiver:
         """Write every buffer that covers anything."""
         self._write([p for p, buffer in self._buffers.items() if buffer.next > buffer.first])
 
+    def seal(self, request: str = "") -> CheckpointSealed:
+        """Write every buffer, seal all that is archived, and send the seal; returns its event."""
+        self.flush()
+        event = self._sealer.seal(time.monotonic(), request)
+        send_seal(self._settings, event)
+        LOG.info("seal %d: %d segments, head %s", event.number, len(event.segments), event.head)
+        return event
+
+    def _note_request(self, record: RawRecord) -> None:
+        request = requested_by(record)
+        if request:
+            self._asked.append(Asked(request, self.ends()))
+
+    def _seal_due(self, now: float) -> None:
+        while self._asked and self.reached(self._asked[0].ends):
+            self.seal(self._asked.pop(0).request)
+        if self._sealer.due(now):
+            event = self._sealer.seal(now)
+            send_seal(self._settings, event)
+
+    def _resume_seals(self) -> None:
+        """Send the seal that a crash left unsent; hash again what is archived and not sealed."""
+        live = KafkaLog(self._settings)
+        try:
+            unsent = self._sealer.resume(Joined(self._log, live))
+        finally:
+            live.close()
+        if unsent is not None:
+            send_seal(self._settings, unsent)
+        for place in self._buffers:
+            for path, cover in self._log.files(*place):
+                if cover.next > self._sealer.sealed(place):
+                    self._take_again(place, path, cover)
+
+    def _take_again(self, place: Partition, path: Path, cover: Cover) -> None:
+        first = max(cover.first, self._sealer.sealed(place))
+        try:
+            records = list(self._log.read(*place, first, cover.next))
+            self._sealer.take(place, records, cover, path)
+        except TransportError as error:
+            # To archive what Kafka will drop comes first; the seals leave the file's records out.
+            LOG.error("%s; its records are sealed by nothing", error)
+            return
+        for record in records:
+            self._note_request(record)
+
     def _begin(self) -> None:
         counts = partition_counts(self._settings, self._consumer)
         places = [(topic, n) for topic, count in sorted(counts.items()) for n in range(count)]
@@ -185,6 +254,7 @@ class Archiver:
             mend_typed(self._folder, self._log, place)
             start = self._start(place)
             self._buffers[place] = Buffer(start, start)
+        self._resume_seals()
         self._consumer.assign(
             [
                 TopicPartition(self._settings.topic(topic), partition, buffer.next)
@@ -218,8 +288,9 @@ class Archiver:
         for place in places:
             buffer = self._buffers[place]
             cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
-            write_raw(self._folder, buffer.records, place, cover)
+            path = write_raw(self._folder, buffer.records, place, cover)
             write_typed(self._folder, buffer.records, place, buffer.first)
+            self._sealer.take(place, buffer.records, cover, path)
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 
 
@@ -267,16 +338,33 @@ def archive_until_end(settings: Settings) -> None:
     note_namespace(settings)
     archiver = Archiver(settings)
     try:
-        ends = archiver.ends()
-        heard = time.monotonic()
-        while not archiver.reached(ends):
-            if archiver.run_once():
-                heard = time.monotonic()
-            elif time.monotonic() - heard > TIMEOUT_S:
-                raise TransportError(
-                    f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
-                    "lacks records; is a transaction open, or the broker down?"
-                )
-        archiver.flush()
+        _read_to_end(settings, archiver)
     finally:
         archiver.close()
+
+
+def seal_until_end(settings: Settings) -> CheckpointSealed:
+    """Archive up to the end and seal it; the archive then holds the seal's event, too."""
+    note_namespace(settings)
+    archiver = Archiver(settings)
+    try:
+        _read_to_end(settings, archiver)
+        event = archiver.seal()
+        _read_to_end(settings, archiver)
+    finally:
+        archiver.close()
+    return event
+
+
+def _read_to_end(settings: Settings, archiver: Archiver) -> None:
+    ends = archiver.ends()
+    heard = time.monotonic()
+    while not archiver.reached(ends):
+        if archiver.run_once():
+            heard = time.monotonic()
+        elif time.monotonic() - heard > TIMEOUT_S:
+            raise TransportError(
+                f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
+                "lacks records; is a transaction open, or the broker down?"
+            )
+    archiver.flush()

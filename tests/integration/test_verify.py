@@ -20,7 +20,7 @@ import pytest
 from streamops import codec
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
-from streamops.audit.verify import AlertVerdict, Verification, verify
+from streamops.audit.verify import AlertVerdict, ChainVerdict, Verification, verify
 from streamops.events import (
     AlertRaised,
     DriftDetected,
@@ -30,7 +30,9 @@ from streamops.events import (
     PredictionMade,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.views.archive import ArchiveLog
 from streamops.views.archiver import archive_until_end
+from streamops.views.seal import Sealer
 from tests.hosting import SERVICES, halves, new_settings, running, until_concluded, write
 from tests.recorded import make_detector, recording
 from tests.story import Counting, archive, make_counting, play
@@ -461,3 +463,60 @@ def with_offsets(host: MemoryHost) -> MemoryHost:
             new = msgspec.structs.replace(event, evidence=changed)
             records[n] = record._replace(event=new, value=codec.encode(new))
     return host
+
+
+# Sealed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sealed(intact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story's archive with every record under one seal."""
+    folder = Path(shutil.copytree(intact, tmp_path_factory.mktemp("sealed") / "archive"))
+    log, sealer = ArchiveLog(folder), Sealer(folder, "story")
+    for topic in log.topics():
+        for partition in log.partitions(topic):
+            for path, cover in log.files(topic, partition):
+                records = list(log.read(topic, partition, cover.first, cover.next))
+                sealer.take((topic, partition), records, cover, path)
+    sealer.seal(0.0)
+    return folder
+
+
+def test_a_sealed_archive_is_verified_and_so_is_its_chain(sealed, host):
+    found = check(sealed)
+    assert found.ok
+    assert found.chain == ChainVerdict(ok=True)
+    assert {alert.id for alert in found.alerts} == {alert.id for alert in raised(host)}
+
+
+def test_verify_names_the_record_and_the_alerts_that_rest_on_it(sealed, host, tmp_path):
+    copy = Path(shutil.copytree(sealed, tmp_path / "archive"))
+    made = next(m for m in labelled_predictions(host) if len(resting_on(host, m)) > 1)
+    at = [(p, r.offset) for (t, p), rs in host.log.items() if t == "predictions"
+          for r in rs if getattr(r.event, "id", "") == made.id]  # fmt: skip
+    rewrite(copy, "predictions", editing(made.id, lambda e: e["features"].update(x=0.123)))
+    found = check(copy)
+    assert failed(found) == resting_on(host, made)
+    places = msgspec.to_builtins(found)["chain"]
+    assert places["ok"] is False
+    assert [sorted(place) for place in places["broken"]] == [
+        ["offset", "partition", "topic"]
+    ] * len(at)
+    assert [(b.topic, b.partition, b.offset) for b in found.chain.broken] == [
+        ("predictions", *place) for place in sorted(at)
+    ]
+    assert any(f"chain: predictions-{p} offset {n}: was changed" in found.findings for p, n in at)
+
+
+def test_a_changed_append_time_breaks_the_chain_alone(sealed, tmp_path):
+    """Nothing that is computed reads an append time: only the chain shows that it was changed."""
+    copy = Path(shutil.copytree(sealed, tmp_path / "archive"))
+
+    def later(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "timestamp_ms": row["timestamp_ms"] + 1} if row["offset"] == 5 else row
+
+    rewrite(copy, "summaries", later)
+    found = check(copy)
+    assert failed(found) == set()
+    assert not found.ok
+    assert {(b.topic, b.offset) for b in found.chain.broken} == {("summaries", 5)}
