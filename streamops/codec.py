@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar, Union
 
 import msgspec
@@ -78,6 +79,12 @@ _TIMES: dict[type[events.Event], tuple[str, ...]] = {
     t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
     for t in EVENT_TYPES
 }
+_UTC_ONLY = {UTC}
+_BRACE, _CLOSING_BRACE = {ord("{")}, {ord("}")}
+_FIRST, _LAST = itemgetter(0), itemgetter(-1)
+_ZONE = attrgetter("time.tzinfo")
+# Fewer are decoded one by one as soon as one of them can't be.
+TOGETHER_MIN = 4
 _SEVERAL_TIMES = frozenset(t for t, names in _TIMES.items() if len(names) > 1)
 
 
@@ -145,16 +152,37 @@ def decode(value: bytes | None) -> events.Event:
 
 
 def decode_all(values: Sequence[bytes]) -> list[events.Event | InputError]:
-    """Return what `decode` gives, or raises, for each value; far faster where all are sound."""
-    together = b"\n".join(values)
-    if together.count(b"\n") == len(values) - 1:
-        try:
-            found: list[events.Event] = _JSON.decode_lines(together)
-            if len(found) == len(values) and all(event.time.tzinfo is UTC for event in found):
-                return [_in_utc(e) if type(e) in _SEVERAL_TIMES else e for e in found]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
-            pass  # which one, and why, is told value by value
-    return [_decoded(value) for value in values]
+    """Return what `decode` gives, or raises, for each value; far faster where most are sound."""
+    found = _together(values)
+    if found is not None:
+        return found
+    if len(values) <= TOGETHER_MIN:
+        return [_decoded(value) for value in values]
+    # What one bad value costs the others is a few more looks at ever fewer of them.
+    middle = len(values) // 2
+    return [*decode_all(values[:middle]), *decode_all(values[middle:])]
+
+
+def _together(values: Sequence[bytes]) -> list[events.Event | InputError] | None:
+    """Return the events of JSON values; None where one of them has to be looked at by itself."""
+    # Looked for in the values joined, which takes a tenth of counting line breaks.
+    if not all(values) or b"\n" in b"".join(values):
+        return None
+    # An object can't go on with "{" behind a "}": no value reaches into the next line, so there is
+    # one at least in each, and one in each where their number is right.
+    if set(map(_FIRST, values)) != _BRACE or set(map(_LAST, values)) != _CLOSING_BRACE:
+        return None
+    try:
+        found: list[Any] = _JSON.decode_lines(b"\n".join(values))
+        if len(found) != len(values):
+            return None
+        if set(map(_ZONE, found)) != _UTC_ONLY:
+            return None
+        if not _SEVERAL_TIMES.isdisjoint(map(type, found)):
+            return [_in_utc(event) if type(event) in _SEVERAL_TIMES else event for event in found]
+        return found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InputError):
+        return None
 
 
 def _decoded(value: bytes) -> events.Event | InputError:

@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 # Predictions and labels -------------------------------------------------------------------------
 
 
-class PredictionMade(Event, frozen=True, kw_only=True, tag=True):
+class PredictionMade(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A model answered one request.
 
     id          the caller's, unique in its source; LabelArrived joins on it
@@ -82,7 +82,7 @@ class PredictionFailed(Event, frozen=True, kw_only=True, tag=True):
     segments: dict[str, str] = {}
 
 
-class LabelArrived(Event, frozen=True, kw_only=True, tag=True):
+class LabelArrived(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The truth about one prediction became known at `time`."""
 
     prediction_id: str

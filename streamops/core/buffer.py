@@ -9,12 +9,14 @@ Rule 3: what kind of memory it is changes nothing else; the host chooses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from streamops.core.processor import Record
 
 # An epoch and a source; a raw partition's records have none.
 Group = tuple[int, str]
+_OFFSET = itemgetter(2)
 
 
 class Buffer(Protocol):
@@ -60,7 +62,7 @@ class MemoryBuffer:
 
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records, numbered by their offsets."""
-        self._groups.setdefault(group, {}).update({r.offset: r for r in records})
+        self._groups.setdefault(group, {}).update(zip(map(_OFFSET, records), records, strict=True))
 
     def count(self, group: Group) -> int:
         """Return how many records a group has."""

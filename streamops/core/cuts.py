@@ -16,7 +16,8 @@ from collections.abc import Callable
 import msgspec
 
 from streamops.config import Cut, ModelConfig
-from streamops.core.join import JoinTable, Matched, Pending
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Matched, Pending
 from streamops.core.meter_state import MeterState, config_of, version_of
 from streamops.core.outcome import joined_evidence, outcome
 from streamops.core.panes import (
@@ -75,7 +76,7 @@ def restate(state: MeterState, partition: int) -> list[Output]:
 
 def release(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
     """Send the outcomes that are due, in order of prediction time and id."""
-    return [_outcome(*pair, partition) for pair in join.release(state.labels_us)]
+    return [outcome_output(*pair, partition) for pair in join.release(state.labels_us)]
 
 
 def _due(
@@ -167,6 +168,7 @@ def merge_summaries(a: PaneSummarized, b: PaneSummarized) -> PaneSummarized:
     )
 
 
-def _outcome(entry: Pending, label: Matched, partition: int) -> Output:
+def outcome_output(entry: Pending, label: Matched, partition: int) -> Output:
+    """Return the outcome of a prediction and its first label, with its evidence."""
     event = outcome(entry, label, after_cohort=label.after_cohort)
     return Output("outcomes", entry.model, event, None, joined_evidence(entry, label, partition))

@@ -24,11 +24,7 @@ from streamops.values import Stamp
 
 def close_hash(conclusions: Iterable[bytes]) -> str:
     """Return the SHA-256 (hex) over conclusions in ordinal order, a newline after each."""
-    digest = hashlib.sha256()
-    for conclusion in conclusions:
-        digest.update(conclusion)
-        digest.update(b"\n")
-    return digest.hexdigest()
+    return hashlib.sha256(b"\n".join((*conclusions, b""))).hexdigest()
 
 
 class DerivedInbox:

@@ -6,6 +6,7 @@ Rule 1: `profile.bin_of`, value by value, is the definition. What a typed decode
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,10 +15,9 @@ import msgspec
 from streamops.core.profile import bin_of
 from streamops.values import FeatureProfile, ModelVersion
 
-Row = tuple[Any, ...]
-
 KNOWN_MAX = 4096
 READERS_MAX = 4096
+TOGETHER_MIN = 4
 
 
 class Reader:
@@ -26,8 +26,9 @@ class Reader:
     features  the profile's; where `scored`, a probability's profile comes last
     width     bins of all features together; starts: where each feature's bins begin
     numeric   positions of the numeric features; the others are categories
-    decode   features as JSON to a struct of a value each; raises ValueError for what only the
-             definition can judge (a decoder's errors are such)
+    plain     positions of the numeric features that are decoded (all but the score)
+    tables    what `edges` makes of the numeric features, once it did
+    shape     readers of equal shape decode to rows whose columns mean the same
     """
 
     def __init__(self, version: ModelVersion) -> None:
@@ -41,7 +42,28 @@ class Reader:
         self.numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
         self.other = [i for i, f in enumerate(self.features) if f.kind != "numeric"]
         self._known: dict[tuple[int, type, Any], tuple[int, bool]] = {}
-        self.decode = _decoder(profile.features).decode
+        self.plain = tuple(i for i in self.numeric if i < len(profile.features))
+        self.shape = len(profile.features), self.plain, self.scored
+        self.tables: Any = None
+        self._decoder = _decoder(profile.features)
+
+    def read_all(self, texts: Sequence[bytes]) -> list[Any]:
+        """Return a struct of the values of each JSON value; None for what the definition judges."""
+        if b"\n" not in b"".join(texts):
+            try:
+                return self._decoder.decode_lines(b"\n".join(texts))
+            except ValueError:
+                pass  # of which one is told by ever shorter parts
+        if len(texts) <= TOGETHER_MIN:
+            return [self._read(text) for text in texts]
+        middle = len(texts) // 2
+        return [*self.read_all(texts[:middle]), *self.read_all(texts[middle:])]
+
+    def _read(self, text: bytes) -> Any:
+        try:
+            return self._decoder.decode(text)
+        except ValueError:
+            return None
 
     def category(self, at: int, value: Any) -> tuple[int, bool]:
         """Return the bin of a category's value, and whether its kind was wrong."""

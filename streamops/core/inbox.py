@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 
 from streamops.core.buffer import Buffer, MemoryBuffer
 from streamops.core.processor import Record, Refusal
@@ -19,6 +20,7 @@ from streamops.core.times import micros
 from streamops.events import Tick
 
 EPOCHS_AHEAD_MAX = 100_000
+_EVENT = itemgetter(6)
 CHUNK = 256
 
 
@@ -81,11 +83,12 @@ class RawInbox:
     def feed_all(self, records: Sequence[Record]) -> None:
         """Take the next records of the partition."""
         first = 0
-        for at, record in enumerate(records):
-            if type(record.event) is Tick:
-                self._held += records[first:at]
-                self.feed(record)
-                first = at + 1
+        kinds = list(map(type, map(_EVENT, records)))
+        for _ in range(kinds.count(Tick)):
+            at = kinds.index(Tick, first)
+            self._held += records[first:at]
+            self.feed(records[at])
+            first = at + 1
         self._held += records[first:]
         self.position = records[-1].offset + 1
         if len(self._held) >= self._chunk:

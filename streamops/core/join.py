@@ -11,79 +11,25 @@ Rule 4: an outcome is held exactly while labels' tick hasn't passed its release 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import chain, compress, repeat
+from operator import attrgetter, is_, itemgetter
 from typing import TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from streamops.core.due import Due
-from streamops.values import Value
+from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting, release_time_us
 
-LATER_MAX = 100
 BLOCK_ROWS_MAX = 4096
+_ID, _EXPIRES = attrgetter("id"), attrgetter("expires_us")
+_FIRST = itemgetter(0)
+_BY_TIME = attrgetter("time_us", "id")
 
 T = TypeVar("T")
-
-
-class Pending(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A prediction that may still get a label. Times in microseconds; features as JSON."""
-
-    id: str
-    time_us: int
-    expires_us: int
-    model: str
-    version: str
-    prediction: Value
-    score: float | None
-    features: bytes
-    segments: dict[str, str]
-    late: bool
-    offset: int
-    pane_us: int
-    config_hash: str
-
-
-class Matched(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first label of a pending prediction, and the latest correction of it.
-
-    release_us    its outcome goes out when labels' tick is above
-    after_cohort  the label came after the cohort delay
-    """
-
-    label_id: str
-    label: Value
-    time_us: int
-    offset: int
-    latest_id: str
-    latest: Value
-    release_us: int
-    after_cohort: bool
-
-
-class Waiting(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A label that came before its prediction; `stood_us` is labels' tick where it stands.
-
-    later  more labels for the same prediction, in log order, at most LATER_MAX
-    """
-
-    prediction_id: str
-    label_id: str
-    label: Value
-    time_us: int
-    stood_us: int
-    expires_us: int
-    offset: int
-    append_ms: int
-    value: bytes
-    later: tuple[Waiting, ...] = ()
-
-
-class _MatchRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A match as it is stored; the offset tells a prediction from a later one of its id."""
-
-    id: str
-    offset: int
-    match: Matched
 
 
 class JoinTable:
@@ -108,21 +54,26 @@ class JoinTable:
         self._pending_due.add(entry.expires_us, entry)
         self._new_pending.append(entry)
 
-    def add_all(self, entries: Sequence[Pending]) -> None:
+    def add_all(self, entries: Sequence[Pending], expires_us: NDArray[np.int64]) -> None:
         """Keep predictions, each of another id."""
-        self.pending.update((entry.id, entry) for entry in entries)
-        self._pending_due.add_all([(entry.expires_us, entry) for entry in entries])
+        self.pending.update(zip(map(_ID, entries), entries, strict=True))
+        self._pending_due.add_all(expires_us, entries)
         self._new_pending += entries
 
-    def match_all(self, pairs: Sequence[tuple[Pending, Matched]]) -> None:
-        """Note the first labels of predictions."""
-        self.matched.update((entry.id, match) for entry, match in pairs)
-        self._release_due.add_all([(_release_us(*pair), pair[0]) for pair in pairs])
-        self._new_matched += pairs
+    def match_all(
+        self,
+        entries: Sequence[Pending],
+        matches: Sequence[Matched],
+        release_us: NDArray[np.int64],
+    ) -> None:
+        """Note the first labels of predictions, and when their outcomes go out."""
+        self.matched.update(zip(map(_ID, entries), matches, strict=True))
+        self._release_due.add_all(release_us, entries)
+        self._new_matched += zip(entries, matches, strict=True)
 
     def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""
-        self._release_due.add(_release_us(entry, match), entry)
+        self._release_due.add(release_time_us(entry, match), entry)
         self.correct(entry, match)
 
     def correct(self, entry: Pending, match: Matched) -> None:
@@ -144,29 +95,35 @@ class JoinTable:
 
     def release(self, labels_tick_us: int) -> list[tuple[Pending, Matched]]:
         """Hand over the outcomes that are due, by prediction time and id."""
-        due: list[tuple[Pending, Matched]] = []
-        for entry in self._release_due.take(labels_tick_us):
-            match = self.matched[entry.id]
-            if (release_us := _release_us(entry, match)) < labels_tick_us:
-                due.append((entry, match))
+        due, now = self._release_due.take(labels_tick_us)
+        for entry in now:
+            release_us = release_time_us(entry, self.matched[entry.id])
+            if release_us < labels_tick_us:
+                due.append(entry)
             else:
                 self._release_due.add(release_us, entry)
-        due.sort(key=lambda pair: (pair[0].time_us, pair[0].id))
-        return due
+        due.sort(key=_BY_TIME)
+        return list(zip(due, map(self.matched.__getitem__, map(_ID, due)), strict=True))
 
     def expire_pending(self, labels_tick_us: int) -> None:
         """Forget predictions that labels' tick has reached the horizon of."""
-        for entry in self._pending_due.take(labels_tick_us):
+        due, now = self._pending_due.take(labels_tick_us)
+        for entry in now:
             if entry.expires_us > labels_tick_us:
                 self._pending_due.add(entry.expires_us, entry)
-            elif self.pending.get(entry.id) is entry:
-                del self.pending[entry.id]
-                self.matched.pop(entry.id, None)
+            else:
+                due.append(entry)
+        # An id may have come again after it expired; then another entry is pending.
+        ids = list(map(_ID, due))
+        if not all(map(is_, map(self.pending.get, ids), due)):
+            ids = [entry.id for entry in due if self.pending.get(entry.id) is entry]
+        deque(map(self.pending.pop, ids), 0)
+        deque(map(self.matched.pop, ids, repeat(None)), 0)
 
     def expire_waiting(self, predictions_tick_us: int) -> list[Waiting]:
         """Forget, and return in offset order, labels whose prediction never came."""
         gone: list[Waiting] = []
-        for key in self._waiting_due.take(predictions_tick_us):
+        for key in chain(*self._waiting_due.take(predictions_tick_us)):
             entry = self.waiting.get(key)
             if entry is not None and entry.expires_us <= predictions_tick_us:
                 self.drop_waiting(key)
@@ -178,20 +135,20 @@ class JoinTable:
     def take_changes(self, labels_tick_us: int) -> dict[bytes, bytes | None]:
         """Return all changes since the last call; None stands for a deletion."""
         changes, self._waiting_changes = self._waiting_changes, {}
-        for expires_us, key in self._blocks.take(labels_tick_us):
+        for expires_us, key in chain(*self._blocks.take(labels_tick_us)):
             if expires_us <= labels_tick_us:
                 changes[key] = None
             else:
                 self._blocks.add(expires_us, (expires_us, key))
-        pending = [e for e in self._new_pending if self.pending.get(e.id) is e]
-        matched = [(e, m) for e, m in self._new_matched if self.pending.get(e.id) is e]
+        pending = self._alive(self._new_pending, self._new_pending)
+        matched = self._alive(list(map(_FIRST, self._new_matched)), self._new_matched)
         self._new_pending, self._new_matched = [], []
         for some in _parts(pending):
             key = self._block(b"p", some)
             changes[key] = _ENCODER.encode(some)
         for pairs in _parts(matched):
             key = self._block(b"m", [entry for entry, _ in pairs])
-            changes[key] = _ENCODER.encode([_MatchRow(e.id, e.offset, m) for e, m in pairs])
+            changes[key] = _ENCODER.encode([MatchRow(e.id, e.offset, m) for e, m in pairs])
         return changes
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]], labels_tick_us: int) -> None:
@@ -211,15 +168,20 @@ class JoinTable:
                 self._restore_matched(key, _MATCHES.decode(value), labels_tick_us)
         self._new_pending, self._new_matched, self._waiting_changes = [], [], {}
 
-    def _restore_matched(self, key: bytes, rows: Sequence[_MatchRow], labels_tick_us: int) -> None:
+    def _restore_matched(self, key: bytes, rows: Sequence[MatchRow], labels_tick_us: int) -> None:
         found = [(row, self.pending.get(row.id)) for row in rows]
         known = [(e, row.match) for row, e in found if e is not None and e.offset == row.offset]
         self._known(key, [entry for entry, _ in known])
         for entry, match in known:
-            is_held = _release_us(entry, match) >= labels_tick_us
+            is_held = release_time_us(entry, match) >= labels_tick_us
             if is_held and entry.id not in self.matched:
-                self._release_due.add(_release_us(entry, match), entry)
+                self._release_due.add(release_time_us(entry, match), entry)
             self.matched[entry.id] = match
+
+    def _alive(self, entries: Sequence[Pending], rows: Sequence[T]) -> Sequence[T]:
+        """Return the rows whose predictions are still pending."""
+        found = map(self.pending.get, map(_ID, entries))
+        return list(compress(rows, map(is_, found, entries)))
 
     def _block(self, kind: bytes, entries: Sequence[Pending]) -> bytes:
         key = kind + self._next_block.to_bytes(8, "big")
@@ -228,14 +190,9 @@ class JoinTable:
 
     def _known(self, key: bytes, entries: Sequence[Pending]) -> None:
         """Note a block that lies in the store, until all in it expired."""
-        expires_us = max((entry.expires_us for entry in entries), default=0)
+        expires_us = max(map(_EXPIRES, entries), default=0)
         self._blocks.add(expires_us, (expires_us, key))
         self._next_block = max(self._next_block, int.from_bytes(key[1:], "big") + 1)
-
-
-def _release_us(entry: Pending, match: Matched) -> int:
-    """Return the time that labels' tick must pass; an outcome goes out before it is forgotten."""
-    return min(match.release_us, entry.expires_us - 1)
 
 
 def _parts(rows: Sequence[T]) -> Iterable[Sequence[T]]:
@@ -244,5 +201,5 @@ def _parts(rows: Sequence[T]) -> Iterable[Sequence[T]]:
 
 _ENCODER = msgspec.msgpack.Encoder()
 _PENDINGS = msgspec.msgpack.Decoder(list[Pending])
-_MATCHES = msgspec.msgpack.Decoder(list[_MatchRow])
+_MATCHES = msgspec.msgpack.Decoder(list[MatchRow])
 _WAITING = msgspec.msgpack.Decoder(Waiting)

@@ -1,41 +1,37 @@
 """A run of plain labels, counted at once (meter_batch, rules 1 and 2).
 
-Rule 1: a label is plain if its prediction is pending, hasn't one yet, and its horizon isn't past.
+Rule 1: a label is plain if its prediction is pending, hasn't one yet, and its horizon isn't past. A
+        label that isn't can't make a later one odd that was taken for plain.
 Rule 2: losses are the terms of `performance`, by the array form of the same kernel.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import astuple
 
-from streamops.core.join import Matched, Pending
-from streamops.core.labels import key_of
-from streamops.core.meter_state import ALL, MeterState, config_of, segments_of, version_of
-from streamops.core.panes import (
-    CONFUSION_MAX,
-    DELAY_EDGES_S,
-    TENTHS,
-    Pane,
-    PaneKey,
-    add_bins,
-    note_evidences,
-)
-from streamops.core.performance import brier_terms, log_loss_terms
+from streamops.core.columns import Indices, groups_of, joined, numbered
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Matched, Pending
+from streamops.core.label_counts import count_labels
+from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
+from streamops.core.panes import PaneKey
 from streamops.core.processor import Record
-from streamops.core.profile import bin_of, category_text
-from streamops.core.tally import count_label
-from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
+from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
-from streamops.values import FeatureProfile, ModelVersion, Value
+from streamops.values import ModelVersion
 
 # Below it a run costs more at once than label by label.
 RUN_MIN = 16
-_DELAY_EDGES = np.array(DELAY_EDGES_S)
+_EXPIRES, _PREDICTION = attrgetter("expires_us"), attrgetter("prediction_id")
+_EVENT = itemgetter(6)
+_LABEL = LabelArrived.__struct_fields__
+_PENDING = Pending.__struct_fields__
 
 
 class Group(NamedTuple):
@@ -44,181 +40,133 @@ class Group(NamedTuple):
     panes: tuple[tuple[PaneKey, bool], ...]
     version: ModelVersion | None
     delay_us: int
+    is_long: bool
 
 
-class Plain(NamedTuple):
-    """One label of a run, with its prediction."""
+class Run:
+    """Labels in log order with their predictions: a column for each of what they bring.
 
-    record: Record
-    label: LabelArrived
-    time_us: int
-    entry: Pending
-    group: Group
+    codes  the group of each
+    """
 
-
-class Columns(NamedTuple):
-    """What a run's labels count as, a list for each term; predicted and true are class names."""
-
-    predicted: list[str | None]
-    true: list[str | None]
-    delay: list[int]
-    score: list[float | None]
-    positive: list[bool]
-    log_loss: list[int]
-    brier: list[int]
+    def __init__(self, records: Sequence[Record], entries: Sequence[Pending]) -> None:
+        _, _, self.offsets, _, _, self.values, labels = zip(*records, strict=True)
+        columns: Any = zip(*map(astuple, labels), strict=True)
+        self.label: dict[str, Sequence[Any]] = dict(zip(_LABEL, columns, strict=True))
+        columns = zip(*map(astuple, entries), strict=True)
+        self.made: dict[str, Sequence[Any]] = dict(zip(_PENDING, columns, strict=True))
+        self.entries = entries
+        self.time_us = micros_all(self.label["time"])
+        self.made_us = np.array(self.made["time_us"], dtype=np.int64)
+        self.codes = np.zeros(0, dtype=np.int64)
+        self.groups: list[Group] = []
 
 
-def take_labels(work: Step, records: Iterable[Record]) -> None:
+def take_labels(work: Step, records: Sequence[Record]) -> None:
     """Fold labels in their order: plain ones together, others by themselves."""
-    now_us, skew_ms = work.state.labels_us, work.skew_max_ms
-    pending, matched = work.join.pending, work.join.matched
-    groups: dict[tuple[Any, ...], Group] = {}
-    run: dict[str, Plain] = {}
-    for record in records:
-        label: Any = record.event
-        id_ = label.prediction_id
-        entry = pending.get(id_)
-        time_us = (label.time - EPOCH) // MICROSECOND
-        if (
-            entry is None
-            or now_us >= entry.expires_us
-            or id_ in matched
-            or id_ in run
-            or (skew_ms is not None and time_us > (record.append_ms + skew_ms) * 1000)
-        ):
-            _fold(work, list(run.values()))
-            run.clear()
+    if len(records) < RUN_MIN:
+        for record in records:
             work.take(record)
-            continue
-        key: tuple[Any, ...] = (
-            entry.model, entry.version, entry.pane_us, entry.config_hash, entry.late,
-        )  # fmt: skip
-        if entry.segments:
-            key += tuple(sorted(entry.segments.items()))
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = _group(work.state, entry)
-        run[id_] = Plain(record, label, time_us, entry, group)
-    _fold(work, list(run.values()))
-
-
-def _group(state: MeterState, entry: Pending) -> Group:
-    config = config_of(state, key_of(entry, ALL, 0))
-    end_us = entry.pane_us + config.pane_s * SECOND_US
-    keys = [key_of(entry, segment, end_us) for segment in segments_of(entry.segments, config)]
-    return Group(
-        tuple((key, entry.late or key in state.matured) for key in keys),
-        version_of(state, entry.model, entry.version),
-        config.cohort_delay_s * SECOND_US,
-    )
-
-
-def _fold(work: Step, run: Sequence[Plain]) -> None:
-    if len(run) < RUN_MIN:
-        for plain in run:
-            work.take(plain.record)
         return
-    panes: dict[tuple[PaneKey, bool], list[int]] = {}
-    for at, plain in enumerate(run):
-        for place in plain.group.panes:
-            rows = panes.get(place)
-            if rows is None:
-                panes[place] = [at]
-            else:
-                rows.append(at)
-    columns = _columns(run)
-    for (key, after), rows in panes.items():
-        _count(work.pane(key, after=after), run, rows, columns)
-    now_us = work.state.labels_us
-    work.join.match_all([(plain.entry, _match(plain, now_us)) for plain in run])
+    ids: list[str] = list(map(_PREDICTION, map(_EVENT, records)))
+    entries = list(map(work.join.pending.get, ids))
+    first = 0
+    for odd in _odd(work, records, ids, entries):
+        _fold(work, records[first:odd], entries[first:odd])
+        work.take(records[odd])
+        first = odd + 1
+    _fold(work, records[first:], entries[first:])
 
 
-def _match(plain: Plain, now_us: int) -> Matched:
-    record, label, time_us, entry, group = plain
-    release_us = entry.time_us + group.delay_us
-    return Matched(
-        label.id, label.label, time_us, record.offset, label.id, label.label,
-        release_us, group.delay_us > 0 and now_us > release_us,
-    )  # fmt: skip
+def _odd(
+    work: Step, records: Sequence[Record], ids: Sequence[str], entries: Sequence[Pending | None]
+) -> list[int]:
+    """Return the rows that aren't plain."""
+    matched, skew_ms, now_us = work.join.matched, work.skew_max_ms, work.state.labels_us
+    ahead = np.zeros(len(ids), dtype=np.bool_)
+    if skew_ms is not None:
+        moments: Any = [record.event.time for record in records]  # type: ignore[union-attr]
+        limits_ms = np.array([record.append_ms for record in records]) + skew_ms
+        ahead = -(-micros_all(moments) // 1000) > limits_ms
+    sure = all(entries) and len(set(ids)) == len(ids) and matched.keys().isdisjoint(ids)
+    if sure and min(map(_EXPIRES, entries)) > now_us:
+        return np.flatnonzero(ahead).tolist()
+    seen, found = set[str](), list[int]()
+    for at, (id_, entry) in enumerate(zip(ids, entries, strict=True)):
+        known = entry is not None and now_us < entry.expires_us
+        if not known or id_ in matched or id_ in seen or ahead[at]:
+            found.append(at)
+        seen.add(id_)
+    return found
 
 
-def _columns(run: Sequence[Plain]) -> Columns:
-    texts: dict[tuple[type, Value], str | None] = {}
-
-    def text(value: Value) -> str | None:
-        key = type(value), value
-        if key not in texts:
-            texts[key] = category_text(value)
-        return texts[key]
-
-    true = [text(plain.label.label) for plain in run]
-    delays = np.array([max(0, plain.time_us - plain.entry.time_us) for plain in run])
-    scores = [plain.entry.score for plain in run]
-    score = np.array([0.5 if s is None else s for s in scores], dtype=np.float64)
-    is_positive = [
-        plain.group.version is not None and label == plain.group.version.positive
-        for plain, label in zip(run, true, strict=True)
+def _fold(work: Step, records: Sequence[Record], entries: Sequence[Any]) -> None:
+    if len(records) < RUN_MIN:
+        for record in records:
+            work.take(record)
+        return
+    run = Run(records, entries)
+    _group_all(work.state, run)
+    if any(group.is_long for group in run.groups):
+        for record in records:
+            work.take(record)
+        return
+    panes: dict[tuple[PaneKey, bool], list[Indices]] = {}
+    owners: dict[tuple[PaneKey, bool], Group] = {}
+    for code, rows in groups_of(run.codes):
+        group = run.groups[code]
+        for place in group.panes:
+            panes.setdefault(place, []).append(rows)
+            owners.setdefault(place, group)
+    places = [
+        (work.pane(key, after=after), joined(parts), owners[key, after].version)
+        for (key, after), parts in panes.items()
     ]
-    positive = np.array(is_positive, dtype=np.bool_)
-    return Columns(
-        [text(plain.entry.prediction) for plain in run],
-        true,
-        np.searchsorted(_DELAY_EDGES, delays / 1_000_000, side="left").tolist(),
-        scores,
-        is_positive,
-        log_loss_terms(score, positive).tolist(),
-        brier_terms(score, positive).tolist(),
+    count_labels(run, places)
+    _match(work.join, run, work.state.labels_us)
+
+
+def _group_all(state: MeterState, run: Run) -> None:
+    made = run.made
+    keys: Any = list(
+        zip(
+            made["model"], made["version"], made["pane_us"], made["config_hash"], made["late"],
+            strict=True,
+        )
+    )  # fmt: skip
+    if any(made["segments"]):
+        some = zip(keys, made["segments"], strict=True)
+        keys = [(*key, *sorted(segments.items())) for key, segments in some]
+    distinct, run.codes = numbered(keys)
+    run.groups = [_group(state, key) for key in distinct]
+
+
+def _group(state: MeterState, key: tuple[Any, ...]) -> Group:
+    model, name, pane_us, hash_, late, *segments = key
+    config = config_of(state, PaneKey(model, name, "", 0, 0, hash_))
+    end_us = pane_us + config.pane_s * SECOND_US
+    keys = [
+        PaneKey(model, name, segment, pane_us, end_us, hash_)
+        for segment in segments_of(dict(segments), config)
+    ]
+    return Group(
+        tuple((each, late or each in state.matured) for each in keys),
+        version_of(state, model, name),
+        config.cohort_delay_s * SECOND_US,
+        config.horizon_s > SPAN_MAX_S,
     )
 
 
-def _count(pane: Pane, run: Sequence[Plain], rows: Sequence[int], columns: Columns) -> None:
-    records = [run[at].record for at in rows]
-    note_evidences(pane, "labels", [r.offset for r in records], [r.value for r in records])
-    version = run[rows[0]].group.version
-    if version is None or version.task == "regression" or not _pairs(pane, rows, columns):
-        for at in rows:
-            count_label(pane, run[at].entry, run[at].label.label, run[at].time_us, version)
-        return
-    pane.labelled += len(rows)
-    delays = [0] * (len(DELAY_EDGES_S) + 1)
-    for at in rows:
-        delays[columns.delay[at]] += 1
-    add_bins(pane.delay, delays)
-    if version.profile.label is not None:
-        _count_values(pane, version.profile.label, [run[at].label.label for at in rows])
-    if version.task == "binary":
-        _count_losses(pane, [at for at in rows if columns.score[at] is not None], columns)
-
-
-def _pairs(pane: Pane, rows: Sequence[int], columns: Columns) -> bool:
-    """Count (prediction, label); False, with nothing counted, where order or a fault matters."""
-    pairs = Counter((columns.predicted[at], columns.true[at]) for at in rows)
-    if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
-        return False
-    if any(a is None or b is None for a, b in pairs):
-        return False
-    for pair, count in pairs.items():
-        known: Any = pair
-        pane.confusion[known] = pane.confusion.get(known, 0) + count
-    return True
-
-
-def _count_values(pane: Pane, profile: FeatureProfile, labels: Sequence[Value]) -> None:
-    counts = [0] * len(profile.counts)
-    for (_, label), count in Counter((type(label), label) for label in labels).items():
-        counts[bin_of(profile, label)[0]] += count
-    add_bins(pane.labels, counts)
-
-
-def _count_losses(pane: Pane, rows: Sequence[int], columns: Columns) -> None:
-    if not rows:
-        return
-    if not pane.calibration:
-        pane.calibration = [[0, 0] for _ in range(TENTHS)]
-    pane.scored += len(rows)
-    for at in rows:
-        pane.log_loss += columns.log_loss[at]
-        pane.brier += columns.brier[at]
-        cell = pane.calibration[min(TENTHS - 1, int((columns.score[at] or 0.0) * TENTHS))]
-        cell[0] += 1
-        cell[1] += columns.positive[at]
+def _match(join: JoinTable, run: Run, now_us: int) -> None:
+    delay_us = np.array([group.delay_us for group in run.groups], dtype=np.int64)[run.codes]
+    release_us = run.made_us + delay_us
+    after = (delay_us > 0) & (now_us > release_us)
+    ids, labels = run.label["id"], run.label["label"]
+    matches = list(
+        map(
+            Matched, ids, labels, run.time_us.tolist(), run.offsets, ids, labels,
+            release_us.tolist(), after.tolist(),
+        )
+    )  # fmt: skip
+    forgotten_us = np.array(run.made["expires_us"], dtype=np.int64) - 1
+    join.match_all(run.entries, matches, np.minimum(release_us, forgotten_us))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamops.core.join import LATER_MAX, Matched, Pending, Waiting
+from streamops.core.join_rows import LATER_MAX, Matched, Pending, Waiting
 from streamops.core.meter_state import (
     ALL,
     config_of,

@@ -13,7 +13,8 @@ from typing import ClassVar
 from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
-from streamops.core.join import JoinTable, Pending
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Pending
 from streamops.core.labels import match, orphan, take_label
 from streamops.core.meter_batch import take_all
 from streamops.core.meter_state import (
@@ -24,6 +25,7 @@ from streamops.core.meter_state import (
     segments_of,
     version_of,
 )
+from streamops.core.outcome_batch import release_all
 from streamops.core.panes import PaneKey, note_evidence
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
@@ -75,7 +77,7 @@ class Meter:
 
     def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
         """Fold one epoch of predictions and labels."""
-        work = _Step(state, self.join, self.skew_max_ms)
+        work = _Step(state, self.join, self.skew_max_ms, self._at_once)
         if self._at_once:
             take_all(work, batch.records)
         else:
@@ -87,9 +89,12 @@ class Meter:
 class _Step(Workspace):
     """How one record changes the working copy."""
 
-    def __init__(self, state: MeterState, join: JoinTable, skew_max_ms: int | None) -> None:
+    def __init__(
+        self, state: MeterState, join: JoinTable, skew_max_ms: int | None, at_once: bool
+    ) -> None:
         super().__init__(state, join)
         self.skew_max_ms = skew_max_ms
+        self._release = release_all if at_once else cuts.release
 
     def take(self, record: Record) -> None:
         """Fold one record; what can't be used is refused with the reason."""
@@ -147,7 +152,7 @@ class _Step(Workspace):
             self.outputs += cuts.close(state, p)
             return
         state.labels_us = max(state.labels_us, time_us)
-        self.outputs += cuts.release(state, self.join, p)
+        self.outputs += self._release(state, self.join, p)
         self.outputs += cuts.mature(state, p)
         self.outputs += cuts.restate(state, p)
         self.join.expire_pending(time_us)

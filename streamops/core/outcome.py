@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamops.core.join import Matched, Pending, Waiting
+from streamops.core.join_rows import Matched, Pending, Waiting
 from streamops.core.times import moment
 from streamops.events import OutcomeJoined
 

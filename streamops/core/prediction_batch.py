@@ -1,22 +1,26 @@
 """A run of plain predictions, counted at once (meter_batch, rules 1 and 2).
 
 Rule 1: a prediction is plain if its pane is open, its id is new, no label waits for it, it may
-        still get one, and a typed decoder takes its features.
+        still get one, and a typed decoder takes its features. A prediction that isn't can only make
+        later ones plain that were taken for odd, never the other way round.
 Rule 2: panes are opened when the run is counted: a prediction that is refused opens none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
-import msgspec
+import numpy as np
 from msgspec.structs import astuple
 
 from streamops.config import ModelConfig
 from streamops.core.binning import count_rows
-from streamops.core.feature_reader import Reader, Row, reader_of
-from streamops.core.join import Pending
+from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
+from streamops.core.feature_reader import Reader, reader_of
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Pending
 from streamops.core.meter_state import (
     BEGINNING_US,
     MeterState,
@@ -27,13 +31,15 @@ from streamops.core.meter_state import (
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.prediction_counts import count_predictions
 from streamops.core.processor import Record
-from streamops.core.times import EPOCH, MICROSECOND, SECOND_US
+from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
 from streamops.values import ModelVersion
 
 # Below it a run costs more at once than record by record.
 RUN_MIN = 16
+NEVER_US = 1 << 62
+_FIELDS = PredictionMade.__struct_fields__
 
 
 class Ruler(NamedTuple):
@@ -53,107 +59,134 @@ class Group(NamedTuple):
     keys: tuple[PaneKey, ...]
     version: ModelVersion | None
     reader: Reader | None
-    read: Callable[[msgspec.Raw], Any] | None
 
 
 class Run:
-    """Plain predictions in log order, a list for each of what they bring."""
+    """Predictions in log order: a column for each of what they bring.
 
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
-        self.records: list[Record] = []
+    codes  the group of each
+    read   its features as their reader's struct, None where they aren't counted
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        _, _, self.offsets, self.append_ms, _, self.values, made = zip(*records, strict=True)
+        columns: Any = zip(*map(astuple, made), strict=True)
+        self.records: Sequence[Record] = records
+        self.column: dict[str, Sequence[Any]] = dict(zip(_FIELDS, columns, strict=True))
+        self.texts: Sequence[bytes] = list(map(bytes, self.column["features"]))
+        self.time_us = micros_all(self.column["time"])
+        self.codes = self.start_us = self.expires_us = np.zeros(0, dtype=np.int64)
         self.groups: list[Group] = []
-        self.rows: list[Row] = []
-        self.entries: list[Pending] = []
+        self.read: list[Any] = []
+
+    def part(self, first: int, last: int) -> Run:
+        """Return some of the rows."""
+        if first == 0 and last == len(self.records):
+            return self
+        part = Run.__new__(Run)
+        rows = slice(first, last)
+        for name in ("offsets", "append_ms", "values", "records", "texts", "time_us", "codes",
+                     "start_us", "expires_us", "read"):  # fmt: skip
+            setattr(part, name, getattr(self, name)[rows])
+        part.column = {name: column[rows] for name, column in self.column.items()}
+        part.groups = self.groups
+        return part
 
 
-def take_predictions(work: Step, records: Iterable[Record]) -> None:
+def take_predictions(work: Step, records: Sequence[Record]) -> None:
     """Fold predictions in their order: plain ones together, others by themselves."""
-    state, join, skew_ms = work.state, work.join, work.skew_max_ms
-    pending, waiting = join.pending, join.waiting
-    rulers: dict[str, Ruler] = {}
-    groups: dict[tuple[Any, ...], Group] = {}
-    run = Run()
-    for record in records:
-        event: Any = record.event
-        id_, model, moment = event.id, event.model, event.time
-        time_us = (moment - EPOCH) // MICROSECOND
-        ruler = rulers.get(model)
-        if ruler is None:
-            ruler = rulers[model] = _ruler(state, model)
-        first_us, pane_us, lateness_us, horizon_us, config, hash_ = ruler
-        at = time_us // pane_us
-        expires_us = time_us + horizon_us
-        row: Row | None = None
-        group: Group | None = None
-        if (
-            time_us >= first_us
-            and (at + 1) * pane_us + lateness_us > state.predictions_us
-            and expires_us > state.labels_us
-            and id_ not in pending
-            and id_ not in waiting
-            and id_ not in run.ids
-            and (skew_ms is None or time_us <= (record.append_ms + skew_ms) * 1000)
-        ):
-            key: tuple[Any, ...] = (model, event.version, at)
-            if config.segments:
-                key += tuple(segments_of(event.segments, config))
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = _group(state, event, at * pane_us, ruler)
-            row = _row(group, event.features)
-        if row is None or group is None:
-            _fold(work, run)
+    if len(records) < RUN_MIN:
+        for record in records:
             work.take(record)
-            run = Run()
+        return
+    run = Run(records)
+    plain = _sieve(work.state, run)
+    if work.skew_max_ms is not None:
+        plain &= -(-run.time_us // 1000) <= np.array(run.append_ms) + work.skew_max_ms
+    plain &= _is_new(work.join, run.column["id"])
+    _read(run, plain)
+    first = 0
+    for odd in np.flatnonzero(~plain).tolist():
+        _fold(work, run.part(first, odd))
+        work.take(records[odd])
+        first = odd + 1
+    _fold(work, run.part(first, len(records)))
+
+
+def _sieve(state: MeterState, run: Run) -> Flags:
+    """Note each row's group and times; tell which are in time for their panes and labels."""
+    models, versions = run.column["model"], run.column["version"]
+    known, of_row = numbered(models)
+    rulers = {model: _ruler(state, model) for model in known}
+    table = np.array([ruler[:4] for ruler in rulers.values()], dtype=np.int64)
+    first_us, pane_us, lateness_us, horizon_us = table[of_row].T
+    run.start_us = run.time_us // pane_us * pane_us
+    run.expires_us = run.time_us + horizon_us
+    keys: Any = list(zip(models, versions, run.start_us.tolist(), strict=True))
+    if any(ruler.config.segments for ruler in rulers.values()):
+        some: Any = zip(keys, run.column["segments"], strict=True)
+        keys = [(*key, *segments_of(has, rulers[key[0]].config)) for key, has in some]
+    distinct, run.codes = numbered(keys)
+    run.groups = [_group(state, key, rulers[key[0]]) for key in distinct]
+    plain: Flags = run.time_us >= first_us
+    plain &= run.start_us + pane_us + lateness_us > state.predictions_us
+    plain &= run.expires_us > state.labels_us
+    return plain
+
+
+def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
+    """Tell which ids aren't pending, waited for, or those of an earlier row."""
+    pending, waiting = join.pending.keys(), join.waiting.keys()
+    seen = set(ids)
+    if len(seen) == len(ids) and pending.isdisjoint(seen) and waiting.isdisjoint(seen):
+        return np.ones(len(ids), dtype=np.bool_)
+    seen.clear()
+    found = np.zeros(len(ids), dtype=np.bool_)
+    for at, id_ in enumerate(ids):
+        found[at] = id_ not in seen and id_ not in pending and id_ not in waiting
+        seen.add(id_)
+    return found
+
+
+def _read(run: Run, plain: Flags) -> None:
+    """Read the features of profiled versions; rows that the definition must judge aren't plain."""
+    run.read = [None] * len(run.records)
+    readers, of_group = numbered([group.reader for group in run.groups])
+    for at, rows in groups_of(of_group[run.codes]):
+        reader = readers[at]
+        if reader is None:
+            judged = np.array([group.version is not None for group in run.groups])
+            plain[rows[judged[run.codes[rows]]]] = False
             continue
-        run.ids.add(id_)
-        run.records.append(record)
-        run.groups.append(group)
-        run.rows.append(row)
-        run.entries.append(
-            Pending(
-                id_, time_us, expires_us, model, event.version, event.prediction, event.score,
-                bytes(event.features), event.segments, False, record.offset, at * pane_us, hash_,
-            )
-        )  # fmt: skip
-    _fold(work, run)
+        found = reader.read_all(pick(run.texts, rows))
+        if len(rows) == len(run.read):
+            run.read = found
+        else:
+            for row, values in zip(rows.tolist(), found, strict=True):
+                run.read[row] = values
+        if not all(found):
+            plain[rows[[values is None for values in found]]] = False
 
 
-def _row(group: Group, features: msgspec.Raw) -> Row | None:
-    """Return the values of a profiled version; None where the definition must judge them."""
-    if group.version is None:
-        return ()
-    if group.read is None:
-        return None
-    try:
-        return astuple(group.read(features))
-    except ValueError:
-        return None
-
-
-def _group(state: MeterState, event: PredictionMade, start_us: int, ruler: Ruler) -> Group:
-    version = version_of(state, event.model, event.version)
+def _group(state: MeterState, key: tuple[Any, ...], ruler: Ruler) -> Group:
+    model, name, start_us, *segments = key
+    version = version_of(state, model, name)
     keys = tuple(
-        PaneKey(event.model, event.version, segment, start_us, start_us + ruler.pane_us, ruler.hash)
-        for segment in segments_of(event.segments, ruler.config)
+        PaneKey(model, name, segment, start_us, start_us + ruler.pane_us, ruler.hash)
+        for segment in segments or segments_of({}, ruler.config)
     )
-    reader = None if version is None else reader_of(version)
-    return Group(keys, version, reader, None if reader is None else reader.decode)
+    return Group(keys, version, None if version is None else reader_of(version))
 
 
 def _ruler(state: MeterState, model: str) -> Ruler:
     first_us, (config, hash_) = BEGINNING_US, default_config(model)
     if rows := state.configs.get(model):
         first_us, config, hash_ = rows[-1]
-    return Ruler(
-        first_us,
-        config.pane_s * SECOND_US,
-        config.allowed_lateness_s * SECOND_US,
-        config.horizon_s * SECOND_US,
-        config,
-        hash_,
-    )
+    spans_s = config.pane_s, config.allowed_lateness_s, config.horizon_s
+    if max(spans_s) > SPAN_MAX_S:
+        first_us, spans_s = NEVER_US, (1, 1, 1)
+    pane_us, lateness_us, horizon_us = (span_s * SECOND_US for span_s in spans_s)
+    return Ruler(first_us, pane_us, lateness_us, horizon_us, config, hash_)
 
 
 def _fold(work: Step, run: Run) -> None:
@@ -161,39 +194,55 @@ def _fold(work: Step, run: Run) -> None:
         for record in run.records:
             work.take(record)
         return
-    panes: dict[PaneKey, list[int]] = {}
-    for at, group in enumerate(run.groups):
+    panes: dict[PaneKey, list[Indices]] = {}
+    owners: dict[PaneKey, Group] = {}
+    for code, rows in groups_of(run.codes):
+        group = run.groups[code]
         for key in group.keys:
-            rows = panes.get(key)
-            if rows is None:
-                panes[key] = [at]
-            else:
-                rows.append(at)
-    for key, rows in panes.items():
-        group = run.groups[rows[0]]
-        pane = work.pane(key, after=False)
+            panes.setdefault(key, []).append(rows)
+            owners.setdefault(key, group)
+    for key, parts in panes.items():
+        group = owners[key]
         is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
-        count_predictions(
-            pane, [run.records[at] for at in rows], group.version, is_scored=is_scored
-        )
+        pane = work.pane(key, after=False)
+        count_predictions(pane, run, joined(parts), None if is_scored else group.version)
     _count_features(work, run)
-    work.join.add_all(run.entries)
+    work.join.add_all(_entries(run), run.expires_us)
+
+
+def _entries(run: Run) -> list[Pending]:
+    column, groups = run.column, run.groups
+    hashes: Any = repeat(groups[0].keys[0].config_hash)
+    if len(groups) > 1:
+        of_group = [group.keys[0].config_hash for group in groups]
+        hashes = map(of_group.__getitem__, run.codes.tolist())
+    return list(
+        map(
+            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), column["model"],
+            column["version"], column["prediction"], column["score"], run.texts,
+            column["segments"], repeat(False), run.offsets, run.start_us.tolist(), hashes,
+        )
+    )  # fmt: skip
 
 
 def _count_features(work: Step, run: Run) -> None:
+    """Count the features of profiled versions, of all panes together."""
     numbers: dict[PaneKey, int] = {}
     panes, readers = list[Pane](), list[Reader]()
-    places, rows = list[int](), list[Row]()
-    for group, row, entry in zip(run.groups, run.rows, run.entries, strict=True):
+    of_group = np.full(len(run.groups), -1, dtype=np.int64)
+    for code in dict.fromkeys(run.codes.tolist()):
+        group = run.groups[code]
+        key = group.keys[0]
         if group.reader is None:
             continue
-        key = group.keys[0]
-        place = numbers.get(key)
-        if place is None:
-            place = numbers[key] = len(panes)
+        if key not in numbers:
+            numbers[key] = len(panes)
             panes.append(work.pane(key, after=False))
             readers.append(group.reader)
-        places.append(place)
-        rows.append((*row, entry.score) if group.reader.scored else row)
-    if rows:
-        count_rows(panes, readers, places, rows)
+        of_group[code] = numbers[key]
+    places = of_group[run.codes]
+    rows = np.flatnonzero(places >= 0)
+    if len(rows):
+        count_rows(
+            panes, readers, places[rows], pick(run.read, rows), pick(run.column["score"], rows)
+        )

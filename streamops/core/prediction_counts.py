@@ -6,56 +6,65 @@ Rule 1: `tally.count_prediction`, one by one, is the definition.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from streamops.core.binning import ROWS_MAX, bin_column
-from streamops.core.panes import LATENCY_EDGES_MS, Pane, add_bins, bump, note_evidences
-from streamops.core.processor import Record
+from streamops.core.columns import Indices, pick
+from streamops.core.panes import (
+    LATENCY_EDGES_MS,
+    Pane,
+    add_bins,
+    bump,
+    latency_bin,
+    note_evidences,
+)
 from streamops.core.profile import bin_of
-from streamops.core.tally import count_prediction
 from streamops.values import FeatureProfile, ModelVersion
 
 # Below it they cost more together than one by one.
 PANE_MIN = 32
 _NUMBERS = {float, int, type(None)}
 _LATENCY_EDGES = np.array(LATENCY_EDGES_MS)
+_LATENCY_BINS = len(LATENCY_EDGES_MS) + 1
+
+
+class Columns(Protocol):
+    """What predictions bring, a column each."""
+
+    offsets: tuple[int, ...]
+    values: tuple[bytes, ...]
+    column: dict[str, Sequence[Any]]
 
 
 def count_predictions(
-    pane: Pane, records: Sequence[Record], version: ModelVersion | None, *, is_scored: bool
+    pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None
 ) -> None:
-    """Count all but features; `is_scored`: the scores are counted with those."""
-    note_evidences(pane, "predictions", [r.offset for r in records], [r.value for r in records])
-    events: list[Any] = [record.event for record in records]
-    if is_scored:
-        version = None
-    if len(events) < PANE_MIN:
-        for event in events:
-            count_prediction(pane, event, version)
-        return
-    pane.predictions += len(events)
-    _count_latencies(pane, [e.latency_ms for e in events if e.latency_ms is not None])
+    """Count some rows, all but their features; their scores where a version is given."""
+    note_evidences(pane, "predictions", pick(run.offsets, rows), pick(run.values, rows))
+    pane.predictions += len(rows)
+    latencies = pick(run.column["latency_ms"], rows)
+    _count_latencies(pane, [value for value in latencies if value is not None])
     profile = None if version is None else version.profile.score
-    if version is None or profile is None:
-        return
-    if version.task == "regression":
-        _count_scores(pane, profile, [event.prediction for event in events])
-    else:
-        _count_scores(pane, profile, [event.score for event in events])
+    if version is not None and profile is not None:
+        name = "prediction" if version.task == "regression" else "score"
+        _count_scores(pane, profile, pick(run.column[name], rows))
 
 
 def _count_latencies(pane: Pane, values: Sequence[float]) -> None:
-    if values:
-        at = np.searchsorted(_LATENCY_EDGES, np.array(values), side="left")
-        size = len(LATENCY_EDGES_MS) + 1
-        add_bins(pane.latency, np.bincount(at, minlength=size).tolist())
+    if len(values) < PANE_MIN:
+        for value in values:
+            bump(pane.latency, latency_bin(value), 1, _LATENCY_BINS)
+        return
+    at = np.searchsorted(_LATENCY_EDGES, np.array(values), side="left")
+    add_bins(pane.latency, np.bincount(at, minlength=_LATENCY_BINS).tolist())
 
 
 def _count_scores(pane: Pane, profile: FeatureProfile, values: Sequence[Any]) -> None:
     size = len(profile.counts)
-    if profile.kind != "numeric" or not set(map(type, values)) <= _NUMBERS:
+    odd = profile.kind != "numeric" or not set(map(type, values)) <= _NUMBERS
+    if odd or len(values) < PANE_MIN:
         for value in values:
             at, amount, _ = bin_of(profile, value)
             bump(pane.score, at, 1, size)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from streamops import codec
 from streamops.events import Event
 from streamops.values import Fault
 
@@ -47,14 +48,22 @@ class Batch(NamedTuple):
 class Output(NamedTuple):
     """An event to write. Its partition follows from `key`, unless `partition` is given.
 
-    evidence  the event's evidence as canonical JSON, where the event itself carries none
+    made        the event, or None where only the bytes of its conclusion were made
+    evidence    its evidence as canonical JSON, where the event itself carries none
+    conclusion  those bytes; then there is evidence too
     """
 
     topic: str
     key: str
-    event: Event
+    made: Event | None
     partition: int | None = None
     evidence: bytes = b""
+    conclusion: bytes = b""
+
+    @property
+    def event(self) -> Event:
+        """The event; read from its bytes where only they were made."""
+        return codec.decode(self.conclusion) if self.made is None else self.made
 
 
 class Closing(NamedTuple):

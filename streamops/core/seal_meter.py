@@ -20,7 +20,8 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig
-from streamops.core.join import JoinTable, Pending, Waiting
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Pending, Waiting
 from streamops.core.meter_state import MeterState
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.seal_leaf import Leaf, canonical, decoded, leaf, version_leaves

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamops.core import performance
-from streamops.core.join import Pending
+from streamops.core.join_rows import Pending
 from streamops.core.panes import (
     DELAY_EDGES_S,
     LATENCY_EDGES_MS,

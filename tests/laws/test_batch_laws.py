@@ -6,18 +6,22 @@ in one batch, repeats, late ones, labels before their predictions and of any kin
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
-from streamops.core import label_batch, prediction_batch, prediction_counts
+from streamops.core import label_batch, outcome_batch, prediction_batch, prediction_counts
 from streamops.core.binning import bin_column
+from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
 from streamops.core.meter import Meter
 from streamops.core.processor import Batch, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
+from streamops.core.times import micros, micros_all, moments_all
 from streamops.hosts.memory import to_record
 from tests.builders import activated, at, config, profile, record, tick, version
 
@@ -94,7 +98,7 @@ OPENING = (
 @pytest.fixture(autouse=True, scope="module")
 def no_run_is_too_short():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (prediction_batch, label_batch):
+        for module in (prediction_batch, label_batch, outcome_batch):
             patch.setattr(module, "RUN_MIN", 1)
         patch.setattr(prediction_counts, "PANE_MIN", 1)
         yield
@@ -174,7 +178,7 @@ def test_a_profile_with_names_no_struct_can_have_is_left_to_the_definition():
 
 
 def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
-    for module in ("label_batch", "panes"):
+    for module in ("label_counts", "panes"):
         monkeypatch.setattr(f"streamops.core.{module}.CONFUSION_MAX", 5)
     some = [
         {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": f"c{n % 9}",
@@ -185,6 +189,44 @@ def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
     ]
     log = batches([(5, some, labels)])
     assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EPOCHS, st.integers(1, 3))
+def test_stamped_at_once_is_stamped_one_by_one(epochs, partitions):
+    """To the bytes that are sent: stamps, evidence, partitions and the hashes of closes."""
+    log = batches(epochs)
+    found = []
+    for at_once in (True, False):
+        fold = Fold(Meter(at_once=at_once), partition=0, partitions=partitions)
+        sent = []
+        for batch in log:
+            fold.state, outputs = fold.processor.step(fold.state, batch)
+            sent += fold._stamped(batch.epoch, outputs)
+        found.append([(*a[:3], a.event, a.value or codec.encode(a.event)) for a in sent])
+    assert found[0] == found[1]
+
+
+def test_spans_beyond_64_bits_are_left_to_the_definition():
+    long = config(model="m", horizon_s=10**14, maturity_s=10**13, cohort_delay_s=10**13)
+    some = [
+        {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": 1,
+         "features": b"{}"} for n in range(20)
+    ]  # fmt: skip
+    labels = [{"id": "k", "prediction_id": f"p{n}", "seconds": 2, "label": 1} for n in range(20)]
+    log = batches([(5, some, labels)])
+    log[0].records.insert(6, record("predictions", 6, activated(long, 9)))
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+MOMENTS = st.lists(st.datetimes(timezones=st.just(UTC)) | st.integers(0, 99).map(at), max_size=9)
+
+
+@given(MOMENTS)
+def test_many_times_are_the_times_of_each(moments):
+    found = micros_all(moments)
+    assert found.tolist() == [micros(moment) for moment in moments]
+    assert moments_all(found) == moments
 
 
 def test_long_runs_add_up_beyond_63_bits():

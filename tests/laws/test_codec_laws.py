@@ -125,3 +125,36 @@ def test_labels_and_reports_in_messagepack_are_finite(label, report, number):
         codec.decode(codec.pack(msgspec.structs.replace(label, label=number)))
     with pytest.raises(InputError, match="value is"):
         codec.decode(codec.pack(msgspec.structs.replace(report, value=number)))
+
+
+LABEL_TEXT = (
+    b'{"type":"LabelArrived","id":"l","time":"2026-01-01T00:00:00Z","prediction_id":"p","label":1}'
+)
+# Lines that together are three events, and alone are none.
+SPREAD = [
+    LABEL_TEXT[:27],
+    LABEL_TEXT[27:],
+    LABEL_TEXT + LABEL_TEXT,
+    LABEL_TEXT[:-1] + b',"x":{}',
+    b"[" + LABEL_TEXT,
+    b"",
+    b" " + LABEL_TEXT,
+    LABEL_TEXT.replace(b",", b",\n"),
+    LABEL_TEXT.replace(b"00Z", b"00+02:00"),
+    LABEL_TEXT.replace(b"00Z", b"00"),
+    b'"\xff"',
+]
+
+
+@given(st.lists(st.just(LABEL_TEXT) | st.sampled_from(SPREAD), max_size=20))
+def test_decoding_together_is_decoding_one_by_one(values):
+    """Whatever stands beside a value: it must not matter how a client cut its chunks."""
+    together = [e if isinstance(e, Event) else str(e) for e in codec.decode_all(values)]
+    assert together == [read_or_told(value) for value in values]
+
+
+def read_or_told(value):
+    try:
+        return codec.decode(value)
+    except InputError as error:
+        return str(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from streamops.core.join import JoinTable, Matched, Pending, Waiting
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Matched, Pending, Waiting
 
 
 def pending(id, time_us, expires_us, offset=0):

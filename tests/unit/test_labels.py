@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.core.join import LATER_MAX
+from streamops.core.join_rows import LATER_MAX
 from streamops.events import OutcomeJoined, PaneSummarized, RecordRefused
 from tests.builders import MeterBench, activated, config, label, made, of_type, version
 

@@ -1,0 +1,170 @@
+"""What many labels add to the panes of their predictions.
+
+Rule 1: `tally.count_label`, one by one, is the definition; a pane in which order or a fault matters
+        is left to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamops.core.columns import Indices, pick
+from streamops.core.join_rows import Pending
+from streamops.core.panes import (
+    CONFUSION_MAX,
+    DELAY_EDGES_S,
+    TENTHS,
+    Pane,
+    add_bins,
+    note_evidences,
+)
+from streamops.core.performance import brier_terms, log_loss_terms
+from streamops.core.profile import bin_of, category_text
+from streamops.core.tally import count_label
+from streamops.values import FeatureProfile, ModelVersion
+
+# A log loss is below 2^46 quanta: so many add up below 2^63.
+ROWS_MAX = 1 << 16
+_DELAY_EDGES = np.array(DELAY_EDGES_S)
+_DELAY_BINS = len(DELAY_EDGES_S) + 1
+
+Place = tuple[Pane, Indices, ModelVersion | None]
+Pairs = dict[tuple[str, str], int]
+
+
+class Columns(Protocol):
+    """What labels and their predictions bring, a column each."""
+
+    offsets: tuple[int, ...]
+    values: tuple[bytes, ...]
+    label: dict[str, Sequence[Any]]
+    made: dict[str, Sequence[Any]]
+    entries: Sequence[Pending]
+    time_us: Indices
+    made_us: Indices
+
+
+class _Terms:
+    """What each label counts as, beside its class."""
+
+    def __init__(self, run: Columns, positive: Sequence[bool]) -> None:
+        delays_us = np.maximum(run.time_us - run.made_us, 0)
+        self.delay = np.searchsorted(_DELAY_EDGES, delays_us / 1_000_000, side="left")
+        self._scores, self._positive = run.made["score"], positive
+
+    @cached_property
+    def losses(self) -> _Losses:
+        """The terms of scored labels; made where a pane counts them."""
+        scores = np.array(self._scores, dtype=np.float64)
+        is_scored = ~np.isnan(scores)
+        score = np.where(is_scored, scores, 0.5)
+        positive = np.array(self._positive, dtype=np.bool_)
+        return _Losses(
+            is_scored,
+            positive,
+            log_loss_terms(score, positive),
+            brier_terms(score, positive),
+            np.minimum((score * TENTHS).astype(np.int64), TENTHS - 1),
+        )
+
+
+class _Losses(NamedTuple):
+    is_scored: NDArray[np.bool_]
+    positive: NDArray[np.bool_]
+    log_loss: Indices
+    brier: Indices
+    tenth: Indices
+
+
+def count_labels(run: Columns, places: Sequence[Place]) -> None:
+    """Count first labels in their panes; a place is a pane, its rows and their version."""
+    labels, predictions = run.label["label"], run.made["prediction"]
+    # 1, 1.0 and True are equal, and three texts.
+    typed: Any = list(
+        zip(map(type, predictions), predictions, map(type, labels), labels, strict=True)
+    )
+    positive = [False] * len(labels)
+    kept: list[tuple[Pane, Indices, ModelVersion]] = []
+    for pane, rows, version in places:
+        note_evidences(pane, "labels", pick(run.offsets, rows), pick(run.values, rows))
+        if version is None or version.task == "regression":
+            _one_by_one(pane, run, rows, version)
+            continue
+        counts = Counter(pick(typed, rows))
+        if not _add_pairs(pane, counts):
+            _one_by_one(pane, run, rows, version)
+            continue
+        if version.profile.label is not None:
+            _add_values(pane, version.profile.label, counts)
+        kept.append((pane, rows, version))
+        if version.task == "binary":
+            right = {key for key in counts if category_text(key[3]) == version.positive}
+            for row, is_right in zip(
+                rows.tolist(), map(right.__contains__, pick(typed, rows)), strict=True
+            ):
+                positive[row] = is_right
+    terms = _Terms(run, positive)
+    for pane, rows, version in kept:
+        pane.labelled += len(rows)
+        add_bins(pane.delay, np.bincount(terms.delay[rows], minlength=_DELAY_BINS).tolist())
+        if version.task == "binary":
+            _add_losses(pane, rows, terms.losses)
+
+
+def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
+    labels, times_us = run.label["label"], run.time_us.tolist()
+    for row in rows.tolist():
+        count_label(pane, run.entries[row], labels[row], times_us[row], version)
+
+
+def _add_pairs(pane: Pane, counts: Counter[Any]) -> bool:
+    """Count (prediction, label); False, with nothing counted, where order or a fault matters."""
+    pairs: Pairs = {}
+    for (_, prediction, _, label), count in counts.items():
+        predicted, true = category_text(prediction), category_text(label)
+        if predicted is None or true is None:
+            return False
+        pair = predicted, true
+        pairs[pair] = pairs.get(pair, 0) + count
+    if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
+        return False
+    for pair, count in pairs.items():
+        pane.confusion[pair] = pane.confusion.get(pair, 0) + count
+    return True
+
+
+def _add_values(pane: Pane, profile: FeatureProfile, counts: Counter[Any]) -> None:
+    bins = [0] * len(profile.counts)
+    for (_, _, _, label), count in counts.items():
+        bins[bin_of(profile, label)[0]] += count
+    add_bins(pane.labels, bins)
+
+
+def _add_losses(pane: Pane, rows: Indices, losses: _Losses) -> None:
+    rows = rows[losses.is_scored[rows]]
+    if not len(rows):
+        return
+    if not pane.calibration:
+        pane.calibration = [[0, 0] for _ in range(TENTHS)]
+    pane.scored += len(rows)
+    pane.log_loss += _total(losses.log_loss[rows])
+    pane.brier += _total(losses.brier[rows])
+    tenth = losses.tenth[rows]
+    predictions = np.bincount(tenth, minlength=TENTHS).tolist()
+    positives = np.bincount(tenth[losses.positive[rows]], minlength=TENTHS).tolist()
+    for cell, some, right in zip(pane.calibration, predictions, positives, strict=True):
+        cell[0] += some
+        cell[1] += right
+
+
+def _total(terms: Indices) -> int:
+    total = 0
+    for first in range(0, len(terms), ROWS_MAX):
+        total += int(np.add.reduce(terms[first : first + ROWS_MAX]))
+    return total
