@@ -230,8 +230,8 @@ def tables_of(kinds: Sequence[Reader]) -> Tables:
         pad = np.full(shape, fill, dtype=found[0][field].dtype)
         for n, table in enumerate(found):
             has: Any = table[field]
-            corner: Any = (n, *(slice(size) for size in has.shape[1:]))
-            pad[corner] = has[0]
+            where: Any = (n, *(slice(size) for size in has.shape[1:]))
+            pad[where] = has[0]
         pads.append(pad)
     return Tables(*pads)
 

@@ -44,10 +44,9 @@ def stamp_all(
     Raises KeyError for a topic that isn't closed: no such output is encoded ahead.
     """
     topics, keys, _, _, evidence, conclusions = zip(*outputs, strict=True)
-    places = {
-        place: (place[0], target_of(place[1])) for place in set(zip(topics, keys, strict=True))
-    }
-    targets = list(map(places.__getitem__, zip(topics, keys, strict=True)))
+    known = list(zip(topics, keys, strict=True))
+    places = {(topic, key): (topic, target_of(key)) for topic, key in set(known)}
+    targets = list(map(places.__getitem__, known))
     for target in set(targets):
         groups[target] += (
             conclusions
@@ -58,13 +57,8 @@ def stamp_all(
     numbers = range(stamps.first, stamps.first + len(outputs))
     ordinals = msgspec.json.encode(list(numbers))[1:-1].split(b",")
     parts = zip(
-        map(_OPEN, conclusions),
-        repeat(before),
-        ordinals,
-        repeat(b'],"evidence":'),
-        evidence,
-        repeat(b"}"),
-        strict=False,
-    )
+        map(_OPEN, conclusions), repeat(before), ordinals, repeat(b'],"evidence":'), evidence,
+        repeat(b"}"), strict=False,
+    )  # fmt: skip
     partitions = [partition for _, partition in targets]
     return zip(topics, partitions, keys, repeat(None), map(b"".join, parts), strict=False)

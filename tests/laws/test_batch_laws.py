@@ -191,6 +191,49 @@ def test_classes_beyond_the_limit_are_counted_in_log_order(monkeypatch):
     assert folded(Meter(), log) == folded(Meter(at_once=False), log)
 
 
+# Most runs of the hostile input are short: here nearly all is plain, and stands at the limits.
+MOMENTS_S = st.sampled_from([0, 4, 5, 9, 9.9999, 10, 10.0001, 12, 20])
+PLAINEST = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["m", "m", "n"]),
+        "version": st.sampled_from(["v1", "v1", "v2"]),
+        "seconds": MOMENTS_S,
+        "prediction": st.sampled_from([True, 1, 1.0, 0, 2]),
+        "features": st.sampled_from([0, 1, 2, 3, 5, 6, 9, 10, 11]).map(lambda x: b'{"x":%d}' % x),
+        "score": st.sampled_from([0, 0.1, 0.3, 0.99, 1]),
+        "latency_ms": st.sampled_from([0.1, 1, 7, 8]),
+        "segments": st.sampled_from([{}, {"s": "a"}, {"s": "b"}]),
+    }
+)
+TRUTHS = st.tuples(MOMENTS_S, st.sampled_from([True, 1, 1.0, 0, 2]))
+PLAIN_EPOCHS = st.tuples(
+    st.lists(st.tuples(PLAINEST, TRUTHS), min_size=4, max_size=30),
+    st.sampled_from([0, 1, 5, 9, 10, 11]),
+    st.sampled_from([0, 5, 9, 10, 15]),
+)
+
+
+def plain_batches(given_):
+    some, first, second = given_
+    made = [{**fields, "id": f"p{n}"} for n, (fields, _) in enumerate(some)]
+    labels = [
+        {"id": f"l{n}", "prediction_id": f"p{n}", "seconds": seconds, "label": label}
+        for n, (_, (seconds, label)) in enumerate(some)
+    ]
+    half = len(made) // 2
+    epochs = [(first, made[:half], []), (second, made[half:], labels[:half])]
+    return batches([*epochs, (5, [], labels[half:]), (100, [], [])])
+
+
+@settings(max_examples=300, deadline=None)
+@given(PLAIN_EPOCHS, SKEWS)
+def test_long_runs_at_once_are_one_by_one(given_, skew):
+    log = plain_batches(given_)
+    assert folded(Meter(skew_max_ms=skew), log) == folded(
+        Meter(skew_max_ms=skew, at_once=False), log
+    )
+
+
 @settings(max_examples=100, deadline=None)
 @given(EPOCHS, st.integers(1, 3))
 def test_stamped_at_once_is_stamped_one_by_one(epochs, partitions):
