@@ -1,10 +1,12 @@
 # make demo   the whole loop on Elec2        make test   everything, on a real embedded broker
 # make setup  the environment alone          make clean  leaves nothing behind
+# make test-matrix  golden logs and laws on Python 3.11, 3.12 and 3.13, as found
 # make simulate-seeds  10,000 bad days in memory (SEEDS=...)
+# make chaos  kill -9, pauses and twins under load (KILLS=... MINUTES=... SEED=...)
 # PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
 
 .DELETE_ON_ERROR:
-.PHONY: setup check test demo bench simulate-seeds docs lock clean
+.PHONY: setup check test test-matrix demo bench chaos simulate-seeds docs lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -14,6 +16,9 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
 SEEDS ?= 10000
+KILLS ?= 40
+MINUTES ?= 5
+SEED ?= 1
 KEEP ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -45,6 +50,12 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+test-matrix: setup
+	@WORKERS=$(WORKERS) sh bootstrap/matrix
+
+chaos: setup
+	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
 
 simulate-seeds: setup
 	@$(BIN)/python -m tests.simulation.seeded --seeds $(SEEDS)

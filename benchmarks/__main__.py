@@ -8,10 +8,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import loop, meter, scaling
+from benchmarks import alert_latency, effects, loop, meter, recovery, scaling
 
 OUT = Path("build/bench.json")
-LIBRARIES = ("confluent-kafka", "faust-streaming", "msgspec", "numpy", "rocksdict")
+LIBRARIES = (
+    "confluent-kafka", "duckdb", "faust-streaming", "msgspec", "numpy", "pyarrow", "rocksdict",
+)  # fmt: skip
 
 
 def machine() -> dict[str, object]:
@@ -26,9 +28,15 @@ def machine() -> dict[str, object]:
 
 def main() -> None:
     """Run one after another; print and write."""
+    views = effects.run(effects.Mix())
     found = {
         "meter": meter.run(meter.Mix()),
         "scaling": scaling.measure(),
+        "alert_latency_ms": alert_latency.run(),
+        "recovery_s": recovery.run(),
+        "materializer_ratio": views["materializer_ratio"],
+        "archiver_ratio": views["archiver_ratio"],
+        "effects": views,
         "loop": loop.run(loop.TABLE, 0),
         "machine": machine(),
         "versions": {

@@ -55,6 +55,7 @@ MEANINGS = {
     "Summary.verified": "see Verified",
     "Summary.views_match_topics": "the views hold as many events of each type as the topics",
     "Summary.seconds": "the whole run",
+    "Summary.seal": "the line of the seal at the run's end, for `verify-chain --against`",
     "Summary.peak_pss_mb": "most memory of the stack and the driver, MiB of PSS",
     "AlertLine.id": "made of what the alert says: the same in every run",
     "AlertLine.kind": "see the rules of a configuration",

@@ -77,6 +77,7 @@ class AsyncClient:
     apply = at_once(Client.apply)
     register = at_once(Client.register)
     report_metric = at_once(Client.report_metric)
+    request_seal = at_once(Client.request_seal)
     flush = in_thread(Client.flush)
     close = in_thread(Client.close)
     dataset = in_thread(Client.dataset)

@@ -33,6 +33,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "status": "stack:status",
         "logs": "stack:logs",
         "run": "stack:run",
+        "meter": "meter:meter",
+        "top": "top:top",
         "doctor": "doctor:doctor",
     },
     "Models": {
@@ -51,7 +53,11 @@ COMMANDS: dict[str, dict[str, str]] = {
         "verify": "answers:verify",
         "replay": "answers:replay",
         "explain": "answers:explain",
+        "whatif": "whatif:whatif",
+        "seal": "seal:seal",
+        "verify-chain": "seal:verify_chain",
         "simulate": "simulate:simulate",
+        "drift": "drift:drift",
     },
     "Cluster": {
         "topics": "topics:APP",

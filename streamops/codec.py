@@ -63,6 +63,8 @@ EVENT_TYPES: tuple[type[events.Event], ...] = (
     events.DeploymentServed,
     events.EpochConcluded,
     events.Sealed,
+    events.SealRequested,
+    events.CheckpointSealed,
     events.RecordRefused,
     events.ActionTaken,
 )

@@ -8,6 +8,7 @@ of event time. A setting that can't hold is refused here, naming field, value an
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Literal
 
 import msgspec
@@ -26,7 +27,9 @@ AlertKind = Literal[
     "throughput",
 ]
 Strategy = Literal["recent", "all", "since_change", "online"]
+DetectorName = Literal["adwin", "page_hinkley", "ddm", "sr_mixture", "bf_sr"]
 Cut = Literal["closed", "mature", "restated"]
+DRIFT_METRICS = ("drift", "score_drift")
 
 
 class Rule(
@@ -34,16 +37,18 @@ class Rule(
 ):
     """When a metric is bad, and when it is good again.
 
-    metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift
+    metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift;
+                  drift and score_drift are tests: their limit follows from the model's budget
     feature       one feature, "*" for each, empty for metrics without one
-    above, below  the limit; exactly one is set (none for a detector)
+    above, below  the limit; exactly one is set (none for a detector or a drift test)
     relative      the limit bounds value minus reference instead of the value
     resolve       limit that must be kept to resolve (hysteresis); the raising one if empty
     raise_after   evaluated panes in a row beyond the limit before the alert is raised
     resolve_after evaluated panes in a row within `resolve` before it is resolved
     cooldown_panes panes after a resolve in which it isn't raised again
     minimum       fewest rows behind the value; below, the pane is not evaluated
-    moderate, major  distance beyond the limit (same unit) from which severity grows
+    moderate, major  distance beyond the limit (same unit) from which severity grows; for a drift
+                  test, lower 95% bound of the debiased PSI, nats
     """
 
     name: str
@@ -131,8 +136,11 @@ class ModelConfig(
     horizon_s           how long a prediction waits for its label
     cohort_delay_s      event time after a prediction at which detectors see its outcome
     min_coverage        labelled share below which a mature pane is not evaluable
+    false_alarms_per_month  how many false alarms in 30 days the model's drift tests may raise, all
+                        features and error streams together; above 0
     segments            segment name -> values counted on their own; the rest is `~other`
-    detectors           river detectors on the error stream
+    detectors           detectors on the error stream: river's, and sr_mixture and bf_sr, tests that
+                        share the budget of false alarms
     """
 
     model: str
@@ -143,7 +151,7 @@ class ModelConfig(
     cohort_delay_s: int = 0
     min_coverage: float = 0.5
     segments: dict[str, tuple[str, ...]] = {}
-    detectors: tuple[Literal["adwin", "page_hinkley", "ddm"], ...] = (
+    detectors: tuple[DetectorName, ...] = (
         "adwin",
         "page_hinkley",
         "ddm",
@@ -151,6 +159,7 @@ class ModelConfig(
     rules: tuple[Rule, ...] = ()
     retrain: RetrainPolicy = RetrainPolicy()
     gate: GatePolicy = GatePolicy()
+    false_alarms_per_month: float = 1.0
 
 
 def config_hash(config: ModelConfig) -> str:
@@ -172,6 +181,13 @@ def check_config(config: ModelConfig) -> ModelConfig:
         (config.horizon_s, config.maturity_s, config.cohort_delay_s),
         "keep horizon_s >= maturity_s >= cohort_delay_s (EPOCHS 18)",
     )
+    budget = config.false_alarms_per_month
+    _require(
+        math.isfinite(budget) and budget > 0,
+        f"{who}: false_alarms_per_month",
+        budget,
+        "use a number above 0: 1 allows one false alarm in 30 days",
+    )
     names = [rule.name for rule in config.rules]
     for name in names:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
@@ -183,15 +199,34 @@ def check_config(config: ModelConfig) -> ModelConfig:
 def _check_rule(who: str, rule: Rule) -> None:
     field = f"{who}: rule {rule.name!r}"
     limits = (rule.above is not None) + (rule.below is not None)
-    expected = 0 if rule.kind == "concept_drift" else 1
+    is_test = rule.metric in DRIFT_METRICS
+    expected = 0 if rule.kind == "concept_drift" or is_test else 1
     _require(
         limits == expected,
         f"{field}: above, below",
         (rule.above, rule.below),
-        f"set exactly {expected} of them for kind {rule.kind}",
+        f"set exactly {expected} of them for "
+        + (f"metric {rule.metric}" if is_test else f"kind {rule.kind}"),
     )
+    if is_test:
+        _check_test(field, rule)
     _require(rule.raise_after > 0, f"{field}: raise_after", rule.raise_after, "use 1 or more")
     _require(rule.resolve_after > 0, f"{field}: resolve_after", rule.resolve_after, "use 1 or more")
+
+
+def _check_test(field: str, rule: Rule) -> None:
+    _require(rule.segment == "all", f"{field}: segment", rule.segment, "drift is tested on all")
+    _require(rule.raise_after == 1, f"{field}: raise_after", rule.raise_after, "leave it at 1: a "
+             "test waits as long as its budget asks")  # fmt: skip
+    _require(not rule.relative, f"{field}: relative", rule.relative, "leave it out: a test has the "
+             "reference in it")  # fmt: skip
+    wants = rule.metric == "drift"
+    _require(
+        bool(rule.feature) == wants,
+        f"{field}: feature",
+        rule.feature,
+        'name a feature, or "*" for each' if wants else "leave it out: there is one score",
+    )
 
 
 def _require(holds: bool, field: str, value: object, fix: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from streamops.config import AlertKind, Cut, ModelConfig, Strategy
 from streamops.values import (
+    Drift,
     Fault,
     FeatureCounts,
     GateCheck,
@@ -27,6 +28,8 @@ from streamops.values import (
     Proof,
     RawEvidence,
     ReferenceProfile,
+    SealEvidence,
+    SegmentSeal,
     Severity,
     Stage,
     Stamp,
@@ -119,12 +122,14 @@ class TopologyActivated(Event, frozen=True, kw_only=True, tag=True):
 
     driven      the namespace's driver is its only ticker, times may be any year's
     interval_s  seconds of event time between live ticks; 0 when driven
+    seal_every  the state is sealed at the end of every so many epochs; 0: never
     """
 
     partitions: int
     first_epoch: int = 0
     driven: bool = False
     interval_s: float = 0.0
+    seal_every: int = 0
 
 
 # Outcomes and summaries --------------------------------------------------------------------------
@@ -193,13 +198,12 @@ class PaneSummarized(Event, frozen=True, kw_only=True, tag=True):
     evidence: RawEvidence | None = None
 
 
-# Metrics -----------------------------------------------------------------------------------------
-
-
 class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     """The statistics of one pane, all source partitions merged; `time` is the pane's end.
 
     status  evaluated, or why not: mixed (two configurations), coverage (too few labels)
+    drift   alarms of drift tests; the metrics drift and score_drift hold every test's evidence
+    semantics  2 where drift tests ran
     """
 
     model: str
@@ -212,6 +216,7 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     status: Literal["evaluated", "mixed", "coverage"] = "evaluated"
     restatement: int = 0
     semantics: int = 1
+    drift: tuple[Drift, ...] = ()
     stamp: Stamp | None = None
     evidence: MetricEvidence | None = None
 
@@ -220,7 +225,8 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     """A sequential detector on the error stream spoke; `time` is the outcome's prediction time.
 
     since     prediction time at which the detector puts the change
-    platform  library, version and machine that computed it
+    platform  library, version and machine that computed it; `streamops` holds on every machine
+    score, limit  a test's evidence and what an alarm takes; none of river's detectors has them
     """
 
     model: str
@@ -232,6 +238,8 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     error_rate: float
     platform: str
     config_hash: str
+    score: float | None = None
+    limit: float | None = None
     stamp: Stamp | None = None
     evidence: OutcomeEvidence | None = None
 
@@ -384,9 +392,6 @@ class ActivationDelivered(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str = ""
 
 
-# Data --------------------------------------------------------------------------------------------
-
-
 class DatasetVersioned(Event, frozen=True, kw_only=True, tag=True):
     """A data set's content at a time, by SHA-256; columns are [name, kind]."""
 
@@ -417,6 +422,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     fingerprint  model, segment, rule and feature: one open alert a fingerprint
     revision     grows with each record of the fingerprint; act only on a higher one
     value, limit what was measured and what was allowed, in the metric's unit
+    since        start of the pane in which a drift test puts the change; none for other rules
     """
 
     fingerprint: str
@@ -435,6 +441,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str
     reference: float | None = None
     silenced: bool = False
+    since: datetime | None = None
     stamp: Stamp | None = None
     evidence: Proof | None = None
 
@@ -625,11 +632,44 @@ class EpochConcluded(Event, frozen=True, kw_only=True, tag=True):
 
 
 class Sealed(Event, frozen=True, kw_only=True, tag=True):
-    """Merkle root over the per-model states at the end of an epoch."""
+    """Merkle root (SHA-256, hex) over a source's per-model states at the end of an epoch.
+
+    leaves, bytes  how many states it is over, and their bytes
+    """
 
     source: str
     epoch: int
     root: str
+    semantics: int = 1
+    leaves: int = 0
+    bytes: int = 0
+    stamp: Stamp | None = None
+    evidence: SealEvidence | None = None
+
+
+class SealRequested(Event, frozen=True, kw_only=True, tag=True):
+    """A person asks the archiver to seal everything that stands on the topics now."""
+
+    actor: str
+    reason: str = ""
+
+
+class CheckpointSealed(Event, frozen=True, kw_only=True, tag=True):
+    """The archiver sealed what it archived since the seal before; `time` is its last append time.
+
+    number    from 1, one more each; of two with one number the first counts
+    previous  head of the seal before; that of number 1 has none
+    segments  by topic, partition and offset
+    head      SHA-256 over all this: the whole chain so far
+    request   id of the SealRequested that it answers
+    """
+
+    namespace: str
+    number: int
+    head: str
+    segments: tuple[SegmentSeal, ...]
+    previous: str = ""
+    request: str = ""
 
 
 class RecordRefused(Event, frozen=True, kw_only=True, tag=True):

@@ -6,7 +6,8 @@ Rule 1: a name stands in `Name` and nowhere else; the type checker refuses any o
         above it is its documentation: `kind, unit; labels` (- for none), then the meaning.
 Rule 2: values are read when Prometheus asks. A fold never waits for a metric.
 Rule 3: nothing is exposed unless STREAMOPS_METRICS_PORT is set; 0 and empty count as not set.
-        A stack's services get the port and those after it, in their starting order.
+        A stack's services get the port and those after it, in their starting order; where it isn't
+        set, `streamops up` chooses free ones of 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -50,15 +51,41 @@ Name = Literal[
     # Event time of the newest tick read. The watermark's lag is `time()` minus this; in a driven
     # namespace it may be any year's. Only for processors that read ticks.
     "streamops_watermark_timestamp_seconds",
+    # gauge, seconds; processor, partition
+    # Watermark lag: this host's clock minus the event time of the newest tick read. In a driven
+    # namespace it may be any number of years.
+    "streamops_watermark_lag_seconds",
+    # histogram, seconds; processor
+    # Pane close latency: from the append of the record that completed an epoch (METER: its last
+    # tick; behind METER: its last close) until what was concluded from it was handed to the
+    # producer. Panes close at the end of an epoch.
+    "streamops_pane_close_seconds",
+    # histogram, records; processor
+    # Records a batch: what one partition gave at a time.
+    "streamops_batch_records",
+    # counter, seconds; processor, stage
+    # Where the worker's time went: wait (for records), decode, fold, produce (handing over, and
+    # waiting for acknowledgements), checkpoint, store (views and files). Stages of one thread add
+    # up to its time; control's produce and checkpoint are of lanes that wait side by side.
+    "streamops_stage_seconds_total",
     # gauge, records; processor, topic, partition
     # Lag: records in Kafka that were not read yet, as the client knew a second ago.
     "streamops_lag_records",
+    # gauge, seconds; processor, topic, partition
+    # Lag: how long ago the broker stored the record that was read last; 0 when all is read.
+    "streamops_lag_seconds",
     # gauge, epochs; processor, topic, partition
     # Epochs that are held because another input of the fold has not reached them.
     "streamops_epochs_held",
     # gauge, closes; processor, topic, partition
     # Closes whose count or hash didn't match what their source sent, since the fold was resumed.
     "streamops_closes_quarantined",
+    # gauge, bytes; -
+    # Free space of the broker's disk, else of the data folder's.
+    "streamops_disk_free_bytes",
+    # gauge, bytes; -
+    # Its floor: while less is free, nothing is taken and writers pause.
+    "streamops_disk_floor_bytes",
     # gauge, 1 or 0; -
     # Page: 1 unless there are records to read and none was read.
     "streamops_views_up",
@@ -83,12 +110,19 @@ Name = Literal[
 ]
 
 
+class Spread(NamedTuple):
+    """A histogram's value: (upper bound, values up to it) for each bucket, and the sum of all."""
+
+    buckets: tuple[tuple[str, float], ...]
+    total: float
+
+
 class Sample(NamedTuple):
     """One value now; `labels` in the order of the name's comment."""
 
     name: Name
     labels: tuple[tuple[str, str], ...]
-    value: float
+    value: float | Spread
 
 
 class Described(NamedTuple):
@@ -131,10 +165,14 @@ def port_from_environment() -> int:
     return int(given)
 
 
-def port_for(place: int) -> dict[str, str]:
-    """Return the environment of a stack's service number `place`: a port of its own, if any."""
-    port = port_from_environment()
-    return {PORT_VARIABLE: str(port + place)} if port else {}
+def port_for(place: int, chosen: int = 0) -> dict[str, str]:
+    """Return the environment of a stack's service number `place`: a port of its own, if any.
+
+    chosen  the port where the environment names none; 0 for no port
+    """
+    first = port_from_environment()
+    port = first + place if first else chosen
+    return {PORT_VARIABLE: str(port)} if port else {}
 
 
 class Exposed:
@@ -156,8 +194,6 @@ class Exposed:
 
     def collect(self) -> Iterator[Any]:
         """Yield a family a name, in the catalogue's order; asked by prometheus-client."""
-        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
-
         with self._lock:
             sources = list(self._sources)
         by_name: dict[str, list[Sample]] = defaultdict(list)
@@ -167,12 +203,23 @@ class Exposed:
         for entry in catalogue():
             if entry.name not in by_name:
                 continue
-            make = CounterMetricFamily if entry.kind == "counter" else GaugeMetricFamily
-            family = make(entry.name, entry.meaning, labels=entry.labels)
-            for sample in by_name[entry.name]:
-                assert tuple(k for k, _ in sample.labels) == entry.labels, sample
-                family.add_metric([value for _, value in sample.labels], sample.value)
-            yield family
+            yield _family(entry, by_name[entry.name])
+
+
+def _family(entry: Described, samples: Iterable[Sample]) -> Any:
+    """Return what prometheus-client writes of one name."""
+    from prometheus_client import metrics_core
+
+    make = getattr(metrics_core, f"{entry.kind.capitalize()}MetricFamily")
+    family = make(entry.name, entry.meaning, labels=entry.labels)
+    for sample in samples:
+        assert tuple(k for k, _ in sample.labels) == entry.labels, sample
+        values = [value for _, value in sample.labels]
+        if isinstance(sample.value, Spread):
+            family.add_metric(values, list(sample.value.buckets), sample.value.total)
+        else:
+            family.add_metric(values, sample.value)
+    return family
 
 
 EXPOSED = Exposed()

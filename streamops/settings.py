@@ -22,7 +22,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s  seconds between live ticks
     skew_max_ms how far a record's time may be ahead of its append time; not used when driven
     held_mb     memory for records of epochs not folded yet, MiB a worker; the rest is on disk
+    seal_every  state is sealed at the end of every so many epochs, 0: never; fixed for a namespace
     control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
+    disk_floor_mb  free space below which nothing is taken and writers pause, MiB; 0: never
+    meter_workers  processes of METER that a stack runs; at most one a partition
     """
 
     bootstrap: str
@@ -34,7 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float = 1.0
     skew_max_ms: int = 60_000
     held_mb: int = 64
+    seal_every: int = 0
     control: Literal["faust", "kafka"] = "faust"
+    disk_floor_mb: int = 1024
+    meter_workers: int = 1
 
     @property
     def skew_ms(self) -> int | None:

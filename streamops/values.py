@@ -5,6 +5,7 @@ The same rules as in `events`: frozen, a unit in each name, a new field goes las
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -37,6 +38,23 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     next: int
 
 
+class SegmentSeal(msgspec.Struct, frozen=True, array_like=True):
+    """One sealed stretch of a partition: what a read-committed consumer sees of [first, next).
+
+    records  how many they are; the other offsets hold none
+    root     Merkle root over them, SHA-256
+    head     SHA-256 over all this and the partition's segment before: its chain so far
+    """
+
+    topic: str
+    partition: int
+    first: int
+    next: int
+    records: int
+    root: str
+    head: str
+
+
 class RawEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a summary or outcome was folded from: spans, records, and a SHA-256 chain over them."""
 
@@ -55,9 +73,15 @@ class SummaryRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MetricEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The summaries behind a metric."""
+    """The summaries behind a metric.
+
+    panes  panes of this version that its drift tests have read, this one included
+    chain  SHA-256 chain over those panes' counts
+    """
 
     summaries: tuple[SummaryRef, ...] = ()
+    panes: int = 0
+    chain: str = ""
 
 
 class OutcomeEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,6 +108,35 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lifecycle: tuple[Span, ...] = ()
 
 
+class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a column's reference rows depend on each other, and its panes if they do.
+
+    is_independent  no dispersion was found: rows may be counted one by one
+    dispersion, missing_dispersion  c by which a test on counts divides its evidence, of the values
+                    and of whether there is one; at least 1
+    panes           consecutive panes of equal rows, oldest first; 0: none are kept
+    width, counts   bytes a count, and counts pane by pane, laid out as the profile's
+    """
+
+    is_independent: bool = False
+    dispersion: float = 1.0
+    missing_dispersion: float = 1.0
+    panes: int = 0
+    width: int = 1
+    counts: bytes = b""
+
+
+class SealEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a seal's states lie in, and where its source reads on.
+
+    contents   SHA-256 (hex) of the manifest: its leaves, and where the states' records stand
+    positions  input topic -> offset; everything after the sealed epoch stands there or later
+    """
+
+    contents: str
+    positions: dict[str, int] = {}
+
+
 class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One column of a reference profile. Layout of `counts` and of every pane's counts:
 
@@ -91,6 +144,7 @@ class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     category  [one a listed category, other, missing]; a boolean is a category of false and true
 
     quantum   unit of the fixed-point sums of a numeric column
+    rows      how its rows depend on each other; None where it was not measured
     """
 
     name: str
@@ -101,6 +155,7 @@ class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     high: float = 0.0
     categories: tuple[str, ...] = ()
     quantum: float = 1.0
+    rows: PaneRows | None = None
 
 
 class ReferenceProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,6 +233,30 @@ class Metric(msgspec.Struct, frozen=True, array_like=True):
     value: float | None
     reference: float | None
     n: int
+
+
+class Drift(msgspec.Struct, frozen=True, array_like=True):
+    """A drift test's alarm on one stream, after which the test began anew.
+
+    metric, feature  the metric that carries its evidence: drift of a feature, score_drift
+    stream      values, or missing (whether there is one)
+    test        t-SR or e-SR; direction: what t-SR saw change (mean, spread or shape)
+    evidence    R, at least `alarm_at`, A
+    age         panes since the likeliest start, this one included; since: where that pane begins
+    psi, psi_least  this pane's PSI less its mean without drift, nats, and its lower 95% bound
+    """
+
+    metric: str
+    feature: str
+    stream: Literal["values", "missing"]
+    test: Literal["t-SR", "e-SR"]
+    direction: str
+    evidence: float
+    alarm_at: float
+    age: int
+    since: datetime
+    psi: float
+    psi_least: float
 
 
 class GateCheck(msgspec.Struct, frozen=True, array_like=True):

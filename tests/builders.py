@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.config import ModelConfig, Rule, check_config, config_hash
+from streamops.config import DRIFT_METRICS, ModelConfig, Rule, check_config, config_hash
 from streamops.core.controller import Controller
 from streamops.core.meter import Meter
 from streamops.core.processor import Batch, Output, Record, Refusal
@@ -113,7 +113,8 @@ def config(**fields: Any) -> ModelConfig:
 def rule(name: str = "psi", **fields: Any) -> Rule:
     """Data drift on any feature: PSI above 0.2, from one row on."""
     given = {"kind": "data_drift", "metric": "psi", "feature": "*", "minimum": 1, **fields}
-    if "above" not in fields and "below" not in fields and given["kind"] != "concept_drift":
+    has_limit = given["kind"] != "concept_drift" and given["metric"] not in DRIFT_METRICS
+    if "above" not in fields and "below" not in fields and has_limit:
         given["above"] = 0.2
     return Rule(name=name, **given)
 

@@ -22,6 +22,7 @@ from streamops.events import (
     EpochClosed,
     EpochConcluded,
     Event,
+    PredictionMade,
     PromotionRequested,
     RetrainRequested,
     RollbackRequested,
@@ -171,13 +172,22 @@ def answers(request: RetrainRequested) -> list[Line]:
 
 
 def clean(
-    seed: int, partitions: int, choose: Callable[[list[Place]], Place] | None = None
+    seed: int,
+    partitions: int,
+    choose: Callable[[list[Place]], Place] | None = None,
+    *,
+    seal_every: int = 0,
+    reuse: bool = False,
 ) -> MemoryHost:
-    """Fold a story epoch by epoch; requests are answered in the epoch after theirs."""
-    host = MemoryHost(partitions=partitions, make_detector=lambda _: Toy())
+    """Fold a story epoch by epoch; requests are answered in the epoch after theirs.
+
+    reuse  with ids of predictions that are used again, some while the first still waits
+    """
+    host = MemoryHost(partitions=partitions, make_detector=lambda _: Toy(), seal_every=seal_every)
     told: set[str] = set()
-    for lines in story(seed):
-        for line in lines:
+    told_story = story(seed)
+    for epoch, lines in enumerate(told_story):
+        for line in [*lines, *(_reused(told_story, seed, epoch) if reuse else ())]:
             _append(host, line)
         host.run(choose)
         asked = [e for e in host.events("retraining") if isinstance(e, RetrainRequested)]
@@ -189,6 +199,23 @@ def clean(
     host.tick(EPOCHS + 1, at(EPOCHS * 10 + 600))
     host.run(choose)
     return host
+
+
+def _reused(told: list[list[Line]], seed: int, epoch: int) -> list[Line]:
+    """Ids of one to six epochs ago under another time, and a label for some of them."""
+    r = random.Random(f"{seed} {epoch}")
+    old = [
+        line.key
+        for lines in told[max(0, epoch - 6) : epoch]
+        for line in lines
+        if line.topic == "predictions" and line.key and isinstance(line.event, PredictionMade)
+    ]
+    lines: list[Line] = []
+    for key in r.sample(old, min(2, len(old))):
+        lines.append(Line("predictions", key, made(epoch * 10 + r.randint(-5, 9), key)))
+        if r.random() < 0.5:
+            lines.append(Line("labels", key, label(key, 1, epoch * 10, id=f"reused/{key}/{epoch}")))
+    return lines
 
 
 def _append(host: MemoryHost, line: Line) -> None:

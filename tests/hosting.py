@@ -18,7 +18,7 @@ from streamops.kafka.admin import create_topics
 from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
-from tests.recorded import Recording, Row, make_detector
+from tests.recorded import SEAL_EVERY, Recording, Row, make_detector
 
 PATIENCE_S = 90.0
 Run = Callable[[Settings, threading.Event], None]
@@ -41,7 +41,12 @@ def new_settings(bootstrap: str, namespace: str, data: Path, partitions: int) ->
     """Settings of a driven namespace whose topics stand."""
     create_topics({"bootstrap.servers": bootstrap}, namespace, partitions)
     return Settings(
-        bootstrap=bootstrap, namespace=namespace, data=data, partitions=partitions, driven=True
+        bootstrap=bootstrap,
+        namespace=namespace,
+        data=data,
+        partitions=partitions,
+        driven=True,
+        seal_every=SEAL_EVERY,
     )
 
 

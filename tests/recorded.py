@@ -14,9 +14,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from streamops import codec
 from streamops.config import ModelConfig, RetrainPolicy, Rule, check_config, config_hash
+from streamops.core.pane_rows import measure_rows, numeric_bins
 from streamops.core.processor import Refusal
 from streamops.core.profile import category_profile, numeric_profile, profile_hash
 from streamops.core.times import SECOND_US, moment
@@ -42,12 +44,13 @@ from streamops.events import (
     VersionActivated,
 )
 from streamops.hosts.memory import MemoryHost
-from streamops.values import ModelVersion, ReferenceProfile
+from streamops.values import FeatureProfile, ModelVersion, ReferenceProfile
 
 RAW = ("predictions", "labels", "lifecycle")
 CONCLUDED = (
     "outcomes", "summaries", "metrics", "alerts", "retraining", "deployments", "progress",
 )  # fmt: skip
+SEAL_EVERY = 4
 PANE_S = 100
 PANES = 12
 ROWS = 40
@@ -139,7 +142,7 @@ def version(model: str, number: int) -> ModelVersion:
     profile = ReferenceProfile(
         rows=400,
         features=(
-            numeric_profile("x", [rng.random() for _ in range(400)]),
+            in_runs("x", [rng.random() for _ in range(400)], rng),
             category_profile("c", [rng.choice("ab") for _ in range(400)]),
         ),
         score=numeric_profile("score", [rng.random() for _ in range(400)]),
@@ -156,6 +159,19 @@ def version(model: str, number: int) -> ModelVersion:
     )
 
 
+def in_runs(name: str, values: list[float], rng: random.Random) -> FeatureProfile:
+    """The profile of a column whose rows come in runs of alike values: t-SR's."""
+    alike = sorted(values, key=lambda value: value + 3 * rng.random())
+    runs = [alike[n : n + 20] for n in range(0, len(alike), 20)]
+    rng.shuffle(runs)
+    ordered = [value for run in runs for value in run]
+    feature = numeric_profile(name, ordered)
+    rows = measure_rows(feature, numeric_bins(feature, np.array(ordered)))
+    assert rows is not None
+    assert rows.panes == 20
+    return msgspec.structs.replace(feature, rows=rows)
+
+
 def config(model: str, drift_above: float) -> ModelConfig:
     return check_config(
         ModelConfig(
@@ -164,7 +180,7 @@ def config(model: str, drift_above: float) -> ModelConfig:
             maturity_s=PANE_S,
             horizon_s=3 * PANE_S,
             segments={"region": ("north",)},
-            detectors=("adwin",),
+            detectors=("adwin", "bf_sr"),
             rules=(
                 Rule(
                     name="psi",
@@ -183,7 +199,11 @@ def config(model: str, drift_above: float) -> ModelConfig:
                     minimum=10,
                 ),
                 Rule(name="concept", kind="concept_drift", metric="adwin"),
+                Rule(name="errors", kind="concept_drift", metric="bf_sr"),
+                Rule(name="drift", kind="data_drift", metric="drift", feature="*", minimum=10),
+                Rule(name="score", kind="score_drift", metric="score_drift", minimum=10),
             ),
+            false_alarms_per_month=500.0,
             retrain=RetrainPolicy(
                 kinds=("performance",), min_labels=50, strategies=("recent", "all"), budget=2
             ),
@@ -193,7 +213,9 @@ def config(model: str, drift_above: float) -> ModelConfig:
 
 class _Player:
     def __init__(self, partitions: int) -> None:
-        self.host = MemoryHost(partitions=partitions, make_detector=make_detector)
+        self.host = MemoryHost(
+            partitions=partitions, make_detector=make_detector, seal_every=SEAL_EVERY
+        )
         self.rng = random.Random(7)
         self.epoch, self.revision, self.seconds = -1, 0, 0.0
         self.versions = dict.fromkeys(MODELS, 1)

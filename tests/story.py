@@ -32,6 +32,7 @@ from streamops.events import (
     VersionActivated,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.hosts.seal_files import keep
 from streamops.values import ModelVersion, ReferenceProfile
 from streamops.views.archive import cover_of, write_raw
 from streamops.views.log import RawRecord
@@ -58,6 +59,7 @@ RULES = (
         minimum=10,
     ),
     Rule(name="errors change", kind="concept_drift", metric="adwin"),
+    Rule(name="x tested", kind="data_drift", metric="drift", feature="x"),
 )
 
 
@@ -82,15 +84,23 @@ def make_counting(name: str) -> Counting:
     return Counting()
 
 
-def play(partitions: int = 2, panes: int = 16, seed: int = 7) -> MemoryHost:
+def play(
+    partitions: int = 2,
+    panes: int = 16,
+    seed: int = 7,
+    seal_every: int = 0,
+    rules: tuple[Rule, ...] = RULES,
+) -> MemoryHost:
     """Play the story; the host holds every topic's records."""
-    host = MemoryHost(partitions=partitions, make_detector=make_counting)
+    host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
-    topology = TopologyActivated(id="topology", time=at(0), partitions=partitions, driven=True)
+    topology = TopologyActivated(
+        id="topology", time=at(0), partitions=partitions, driven=True, seal_every=seal_every
+    )
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1)
+        introduce(host, model, number * 2 + 1, rules)
     answered: set[str] = set()
     for pane in range(panes):
         host.tick(pane + 1, at(pane * PANE_S))
@@ -109,7 +119,7 @@ def play(partitions: int = 2, panes: int = 16, seed: int = 7) -> MemoryHost:
     return host
 
 
-def introduce(host: MemoryHost, model: str, revision: int) -> None:
+def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ...]) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
         model=model,
@@ -118,7 +128,7 @@ def introduce(host: MemoryHost, model: str, revision: int) -> None:
         maturity_s=PANE_S // 2,
         segments={"country": ("de",)},
         detectors=("adwin",),
-        rules=RULES,
+        rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
     )
     applied = ConfigActivated(
@@ -255,6 +265,7 @@ def archive(host: MemoryHost, folder: Path, rows: int = 300) -> Path:
             some = [raw(record) for record in records[first : first + rows]]
             cover = cover_of([r.offset for r in some], first, first + len(some))
             write_raw(folder, some, place, cover)
+    keep(folder, host.files)
     return folder
 
 

@@ -1,7 +1,8 @@
 """python -m benchmarks.detection [--quick] [--seed N] [PART ...]
 
-Parts: cost, power, null, correlated, errors, sea (all without a name). Figures of each part go to
-build/detection/PART.json; build/bench-detection.json has what all parts measured so far amount to.
+Parts: cost, power, null, correlated, errors, sea, service (all without a name). Figures of each
+part go to build/detection/PART.json; build/bench-detection.json has what all parts measured so far
+amount to.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detection import correlated, cost, errors, null, power, sea
+from benchmarks.detection import correlated, cost, errors, null, power, sea, service
 from benchmarks.detection.monitor import PANES, SHORT
 from streamops.core import alternatives, bf_sr, dependence, esr, scores, sr_mixture, starts, tsr
-from streamops.core.t_factors import EFFECTS
+from streamops.core.drift_plan import LAG_FREE
+from streamops.core.t_factors import EFFECTS, THICK
 
 FOLDER = Path("build/detection")
 RESULT = Path("build/bench-detection.json")
@@ -91,6 +93,18 @@ def sea_part(quick: bool, seed: int) -> Iterator[Figure]:
     yield from sea.measure(range(seed, seed + 20)).items()
 
 
+def service_part(quick: bool, seed: int) -> Iterator[Figure]:
+    """False alarms and delays of what MONITOR runs, on AR(1) rows."""
+    count, models = (2, 1) if quick else (20, 4)
+    for reference, window in ((10_000, 1_000), (4_000, 500), (10_000, 100)):
+        for rho in (0.0, 0.3, 0.6, 0.9):
+            name = f"rho_{rho}_{reference}x{window}"
+            yield name, service.months(rho, reference, window, count, seed)
+            for shift in (0.25, 0.5):
+                found = service.delay(rho, reference, window, shift, models, seed)
+                yield f"{name}_shift_{shift}", found
+
+
 PARTS: dict[str, Callable[[bool, int], Iterator[Figure]]] = {
     "cost": cost_part,
     "power": power_part,
@@ -98,13 +112,22 @@ PARTS: dict[str, Callable[[bool, int], Iterator[Figure]]] = {
     "correlated": correlated_part,
     "errors": errors_part,
     "sea": sea_part,
+    "service": service_part,
 }
 
 
 def config_hash() -> str:
     """SHA-256 of every constant of the default that is measured."""
     constants = [
-        *(tsr.WEIGHTS, EFFECTS, scores.REFERENCE_PANES_MIN, scores.PANE_ROWS_MIN, starts.AGE_MAX),
+        *(
+            THICK,
+            LAG_FREE,
+            tsr.WEIGHTS,
+            EFFECTS,
+            scores.REFERENCE_PANES_MIN,
+            scores.PANE_ROWS_MIN,
+            starts.AGE_MAX,
+        ),
         *(
             alternatives.CONCENTRATIONS,
             alternatives.TILTS,

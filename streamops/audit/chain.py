@@ -4,12 +4,13 @@
                                      -> outcomes before a detector spoke -> raw records
 
 Rule 1: an alert is affected exactly if a link in its own proof fails; other faults are findings.
-Rule 2: a detector's conclusion rests on every outcome of its version up to the one it spoke at.
+Rule 2: a detector's conclusion rests on every outcome of its version up to the one it spoke at; a
+        drift test's on every pane that the test read up to the one it alarmed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger
@@ -46,11 +47,15 @@ class Drifted(NamedTuple):
 
 
 class Metered(NamedTuple):
-    """A recorded metric: its id, and the summaries or the outcomes it rests on."""
+    """A recorded metric: its id, and the summaries or the outcomes it rests on.
+
+    earlier  the metric of the pane before, where drift tests had read one
+    """
 
     id: str
     summaries: tuple[SummaryRef, ...] = ()
     drift: Drifted | None = None
+    earlier: Metered | None = None
 
 
 class OutcomeAt(NamedTuple):
@@ -68,6 +73,7 @@ class Chains:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._metrics: dict[Stamp, Metered] = {}
+        self._tested: dict[Version, Metered] = {}
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
@@ -75,18 +81,26 @@ class Chains:
         self._why: dict[Key, str] = {}
         self.holes: list[Hole] = []
 
+    def begin(self, outcomes: Mapping[Version, int]) -> None:
+        """Go on counting where DETECT had read so many outcomes of each version."""
+        self._counts.update(outcomes)
+
     def note(self, event: Event) -> None:
         """Remember what a recorded metric rests on."""
         stamp: Stamp | None = getattr(event, "stamp", None)
-        if stamp is None:
+        if stamp is None or stamp in self._metrics:
             return
         if isinstance(event, MetricEvaluated):
-            evidence = event.evidence or MetricEvidence()
-            self._metrics.setdefault(stamp, Metered(event.id, evidence.summaries))
+            evidence, version = event.evidence or MetricEvidence(), (event.model, event.version)
+            before = self._tested.get(version) if evidence.panes > 1 else None
+            metered = Metered(event.id, evidence.summaries, earlier=before)
+            self._metrics[stamp] = metered
+            if evidence.panes:
+                self._tested[version] = metered
         elif isinstance(event, DriftDetected):
             last = event.evidence.last_epoch if event.evidence else stamp.epoch
             drift = Drifted((event.model, event.version), event.outcomes, last)
-            self._metrics.setdefault(stamp, Metered(event.id, drift=drift))
+            self._metrics[stamp] = Metered(event.id, drift=drift)
 
     def take(self, topic: str, records: list[Record]) -> None:
         """Number the outcomes that DETECT is about to read; keep those that may be wrong."""
@@ -115,14 +129,22 @@ class Chains:
                 faults = Faults(completeness=(f"outcome {event.id}: is not in the archive",))
                 self._lost.setdefault((event.model, event.version), []).append((key.epoch, faults))
 
-    def faults_of(self, proof: Proof | None) -> Faults:
-        """Return what is wrong below an action: in its metrics, and in what these rest on."""
+    def faults_of(self, proof: Proof | None, *, of_test: bool = False) -> Faults:
+        """Return what is wrong below an action: in its metrics, and in what these rest on.
+
+        of_test  it follows from a drift test, which read earlier panes too
+        """
         refs = () if proof is None else proof.metrics
         if not refs:
             return Faults(completeness=("it names no metric",))
         faults = Faults()
         for ref in refs:
             faults = faults.joined(self._metric(ref))
+            known = self._metrics.get(ref.stamp)
+            while of_test and known is not None and known.earlier is not None:
+                known = known.earlier
+                for summary in known.summaries:
+                    faults = faults.joined(self._summary(summary))
         return faults
 
     def _metric(self, ref: MetricRef) -> Faults:

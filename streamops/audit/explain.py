@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from streamops.audit.namespace import namespace_of
-from streamops.config import ModelConfig, Rule, config_hash
+from streamops.config import DRIFT_METRICS, ModelConfig, Rule, config_hash
 from streamops.errors import ConfigError
 from streamops.events import (
     AlertRaised,
@@ -17,7 +17,7 @@ from streamops.events import (
     Event,
     MetricEvaluated,
 )
-from streamops.values import Metric, MetricRef, SummaryRef
+from streamops.values import Drift, Metric, MetricRef, SummaryRef
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 
@@ -30,6 +30,7 @@ class MetricStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     values     the numbers the rule judged
     summaries  what MONITOR merged, each with its raw offset ranges
     outcomes   how many outcomes a detector had read
+    panes      how many panes of the version a drift test had read, and what it found in this one
     """
 
     id: str
@@ -40,6 +41,8 @@ class MetricStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcomes: int = 0
     error_rate: float | None = None
     platform: str = ""
+    panes: int = 0
+    drift: tuple[Drift, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +109,11 @@ def as_text(found: Explanation) -> str:
 def _measured(alert: AlertRaised) -> str:
     if alert.kind == "concept_drift":
         return f"  error rate {alert.value:.6g} when the detector spoke"
+    if alert.since is not None:
+        return (
+            f"  evidence {alert.value:.6g}, an alarm takes {alert.limit:.6g}; "
+            f"the change is put at {alert.since.isoformat()}"
+        )
     reference = "" if alert.reference is None else f", reference {alert.reference:.6g}"
     return f"  measured {alert.metric} = {alert.value:.6g}, limit {alert.limit:.6g}{reference}"
 
@@ -130,16 +138,18 @@ def _step(log: ArchiveLog, ref: MetricRef, alert: AlertRaised) -> MetricStep:
     raw = next(iter(log.read("metrics", partition, ref.offset, ref.offset + 1)), None)
     event: Event | object = None if raw is None else to_record(raw).event
     if isinstance(event, MetricEvaluated):
+        about = alert.metric, alert.feature
+        tested = tuple(d for d in event.drift if (d.metric, d.feature) == about)
         return MetricStep(
             id=event.id,
             at=at,
             pane=(event.pane_start.isoformat(), event.time.isoformat()),
             values=tuple(
-                metric
-                for metric in event.metrics
-                if (metric.name, metric.feature) == (alert.metric, alert.feature)
+                metric for metric in event.metrics if (metric.name, metric.feature) == about
             ),
             summaries=() if event.evidence is None else event.evidence.summaries,
+            panes=0 if event.evidence is None or not tested else event.evidence.panes,
+            drift=tested,
         )
     if isinstance(event, DriftDetected):
         return MetricStep(
@@ -156,6 +166,8 @@ def _step(log: ArchiveLog, ref: MetricRef, alert: AlertRaised) -> MetricStep:
 def _rule_text(rule: Rule) -> str:
     if rule.kind == "concept_drift":
         return f"detector {rule.metric} finds a change in the error stream"
+    if rule.metric in DRIFT_METRICS:
+        return f"the {rule.metric} test alarms, from {rule.minimum} rows on"
     times = f", {rule.raise_after} panes in a row" if rule.raise_after > 1 else ""
     return f"{rule.metric} {_limit_text(rule)}{times}, from {rule.minimum} rows on"
 
@@ -180,6 +192,12 @@ def _step_lines(step: MetricStep) -> list[str]:
     for metric in step.values:
         value = "insufficient data" if metric.value is None else f"{metric.value:.6g}"
         lines.append(f"    {metric.name} {metric.feature or 'of the pane'}: {value}, n {metric.n}")
+    for found in step.drift:
+        of = f"{found.test} of {found.stream}" + (f", {found.direction}" if found.direction else "")
+        lines.append(f"    {of}: {found.age} panes since the change, {step.panes} read in all")
+        lines.append(
+            f"    PSI of this pane {found.psi:.4f} beyond chance, at least {found.psi_least:.4f}"
+        )
     for ref in step.summaries:
         spans = ", ".join(f"{s.topic}-{s.partition} [{s.first}, {s.next})" for s in ref.raw.spans)
         lines.append(f"    from {ref.id}")

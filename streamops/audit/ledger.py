@@ -23,7 +23,7 @@ from streamops import codec
 from streamops.core.epochs import Addressed
 from streamops.core.processor import Record
 from streamops.events import DriftDetected, EpochClosed, Event
-from streamops.values import MetricEvidence, Proof, Stamp
+from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp
 
 WINDOW = 64
 # How reasons begin that are more than a difference.
@@ -31,6 +31,7 @@ FOREIGN = "not recomputable here: platform "
 ENDED = "its inputs in the archive end before epoch "
 FORGOTTEN = frozenset({"outcomes", "dlq"})
 FROM_RAW = frozenset({"outcomes", "summaries"})
+RAW = frozenset({"predictions", "labels", "lifecycle"})
 
 
 Place = tuple[str, int, int]
@@ -199,6 +200,9 @@ def evidence_of(topic: str, event: Event) -> bytes:
     elif isinstance(evidence, Proof):
         named = tuple(replace(ref, offset=0) for ref in evidence.metrics)
         evidence = replace(evidence, metrics=named)
+    elif isinstance(evidence, SealEvidence):
+        raw = {topic: at for topic, at in evidence.positions.items() if topic in RAW}
+        evidence = replace(evidence, positions=raw)
     return b"" if evidence is None else msgspec.json.encode(evidence, order="deterministic")
 
 

@@ -12,7 +12,7 @@ Rule 2: an epoch that its sources' closes don't confirm is folded with what ther
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,10 +38,12 @@ class RecordedInbox(DerivedInbox):
     on_take  gets the topic and an epoch's records as its fold is about to read them
     """
 
-    def __init__(self, topic: str, sources: frozenset[str], on_take: Take) -> None:
-        super().__init__(topic, next_epoch=0, sources=sources)
+    def __init__(
+        self, topic: str, sources: frozenset[str], on_take: Take, next_epoch: int = 0
+    ) -> None:
+        super().__init__(topic, next_epoch=next_epoch, sources=sources)
         self._on_take, self._names = on_take, sources
-        self._first_open = 0
+        self._first_open = next_epoch
         self._waived = -1
         self._records: dict[int, dict[str, dict[int, Record]]] = {}
         self._closed: dict[int, dict[str, list[EpochClosed]]] = {}
@@ -110,7 +112,11 @@ class Links:
         make_detector: Callable[[str], Detector],
         conclude: Conclude,
         on_take: Take,
+        *,
+        seal_every: int = 0,
+        begun: Mapping[str, Fold[Any]] = {},
     ) -> None:
+        """`begun`: folds that don't begin with the log, by source."""
         self._conclude, self._partitions = conclude, partitions
         self._recorded: list[RecordedInbox] = []
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
@@ -122,9 +128,10 @@ class Links:
                     partition,
                     partitions,
                     skew_max_ms=skew_ms,
+                    seal_every=seal_every,
                     make_detector=make_detector,
                 )
-                self._add(fold, on_take)
+                self._add(begun.get(fold.source, fold), on_take)
 
     def feed(self, record: Record) -> None:
         """Take one record of the archive."""
@@ -146,7 +153,7 @@ class Links:
         self.folds.append(fold)
         for topic, names in fold.processor.derived.items():
             sources = sources_of(topic, names, fold.partition, self._partitions)
-            recorded = RecordedInbox(topic, sources, on_take)
+            recorded = RecordedInbox(topic, sources, on_take, fold.epoch + 1)
             fold.inboxes[topic] = recorded
             self._recorded.append(recorded)
         for topic in fold.inboxes:

@@ -28,11 +28,13 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     partitions   of every topic that scales
     driven       its driver was the only ticker, and no time was checked against the append time
     skew_max_ms  how far a time could be ahead of its append time; not used when driven
+    seal_every   states are sealed at the end of every so many epochs; 0: never
     """
 
     partitions: int
     driven: bool = False
     skew_max_ms: int = Settings(bootstrap="").skew_max_ms
+    seal_every: int = 0
 
     @property
     def skew_ms(self) -> int | None:
@@ -67,5 +69,9 @@ def _recorded(archive: Path) -> Namespace | None:
         for record in islice(iter(PartitionReader(archive, topic, 0)), LOOK):
             event = record.event
             if isinstance(event, TopologyActivated):
-                return Namespace(partitions=event.partitions, driven=event.driven)
+                return Namespace(
+                    partitions=event.partitions,
+                    driven=event.driven,
+                    seal_every=event.seal_every,
+                )
     return None

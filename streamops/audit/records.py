@@ -53,13 +53,17 @@ NO_END = 1 << 62
 
 
 class PartitionReader:
-    """The records of one partition in offset order; `holes` grows while it is read."""
+    """The records of one partition in offset order, from `first` on; `holes` grows while it is
+    read."""
 
-    def __init__(self, archive: Path, topic: str, partition: int) -> None:
+    def __init__(self, archive: Path, topic: str, partition: int, first: int = 0) -> None:
         self.topic, self.partition = topic, partition
         self.holes: list[Hole] = []
-        self._paths = sorted(raw_folder(archive, topic, partition).glob("[0-9]*.parquet"))
-        self._next = 0
+        paths = sorted(raw_folder(archive, topic, partition).glob("[0-9]*.parquet"))
+        # A file begins where its name says: those that end before the first record are left alone.
+        after = [n for n, path in enumerate(paths) if int(path.stem) <= first]
+        self._paths = paths[max(after, default=0) :]
+        self._first = self._next = first
 
     def rows(self) -> int:
         """Return how many records its readable files say they have."""
@@ -93,6 +97,8 @@ class PartitionReader:
     def _batch(self, batch: Any, cover: Cover) -> Iterator[Record]:
         columns = [batch.column(name).to_pylist() for name in COLUMNS]
         for offset, append_ms, key, value in zip(*columns, strict=True):
+            if offset < self._first:
+                continue
             if offset < self._next:
                 why = f"offset {offset} stands twice, or out of order"
                 self.holes.append(Hole(self.topic, self.partition, offset, offset, why))

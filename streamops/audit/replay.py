@@ -32,17 +32,24 @@ def replay(
     partitions: int,
     skew_ms: int | None,
     make_detector: Callable[[str], Detector],
+    seal_every: int = 0,
     on_progress: Progress | None = None,
 ) -> Iterator[Addressed]:
     """Yield every conclusion, with its topic, as it falls; no more than open epochs are held.
 
     skew_ms      how far a time may be ahead of its append time; None in a driven namespace
+    seal_every   states are sealed at the end of every so many epochs; 0: never
     on_progress  called now and then with (records done, records in all)
 
     Raises TransportError where the log lacks a raw record.
     """
     numeric.self_test()
-    host = ReplayHost(partitions=partitions, make_detector=make_detector, skew_max_ms=skew_ms)
+    host = ReplayHost(
+        partitions=partitions,
+        make_detector=make_detector,
+        skew_max_ms=skew_ms,
+        seal_every=seal_every,
+    )
     places = [(topic, p) for topic in RAW for p in range(partitions)]
     held = {place: log.held(*place) for place in places}
     total = sum(span.next - span.first for span in held.values())
@@ -76,6 +83,7 @@ def run_replay(
         partitions=namespace.partitions,
         skew_ms=namespace.skew_ms,
         make_detector=make_detector,
+        seal_every=namespace.seal_every,
         on_progress=on_progress,
     )
     return [out.event for out in conclusions if out.topic in topics]

@@ -1,34 +1,46 @@
 """Verify: compute every alert of an archive again from the raw records its proof names.
 
-One pass over the archive. Each stage is folded over its recorded inputs and its conclusions are
-compared, byte for byte, with the recorded ones (`links`, `ledger`); an alert fails exactly if a
-link in its own proof does (`chain`). What fails outside any alert's proof is a finding.
+One pass over the archive, or over what comes after a seal (`start`). Each stage is folded over its
+recorded inputs and its conclusions are compared, byte for byte, with the recorded ones (`links`,
+`ledger`); an alert fails exactly if a link in its own proof does (`chain`). What fails outside any
+alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or whose files differ.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains, Faults, failed
-from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger, Place, place_of
+from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger, Place, key_of, place_of
 from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import by_epoch
+from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
+from streamops.audit.seals import SealFiles
+from streamops.audit.start import Start, Starter
+from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
+from streamops.core.epochs import Addressed
+from streamops.core.error_tests import PLATFORM
 from streamops.core.processor import Record, Refusal
+from streamops.errors import ConfigError, InputError
 from streamops.events import (
     AlertRaised,
     DriftDetected,
+    EpochClosed,
     EpochConcluded,
     Event,
     RecordRefused,
+    Sealed,
 )
 from streamops.views.archive import ArchiveLog
 
@@ -66,12 +78,29 @@ class AlertVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reasons: tuple[str, ...] = ()
 
 
+class BrokenAt(msgspec.Struct, frozen=True, kw_only=True):
+    """A place at which the archive isn't what was sealed; the findings say why."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether every sealed segment's records are those that were sealed; well without any seal."""
+
+    ok: bool
+    broken: tuple[BrokenAt, ...] = ()
+
+
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What verify found: one verdict an alert, by id, and faults outside any alert's proof.
 
     findings  what differs, lacks or can't be read in the archive, alerts' own faults included
     records   records read; epochs: the last one concluded in every partition, -1 for none
-    ok        every alert is verified and there is no finding
+    ok        every alert is verified, there is no finding, and the chain holds
+    seals     seals whose files were checked; start_epoch: the seal it began at, -1: no seal
+    chain     what became of the sealed records (`record_chain`); checked where all alerts are
     """
 
     alerts: tuple[AlertVerdict, ...]
@@ -79,60 +108,94 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     epochs: int
     ok: bool
+    seals: int = 0
+    start_epoch: int = -1
+    chain: ChainVerdict = ChainVerdict(ok=True)
 
 
 def verify(
     archive: Path,
     *,
+    alert: str = "",
+    since: datetime | None = None,
     make_detector: Callable[[str], Detector] | None = None,
     on_progress: Progress | None = None,
 ) -> Verification:
-    """Verify all alerts of an archive.
+    """Verify all alerts of an archive, in one pass from its beginning; or some.
 
+    alert, since   only the alert of this id, or those from a time on: from the last seal before all
+                   that their proofs name. What comes before it is taken as sealed, not looked at.
     make_detector  detectors by name; river's unless given
     on_progress    called now and then with (records done, records in all)
 
-    Raises ConfigError where the folder is no archive.
+    Raises ConfigError where the folder is no archive, or has no such alert.
     """
     numeric.self_test()
     if make_detector is None:
         from streamops.training.detectors import make_detector as river
 
         make_detector = river
-    audit = _Audit(archive, namespace_of(archive), make_detector)
+    namespace = namespace_of(archive)
+    asked = Asked(alert, since)
     with _rare_collections():
+        start, findings = None, list[str]()
+        if not asked.is_all:
+            starter = Starter(archive, namespace, make_detector)
+            start = starter.start(asked.recorded(archive, namespace.partitions), since)
+            findings = starter.findings
+        audit = _Audit(archive, namespace, make_detector, asked, start)
+        audit.findings += findings
         for done, record in enumerate(audit.records(), 1):
             audit.take(record)
             if on_progress is not None and (done % REPORT_EVERY == 0 or done == audit.total):
                 on_progress(done, audit.total)
-        return audit.finish()
+        found = audit.finish()
+    if alert and not found.alerts:
+        raise ConfigError(
+            f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
+            "those there are"
+        )
+    return _with_chain(found, check_chain(archive)) if asked.is_all else found
 
 
 class _Audit:
     """One pass: readers in, links and ledger fed, verdicts out."""
 
     def __init__(
-        self, archive: Path, namespace: Namespace, make_detector: Callable[[str], Detector]
+        self,
+        archive: Path,
+        namespace: Namespace,
+        make_detector: Callable[[str], Detector],
+        asked: Asked,
+        start: Start | None,
     ) -> None:
-        self.namespace = namespace
+        self.namespace, self.asked, self.start = namespace, asked, start
         self.ledger = Ledger()
+        self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
         self.links = Links(
             namespace.partitions,
             namespace.skew_ms,
             make_detector,
-            self.ledger.conclude,
+            self._conclude,
             self.chains.take,
+            seal_every=namespace.seal_every,
+            begun={} if start is None else start.folds,
         )
+        self._unknown = {} if start is None else start.outcomes
+        self.chains.begin(self._unknown)
+        self._seal_files = SealFiles(archive)
+        self._seals = 0
         self.alerts: list[tuple[Record, AlertRaised]] = []
         self.findings: list[str] = []
         self.foreign: set[str] = set()
         self._unreadable: dict[Place, str] = {}
         self._refused: set[Place] = set()
-        self._here = make_detector("adwin").platform
+        self._ours = {make_detector("adwin").platform, PLATFORM}
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self._records = 0
-        self.readers = list(_readers(archive, namespace.partitions))
+        firsts = {} if start is None else start.firsts
+        self.readers = list(_readers(archive, namespace.partitions, firsts))
         self.total = sum(reader.rows() for reader in self.readers)
 
     def records(self) -> Iterator[Record]:
@@ -167,7 +230,7 @@ class _Audit:
         verdicts += [
             _lacking(event, self.chains.faults_of(event.evidence))
             for event in missing.values()
-            if isinstance(event, AlertRaised)
+            if isinstance(event, AlertRaised) and self.asked.names(event)
         ]
         alerts = _one_each(verdicts)
         good = all(alert.status == VERIFIED for alert in alerts)
@@ -177,9 +240,34 @@ class _Audit:
             records=self._records,
             epochs=epochs,
             ok=good and not self.findings,
+            seals=self._seals,
+            start_epoch=self._epoch,
         )
 
+    def _conclude(self, addressed: Addressed) -> None:
+        if not self._is_silent(addressed.topic, addressed.event):
+            self.ledger.conclude(addressed)
+
+    def _is_silent(self, topic: str, event: Event) -> bool:
+        """Whether it isn't looked at: it stands before the start, or a detector that had begun
+        before it had a part in it."""
+        key = key_of(topic, event)
+        if key is None or self.start is None:
+            return False
+        if key.epoch <= self._epoch or not key.source.startswith("detect/"):
+            return key.epoch <= self._epoch
+        if isinstance(event, DriftDetected):
+            return (event.model, event.version) in self._unknown
+        return bool(self._unknown) and isinstance(event, EpochClosed | Sealed)
+
     def _derived(self, record: Record, event: Event) -> None:
+        if isinstance(event, EpochConcluded) and event.partition in self._concluded:
+            last = self._concluded[event.partition]
+            self._concluded[event.partition] = max(last, event.epoch)
+        if self._is_silent(record.topic, event):
+            if record.topic == "metrics":
+                self.chains.note(event)
+            return
         key = self.ledger.record(record, event)
         if key is None and isinstance(event, RecordRefused):
             # A host's own refusal: of junk on a derived topic, which lies in no epoch.
@@ -189,15 +277,23 @@ class _Audit:
             self.findings.append(
                 f"{_at(place_of(record))}: {kind} {event.id} was stamped by no stage"
             )
-        if isinstance(event, AlertRaised):
+        if isinstance(event, AlertRaised) and self.asked.names(event):
             self.alerts.append((record, event))
-        elif isinstance(event, EpochConcluded) and event.partition in self._concluded:
-            last = self._concluded[event.partition]
-            self._concluded[event.partition] = max(last, event.epoch)
-        elif isinstance(event, DriftDetected) and event.platform != self._here:
+        elif isinstance(event, Sealed):
+            self._check(record, event)
+        elif isinstance(event, DriftDetected) and event.platform not in self._ours:
             self.foreign.add(event.platform)
         if record.topic == "metrics":
             self.chains.note(event)
+
+    def _check(self, record: Record, event: Sealed) -> None:
+        self._seals += 1
+        try:
+            self._seal_files.check(event)
+        except InputError as error:
+            self.findings.append(
+                f"{_at(place_of(record))}: seal of {event.source} at epoch {event.epoch}: {error}"
+            )
 
     def _is_missed(self, key: Key, epochs: int) -> bool:
         return key.epoch <= epochs and not self._is_foreign(key)
@@ -208,7 +304,7 @@ class _Audit:
 
     def _unfounded(self, key: Key, record: Record) -> str:
         event = record.event
-        if isinstance(event, DriftDetected) and event.platform != self._here:
+        if isinstance(event, DriftDetected) and event.platform not in self._ours:
             return f"{FOREIGN}{event.platform}"
         last = self.links.epoch_of(key.source)
         if key.epoch > last:
@@ -225,8 +321,8 @@ class _Audit:
         for place in sorted(self._unreadable.keys() - self._refused):
             self.findings.append(f"{_at(place)}: can't be read: {self._unreadable[place]}")
         for place, (key, why) in sorted(faulty.items()):
-            closes = key.id.startswith("close/") and self._is_foreign(key)
-            if not why.startswith(FOREIGN) and not closes:
+            about = key.id.startswith(("close/", "seal/")) and self._is_foreign(key)
+            if not why.startswith(FOREIGN) and not about:
                 self.findings.append(f"{_at(place)}: {why}")
         for key, event in missing.items():
             self.findings.append(f"{key.topic}: {event.id} is concluded but isn't in the archive")
@@ -234,7 +330,8 @@ class _Audit:
     def _verdict(
         self, record: Record, alert: AlertRaised, faulty: dict[Place, tuple[Key, str]]
     ) -> AlertVerdict:
-        faults = self.chains.faults_of(alert.evidence)
+        of_test = alert.metric in DRIFT_METRICS
+        faults = self.chains.faults_of(alert.evidence, of_test=of_test)
         own = "no stage stamped it" if alert.stamp is None else ""
         if place_of(record) in faulty:
             own = faulty[place_of(record)][1]
@@ -256,11 +353,25 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _readers(archive: Path, partitions: int) -> Iterator[PartitionReader]:
+def _readers(
+    archive: Path, partitions: int, firsts: Mapping[tuple[str, int], int]
+) -> Iterator[PartitionReader]:
     log = ArchiveLog(archive)
     for topic in (*RAW, *DERIVED):
         for partition in sorted({*range(partitions), *log.partitions(topic)}):
-            yield PartitionReader(archive, topic, partition)
+            yield PartitionReader(archive, topic, partition, firsts.get((topic, partition), 0))
+
+
+def _with_chain(found: Verification, checked: ChainCheck) -> Verification:
+    broken = tuple(
+        BrokenAt(topic=b.topic, partition=b.partition, offset=b.offset) for b in checked.broken
+    )
+    return msgspec.structs.replace(
+        found,
+        findings=_capped([*found.findings, *(f"chain: {b}" for b in checked.broken)]),
+        chain=ChainVerdict(ok=checked.ok, broken=broken),
+        ok=found.ok and checked.ok,
+    )
 
 
 def _judged(id_: str, faults: Faults) -> AlertVerdict:

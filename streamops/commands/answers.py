@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,9 +65,12 @@ def describe_alert(alert: Any) -> str:
         feature = f" of {alert.feature}" if alert.feature else ""
         where = f" in {alert.segment}" if alert.segment != "all" else ""
         silent = " (silenced)" if alert.silenced else ""
+        measured = f"is {alert.value:.4g}, limit {alert.limit:.4g}"
+        if alert.since is not None:
+            measured += f", since {alert.since:%Y-%m-%d %H:%M:%S}"
         return (
             f"{when}  raised    {alert.severity:8} {alert.model} {alert.version}: {alert.kind}, "
-            f"{alert.metric}{feature}{where} is {alert.value:.4g}, limit {alert.limit:.4g}"
+            f"{alert.metric}{feature}{where} {measured}"
             f"{silent}  [{alert.fingerprint}]"
         )
     if isinstance(alert, AlertResolved):
@@ -101,26 +105,37 @@ def sql(
 
 
 def verify(
+    alert: Annotated[str, Parameter(help="Id of one alert.")] = "",
     *,
     place: Place = HERE,
     all: Annotated[
         bool, Parameter(name="--all", negative="", help="Every alert of the archive.")
     ] = False,
+    since: Annotated[
+        str, Parameter(help="Alerts from a time on, as 2026-03-01T12:00Z; UTC without a zone.")
+    ] = "",
     archive: Archive = None,
     json: Json = False,
 ) -> int:
-    """Recompute every alert from the raw records its proof names, and compare byte by byte.
+    """Recompute alerts from the raw records their proofs name, and compare byte by byte.
 
-    Exit status 0 only if all match and nothing is missing; each that doesn't match is named.
+    One alert, or those since a time, from the last seal before all that their proofs name; with
+    --all every one, in one pass from the beginning, and every seal. Exit status 0 only if all match
+    and nothing is missing; each that doesn't match is named.
 
     Example: streamops verify --all --archive .streamops/demo/archive
     """
     from streamops.audit.verify import verify as recompute
 
-    if not all:
-        raise ConfigError("verify needs --all: one pass over the archive recomputes every alert")
+    if [bool(alert), bool(since), all].count(True) != 1:
+        raise ConfigError("verify needs one of: the id of an alert, --since TIME, --all")
     with progress("verifying") as show:
-        found = recompute(archive_of(place, archive), on_progress=show)
+        found = recompute(
+            archive_of(place, archive),
+            alert=alert,
+            since=_time(since) if since else None,
+            on_progress=show,
+        )
     if json:
         print_json(found)
     else:
@@ -160,20 +175,37 @@ def replay(
 
 
 def explain(
-    alert: Annotated[str, Parameter(help="Id of the alert.")],
+    id: Annotated[str, Parameter(help="Id of an alert or of a prediction.")],
     *,
     place: Place = HERE,
     archive: Archive = None,
     json: Json = False,
 ) -> None:
-    """Say in words what an alert rests on, down to the raw records.
+    """Say in words what an alert rests on, or what became of a prediction, by record.
 
-    Example: streamops explain ALERT-ID --archive .streamops/demo/archive
+    Of an alert: its rule, metrics, panes and raw records. Of a prediction: the version, run, data
+    and deployment behind it, its label and outcome, the panes and alerts that it counted in.
+
+    Example: streamops explain electricity-20000 --archive .streamops/demo/archive
     """
+    if not id.startswith("alert/"):
+        _explain_prediction(archive_of(place, archive), id, json)
+        return
     from streamops.audit.explain import as_text
     from streamops.audit.explain import explain as look_up
 
-    found = look_up(archive_of(place, archive), alert)
+    found = look_up(archive_of(place, archive), id)
+    if json:
+        print_json(found)
+    else:
+        print(as_text(found))
+
+
+def _explain_prediction(archive: Path, id_: str, json: bool) -> None:
+    from streamops.audit.biography import biography
+    from streamops.audit.biography_text import as_text
+
+    found = biography(archive, id_)
     if json:
         print_json(found)
     else:
@@ -188,6 +220,16 @@ def archive_of(place: Place, archive: Path | None) -> Path:
     return folder
 
 
+def _time(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"--since is {text!r}, which is no time; write it as 2026-03-01T12:00Z"
+        ) from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
 def _print_verification(found: Any) -> None:
     for verdict in found.alerts:
         if verdict.status != "verified":
@@ -197,8 +239,10 @@ def _print_verification(found: Any) -> None:
     for finding in found.findings:
         print(f"archive: {finding}")
     bad = len([verdict for verdict in found.alerts if verdict.status != "verified"])
+    sealed = f", {found.seals} seals" if found.seals else ""
+    begun = f", from the seal of epoch {found.start_epoch}" if found.start_epoch >= 0 else ""
     say(
-        f"{len(found.alerts)} alerts recomputed from {found.records:,} records: "
+        f"{len(found.alerts)} alerts recomputed from {found.records:,} records{sealed}{begun}: "
         + (
             "every one matches"
             if found.ok

@@ -17,6 +17,8 @@ from streamops.topics import topic_name
 DEFAULT_DATA = Path(".streamops/live")
 PARTITIONS_EMBEDDED = 4
 PARTITIONS_CLUSTER = 24
+# Ten minutes of embedded ticks.
+SEAL_EVERY = 600
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON alone on stdout.")]
 
@@ -48,7 +50,9 @@ class Place:
         ),
     ] = None
 
-    def template(self, partitions: int | None = None, **more: Any) -> Settings:
+    def template(
+        self, partitions: int | None = None, seal_every: int | None = None, **more: Any
+    ) -> Settings:
         """What a stack is started with: options, then what its folder recorded, then defaults."""
         recorded = self._recorded()
         own = Settings(
@@ -57,6 +61,7 @@ class Place:
             kafka=read_kafka_config(self.kafka_config),
             data=self.data.absolute(),
             partitions=partitions or self._partitions(recorded),
+            seal_every=self._seal_every(recorded) if seal_every is None else seal_every,
             **more,
         )
         topic_name(own.namespace, "alerts")  # refuses a namespace Kafka can't take
@@ -84,6 +89,11 @@ class Place:
     def _recorded(self) -> Settings | None:
         found = Folder(self.data).read_settings()
         return found.settings if found else None
+
+    def _seal_every(self, recorded: Settings | None) -> int:
+        if recorded is not None and self.namespace in (None, recorded.namespace):
+            return recorded.seal_every
+        return SEAL_EVERY
 
     def _partitions(self, recorded: Settings | None) -> int:
         if recorded is not None and self.namespace in (None, recorded.namespace):

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 
 from streamops.commands.output import print_json, print_table, say
 from streamops.commands.place import HERE, Json, Place
+from streamops.disk import disk_of
 from streamops.errors import ConfigError, TransportError
 from streamops.operate.folder import (
     Folder,
@@ -40,6 +41,13 @@ Partitions = Annotated[
         help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
     ),
 ]
+SealEvery = Annotated[
+    int | None,
+    Parameter(
+        env_var="STREAMOPS_SEAL_EVERY",
+        help="Seal the state at the end of every so many epochs, fixed once; 600, and 0 for never.",
+    ),
+]
 Control = Annotated[
     Literal["faust", "kafka"],
     Parameter(env_var="STREAMOPS_CONTROL", help="Host of the control plane."),
@@ -53,10 +61,24 @@ def up(
         bool, Parameter(negative="", help="Return once all is ready; end it with `down`.")
     ] = False,
     partitions: Partitions = None,
+    seal_every: SealEvery = None,
     services: Annotated[
         str | None, Parameter(help="Only these services, separated by commas.")
     ] = None,
     control: Control = "faust",
+    disk_floor_mb: Annotated[
+        int,
+        Parameter(
+            env_var="STREAMOPS_DISK_FLOOR_MB",
+            help="Free MiB of the data folder's disk below which nothing is taken; 0: never.",
+        ),
+    ] = 1024,
+    meter_workers: Annotated[
+        int,
+        Parameter(
+            env_var="STREAMOPS_METER_WORKERS", help="Processes of METER; at most one a partition."
+        ),
+    ] = 1,
 ) -> None:
     """Start the broker and the services, and keep them running until Ctrl-C.
 
@@ -71,7 +93,14 @@ def up(
         return
     from streamops.operate.stack import Stack
 
-    stack = Stack(place.template(partitions, control=control), names)
+    template = place.template(
+        partitions,
+        seal_every,
+        control=control,
+        meter_workers=meter_workers,
+        disk_floor_mb=disk_floor_mb,
+    )
+    stack = Stack(template, names, is_measured=True)
     _end_on_sigterm()
     try:
         stack.start()
@@ -114,9 +143,9 @@ def down(*, place: Place = HERE) -> None:
 
 
 def status(*, place: Place = HERE, json: Json = False) -> int:
-    """Show what runs: state, process id, restarts and memory of each process.
+    """Show what runs: state, process id, restarts and memory of each process; and the disk.
 
-    Exit status 0 when everything runs, 3 otherwise.
+    Exit status 0 when everything runs and the disk is above its floor, 3 otherwise.
 
     Example: streamops status --json
     """
@@ -131,7 +160,7 @@ def status(*, place: Place = HERE, json: Json = False) -> int:
         print_json(found)
     else:
         _print_status(found)
-    healthy = is_running and found["phase"] == "ready"
+    healthy = is_running and found["phase"] == "ready" and not found["disk"]["low"]
     return (
         0 if healthy and all(p["state"] == "running" for p in found["processes"]) else NOT_RUNNING
     )
@@ -167,7 +196,11 @@ def run(
         Path | None, Parameter(help="A settings.json that `up` wrote; replaces the options.")
     ] = None,
     partitions: Partitions = None,
+    seal_every: SealEvery = None,
     control: Control = "faust",
+    worker: Annotated[
+        int, Parameter(help="Number of this worker of the service; each has its own.")
+    ] = 0,
     host: Annotated[
         str,
         Parameter(env_var="STREAMOPS_HOST", help="Where gateway and page listen."),
@@ -183,8 +216,10 @@ def run(
         given = read_service_settings(settings)
     else:
         own = msgspec.structs.replace(place.settings(partitions), control=control)
+        if seal_every is not None:
+            own = msgspec.structs.replace(own, seal_every=seal_every)
         given = ServiceSettings(settings=own, host=host)
-    run_service(name, given)
+    run_service(name, msgspec.structs.replace(given, worker=worker))
     # Threads of client libraries may outlive their service; none has anything left to do.
     sys.stdout.flush()
     os._exit(0)
@@ -216,8 +251,19 @@ def describe(folder: Folder, state: StackState, *, is_running: bool) -> dict[str
         "partitions": state.partitions,
         "gateway": state.gateway,
         "page": state.page,
+        "disk": describe_disk(folder),
         "processes": [process(report) for report in state.children],
     }
+
+
+def describe_disk(folder: Folder) -> dict[str, Any]:
+    """Free space and floor in MiB, and whether the one is below the other."""
+    given = folder.read_settings()
+    if given is None:
+        return {"free_mb": None, "floor_mb": None, "low": False}
+    disk = disk_of(given.settings)
+    low = disk.is_low()
+    return {"free_mb": disk.free_mb, "floor_mb": disk.floor.floor_mb, "low": low}
 
 
 def _print_status(found: dict[str, Any]) -> None:
@@ -229,6 +275,12 @@ def _print_status(found: dict[str, Any]) -> None:
         + "".join(_addresses(found["page"], found["gateway"]))
         + f"process {found['pid']}"
     )
+    if found["disk"]["low"]:
+        disk = found["disk"]
+        say(
+            f"PAUSED: {found['data']} has {disk['free_mb']} MiB free, below the floor of "
+            f"{disk['floor_mb']}; free some space on that disk"
+        )
     columns = ["name", "state", "pid", "restarts", "exit_code", "pss_mb"]
     print_table(columns, [[p[column] for column in columns] for p in found["processes"]])
 

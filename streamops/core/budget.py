@@ -1,10 +1,16 @@
 """The promise: how much evidence an alarm takes, from how many false alarms a month are accepted.
 
-Rule 1: a stream is whatever is tested on its own: a feature, its missing values, a segment's copy.
-        Every one of them spends from the model's budget.
+Rule 1: a stream is whatever is tested on its own: a feature, its missing values, a version's
+        errors. Every one of them spends the same share of the model's budget.
+Rule 2: only what the configuration asks for is tested and counted.
 """
 
 from __future__ import annotations
+
+from streamops.config import DRIFT_METRICS, ModelConfig
+
+MONTH_S = 30 * 86_400
+OWN_DETECTORS = ("sr_mixture", "bf_sr")
 
 
 def alarm_at(streams: int, panes_a_month: float, false_alarms_a_month: float) -> float:
@@ -17,3 +23,21 @@ def alarm_at(streams: int, panes_a_month: float, false_alarms_a_month: float) ->
     assert panes_a_month > 0, f"{panes_a_month} panes a month"
     assert false_alarms_a_month > 0, f"a budget of {false_alarms_a_month} false alarms a month"
     return max(1.0, streams * panes_a_month / false_alarms_a_month)
+
+
+def tested(config: ModelConfig) -> tuple[bool, bool]:
+    """Tell whether rules ask for tests of the features, and of the score."""
+    metrics = {rule.metric for rule in config.rules}
+    return DRIFT_METRICS[0] in metrics, DRIFT_METRICS[1] in metrics
+
+
+def streams_of(config: ModelConfig, features: int) -> int:
+    """Return how many streams share the budget of a model with so many features; at least 1."""
+    of_features, of_score = tested(config)
+    errors = len([name for name in config.detectors if name in OWN_DETECTORS])
+    return max(1, 2 * features * of_features + of_score + errors)
+
+
+def panes_a_month(config: ModelConfig) -> float:
+    """Return how many panes 30 days hold."""
+    return MONTH_S / config.pane_s

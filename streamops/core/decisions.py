@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from streamops.config import Rule
-from streamops.core import policy, promotion, retrain
+from streamops.config import DRIFT_METRICS, Rule
+from streamops.core import alarms, policy, promotion, retrain
 from streamops.core.model_state import BEGINNING_US, Ask, ModelState, is_answered
 from streamops.core.policy import RuleState
 from streamops.core.processor import Record
@@ -37,7 +37,8 @@ def metric(book: Workbook, record: Record, event: MetricEvaluated) -> None:
     for rule in model.config.rules:
         for found in policy.matching(rule, event):
             state, silent = _rule_state(book, event.model, rule, found.feature)
-            verdict = policy.judge(rule, state, event, found, ref, silent)
+            judge = alarms.tested if rule.metric in DRIFT_METRICS else policy.judge
+            verdict = judge(rule, state, event, found, ref, silent)
             _keep(book, event.model, rule, verdict)
 
 
@@ -50,7 +51,7 @@ def drift(book: Workbook, record: Record, event: DriftDetected) -> None:
         if rule.kind == "concept_drift" and rule.metric == event.detector:
             book.drifted.add((event.model, rule.name))
             state, silent = _rule_state(book, event.model, rule, "")
-            verdict = policy.detected(rule, state, event, _ref(record, event), silent)
+            verdict = alarms.detected(rule, state, event, _ref(record, event), silent)
             _keep(book, event.model, rule, verdict)
 
 
@@ -98,7 +99,7 @@ def _calm(book: Workbook, name: str) -> None:
         if rule.kind == "concept_drift" and (name, rule.name) not in book.drifted:
             state, _ = _rule_state(book, name, rule, "")
             if state.alert_id:
-                _keep(book, name, rule, policy.quieter(rule, state, *seen))
+                _keep(book, name, rule, alarms.quieter(rule, state, *seen))
 
 
 def _retrain(book: Workbook, name: str) -> None:

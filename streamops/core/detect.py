@@ -2,30 +2,32 @@
 
 Rule 1: an outcome that missed its cohort, and a correction, are skipped: early labels look like
         drift (EPOCHS 19).
-Rule 2: detectors sit behind a port, a bank of objects that a fold changes in place and the host
-        saves with the checkpoint; what they conclude names their library and platform.
+Rule 2: river's detectors sit behind a port, a bank of objects that a fold changes in place and the
+        host saves with the checkpoint; what they conclude names their library and platform. Tests
+        of our own are part of the state, and their conclusions hold on every machine.
 Rule 3: a version has its own detectors: another model's errors are another stream.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
-from streamops import codec
 from streamops.config import ModelConfig
+from streamops.core import error_tests
+from streamops.core.budget import streams_of
+from streamops.core.error_stream import Found, Level, Stream, detected, longer
+from streamops.core.error_tests import ErrorTest
 from streamops.core.meter_state import default_config
 from streamops.core.processor import Batch, Closing, Output
 from streamops.core.tally import is_error
-from streamops.core.times import micros, moment
-from streamops.events import ConfigActivated, DriftDetected, OutcomeJoined, VersionActivated
-from streamops.values import OutcomeEvidence
+from streamops.core.times import micros
+from streamops.events import ConfigActivated, OutcomeJoined, VersionActivated
+from streamops.values import ModelVersion
 
-Level = Literal["none", "warning", "drift"]
-MARKS_MAX = 2000
+CLASSES_ONLY = ("ddm", *error_tests.NAMES)
 
 
 class Detector(Protocol):
@@ -46,23 +48,18 @@ class Detector(Protocol):
         ...
 
 
-class Stream(msgspec.Struct, array_like=True, frozen=True):
-    """One version's outcomes so far. `marks`: [outcomes before it, first time, epoch] an epoch."""
-
-    outcomes: int = 0
-    errors: int = 0
-    first_epoch: int = -1
-    chain: bytes = b""
-    marks: tuple[tuple[int, int, int], ...] = ()
-
-
 class DetectState(msgspec.Struct, array_like=True, frozen=True):
-    """Streams by model and version, last levels by detector, configuration by model."""
+    """Streams by model and version, last levels and own tests by detector, configuration by model.
+
+    features  how many features a version has: their tests share the model's budget
+    """
 
     streams: dict[str, Stream] = {}
     levels: dict[str, str] = {}
     configs: dict[str, tuple[int, ModelConfig, str]] = {}
     regression: dict[str, bool] = {}
+    tests: dict[str, ErrorTest] = {}
+    features: dict[str, int] = {}
 
 
 class Bank:
@@ -83,7 +80,7 @@ class Detect:
     """The processor of outcomes-q."""
 
     name = "detect"
-    semantics = 1
+    semantics = 2
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"outcomes": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -106,10 +103,7 @@ class Detect:
             elif isinstance(event, ConfigActivated):
                 work.configure(event)
             elif isinstance(event, VersionActivated):
-                version = event.version
-                work.regression[f"{version.model}\t{version.version}"] = (
-                    version.task == "regression"
-                )
+                work.know(event.version)
         return work.state(), work.outputs
 
 
@@ -117,11 +111,19 @@ class _Step:
     def __init__(self, state: DetectState, bank: Bank, epoch: int) -> None:
         self.streams, self.levels = dict(state.streams), dict(state.levels)
         self.configs, self.regression = dict(state.configs), dict(state.regression)
+        self.tests, self.features = dict(state.tests), dict(state.features)
         self.bank, self.epoch = bank, epoch
         self.outputs: list[Output] = []
 
     def state(self) -> DetectState:
-        return DetectState(self.streams, self.levels, self.configs, self.regression)
+        return DetectState(
+            self.streams, self.levels, self.configs, self.regression, self.tests, self.features
+        )
+
+    def know(self, version: ModelVersion) -> None:
+        key = f"{version.model}\t{version.version}"
+        self.regression[key] = version.task == "regression"
+        self.features[key] = len(version.profile.features)
 
     def configure(self, event: ConfigActivated) -> None:
         known = self.configs.get(event.config.model)
@@ -131,22 +133,49 @@ class _Step:
 
     def outcome(self, event: OutcomeJoined) -> None:
         key = f"{event.model}\t{event.version}"
-        stream = _longer(self.streams.get(key, Stream()), event, self.epoch)
+        stream = longer(self.streams.get(key, Stream()), event, self.epoch)
         error = self._error(key, event)
         stream = msgspec.structs.replace(stream, errors=stream.errors + (error > 0))
         self.streams[key] = stream
         row = self.configs.get(event.model)
         config, hash_ = default_config(event.model) if row is None else (row[1], row[2])
         for name in config.detectors:
-            if name == "ddm" and self.regression.get(key, False):
+            if name in CLASSES_ONLY and self.regression.get(key, False):
+                continue
+            if name in error_tests.NAMES:
+                self._test(key, name, event, error > 0, (config, hash_))
                 continue
             detector = self.bank.get(f"{key}\t{name}", name)
             level = detector.update(error)
             before = self.levels.get(f"{key}\t{name}", "none")
             self.levels[f"{key}\t{name}"] = level
             if level == "drift" or (level == "warning" and before == "none"):
-                found = _detected(event, stream, detector, name, level, hash_, self.epoch)
+                at = Found(name, level, detector.since_back, detector.platform)
+                found = detected(event, stream, at, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
+
+    def _test(
+        self,
+        key: str,
+        name: str,
+        event: OutcomeJoined,
+        is_error: bool,
+        ruled: tuple[ModelConfig, str],
+    ) -> None:
+        config, hash_ = ruled
+        at = f"{key}\t{name}"
+        self.tests[at], alarm = error_tests.step(
+            name,
+            self.tests.get(at, ErrorTest()),
+            is_error,
+            micros(event.time),
+            streams=streams_of(config, self.features.get(key, 0)),
+            budget=config.false_alarms_per_month,
+        )
+        if alarm is not None:
+            found = Found(name, "drift", alarm.age, error_tests.PLATFORM, *alarm[:2])
+            said = detected(event, self.streams[key], found, hash_, self.epoch)
+            self.outputs.append(Output("metrics", event.model, said))
 
     def _error(self, key: str, event: OutcomeJoined) -> float:
         prediction, label = event.prediction, event.label
@@ -155,48 +184,3 @@ class _Step:
         if isinstance(prediction, str) or isinstance(label, str):
             return 0.0
         return abs(float(prediction) - float(label))
-
-
-def _longer(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
-    marks = stream.marks
-    if not marks or marks[-1][2] != epoch:
-        marks = (*marks[-MARKS_MAX:], (stream.outcomes, micros(event.time), epoch))
-    return Stream(
-        stream.outcomes + 1,
-        stream.errors,
-        epoch if stream.first_epoch < 0 else stream.first_epoch,
-        hashlib.sha256(stream.chain + codec.conclusion(event)).digest(),
-        marks,
-    )
-
-
-def _detected(
-    event: OutcomeJoined,
-    stream: Stream,
-    detector: Detector,
-    name: str,
-    level: Literal["warning", "drift"],
-    hash_: str,
-    epoch: int,
-) -> DriftDetected:
-    at = stream.outcomes - detector.since_back
-    since_us = max((m for m in stream.marks if m[0] <= at), default=stream.marks[0])[1]
-    return DriftDetected(
-        id=f"drift/{event.model}/{event.version}/{name}/{stream.outcomes}",
-        time=event.time,
-        model=event.model,
-        version=event.version,
-        detector=name,
-        level=level,
-        since=moment(since_us),
-        outcomes=stream.outcomes,
-        error_rate=stream.errors / stream.outcomes,
-        platform=detector.platform,
-        config_hash=hash_,
-        evidence=OutcomeEvidence(
-            first_epoch=stream.first_epoch,
-            last_epoch=epoch,
-            outcomes=stream.outcomes,
-            chain=stream.chain.hex(),
-        ),
-    )

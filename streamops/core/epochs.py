@@ -9,16 +9,18 @@ Rule 3: positions say where to read again so that everything after the folded ep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import groupby
 from operator import attrgetter, itemgetter
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from streamops import codec
+from streamops.core import seal
 from streamops.core.buffer import MakeBuffer, MemoryBuffer
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of
 from streamops.core.inbox import RawInbox
@@ -54,11 +56,15 @@ class Addressed(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """One folded epoch: what to write, and where to read again after it."""
+    """One folded epoch: what to write, and where to read again after it.
+
+    files  of its seal, by SHA-256: to be kept before the seal is written
+    """
 
     epoch: int
     outputs: list[Addressed]
     positions: dict[str, int]
+    files: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Fold(Generic[S]):
@@ -71,11 +77,12 @@ class Fold(Generic[S]):
         partition: int,
         partitions: int,
         skew_max_ms: int | None = None,
+        seal_every: int = 0,
         state: S | None = None,
         epoch: int = -1,
     ) -> None:
         self.processor, self.partition, self.partitions = processor, partition, partitions
-        self.skew_max_ms = skew_max_ms
+        self.skew_max_ms, self.seal_every = skew_max_ms, seal_every
         self.epoch = epoch
         self.state: S = processor.initial() if state is None else state
         self.source = f"{processor.name}/{partition}"
@@ -102,6 +109,7 @@ class Fold(Generic[S]):
             partition=self.partition,
             partitions=self.partitions,
             skew_max_ms=self.skew_max_ms,
+            seal_every=self.seal_every,
             state=state,
             epoch=epoch,
         )
@@ -129,10 +137,12 @@ class Fold(Generic[S]):
         inbox.feed(record)
         return self.advance() if inbox.ready(self.epoch + 1) else []
 
-    def advance(self) -> list[Folded]:
-        """Fold the epochs that are complete, in order."""
+    def advance(self, last: int | None = None) -> list[Folded]:
+        """Fold the epochs that are complete, in order; up to `last`, if it is given."""
         folded: list[Folded] = []
-        while all(inbox.ready(self.epoch + 1) for inbox in self.inboxes.values()):
+        while last is None or self.epoch < last:
+            if not all(inbox.ready(self.epoch + 1) for inbox in self.inboxes.values()):
+                break
             folded.append(self._fold(self.epoch + 1))
         return folded
 
@@ -146,7 +156,21 @@ class Fold(Generic[S]):
             time = closed_at if time is None else time
         self.state, outputs = self.processor.step(self.state, Batch(epoch, time, records))
         self.epoch = epoch
-        return Folded(epoch, self._stamped(epoch, outputs), positions)
+        files: dict[str, bytes] = {}
+        if seal.is_due(epoch, self.seal_every):
+            outputs, files = self._sealed(outputs, time, positions)
+        return Folded(epoch, self._stamped(epoch, outputs), positions, files)
+
+    def _sealed(
+        self, outputs: list[Output], time: datetime | None, positions: dict[str, int]
+    ) -> tuple[list[Output], dict[str, bytes]]:
+        """Put the seal before other marks: what is marked as concluded isn't sent again."""
+        contents = seal.contents_of(self.processor, self.state, self.source, self.epoch)
+        about = self.source, self.partition, self.epoch
+        made = seal.sealed(self.processor, contents, about, time, positions)
+        marks = [output for output in outputs if output.topic == made.topic]
+        others = [output for output in outputs if output.topic != made.topic]
+        return [*others, made, *marks], contents.files
 
     def _stamped(self, epoch: int, outputs: list[Output]) -> list[Addressed]:
         closing, written = self.processor.closing, list[Addressed]()

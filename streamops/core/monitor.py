@@ -5,6 +5,10 @@ Rule 1: all source partitions cut a pane in one epoch, as their ticks agree; so 
 Rule 2: two configurations or profiles are never merged: such a pane is `mixed` (EPOCHS 4).
 Rule 3: a pane is restated if something came behind its cut in any partition; then all merge.
 Rule 4: a mature pane below the minimum coverage is not evaluable, never good or bad (20).
+Rule 5: drift tests run where a rule of the pane's configuration asks for one, on closed panes in
+        the order of their starts. A configuration without such a rule means what it meant under
+        semantics 1, to the byte: logs from before it are folded as they were.
+Rule 6: tests of a model's last TESTED_MAX versions are kept, by the starts of their last panes.
 """
 
 from __future__ import annotations
@@ -12,30 +16,37 @@ from __future__ import annotations
 from typing import ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from streamops.config import ModelConfig
+from streamops.core import budget, drift
 from streamops.core.cuts import merge_summaries
+from streamops.core.drift import DriftState
+from streamops.core.drift_plan import plan_of
 from streamops.core.evaluate import closed_metrics, mature_metrics
+from streamops.core.meter_state import ALL
 from streamops.core.processor import Batch, Closing, Output, Record
 from streamops.core.times import micros
 from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, VersionActivated
 from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, Stamp, SummaryRef
 
 GroupKey = tuple[str, str, str, int, str]
+TESTED_MAX = 2
 
 
 class MonitorState(msgspec.Struct, frozen=True, array_like=True):
-    """Activated versions (by model and version) and configurations (by hash)."""
+    """Activated versions and drift tests (by model and version), configurations (by hash)."""
 
     versions: dict[str, ModelVersion] = {}
     configs: dict[str, ModelConfig] = {}
+    drift: dict[str, DriftState] = {}
 
 
 class Monitor:
     """The processor of summaries-q."""
 
     name = "monitor"
-    semantics = 1
+    semantics = 2
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"summaries": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -56,7 +67,7 @@ class Monitor:
                 configs[event.config_hash] = event.config
             elif isinstance(event, PaneSummarized):
                 groups.setdefault(_group(event), []).append(record)
-        state = MonitorState(versions, configs)
+        state = MonitorState(versions, configs, dict(state.drift))
         cut = [groups[key] for key in sorted(groups)]
         events = [_evaluate(state, records) for records in cut if _has_news(records)]
         return state, [Output("metrics", event.model, event) for event in events]
@@ -78,12 +89,17 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
     restatement = max(summary.restatement for summary in summaries)
     kinds = {(s.config_hash, s.profile_hash, s.time) for s in summaries}
     metrics: tuple[Metric, ...] = ()
-    status = "mixed"
+    status, tests = "mixed", None
+    evidence = MetricEvidence(summaries=tuple(_ref(record) for record in records))
     if len(kinds) == 1:
         merged = first
         for summary in summaries[1:]:
             merged = merge_summaries(merged, summary)
         metrics, status = _metrics(state, merged)
+        tests = _test_drift(state, merged)
+    if tests is not None:
+        known = state.drift[_name(first)]
+        evidence = replace(evidence, panes=known.panes, chain=known.chain.hex())
     return MetricEvaluated(
         id=f"metric/{first.model}/{first.version}/{first.segment}/{micros(first.pane_start)}"
         f"/{first.config_hash[:12]}/{first.cut}/{restatement}",
@@ -94,12 +110,53 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         pane_start=first.pane_start,
         cut=first.cut,
         config_hash=first.config_hash,
-        metrics=metrics,
+        metrics=metrics if tests is None else metrics + tests.metrics,
         status=status,  # type: ignore[arg-type]
         restatement=restatement,
-        semantics=Monitor.semantics,
-        evidence=MetricEvidence(summaries=tuple(_ref(record) for record in records)),
+        semantics=1 if tests is None else Monitor.semantics,
+        drift=() if tests is None else tests.alarms,
+        evidence=evidence,
     )
+
+
+def _name(event: PaneSummarized) -> str:
+    return f"{event.model}\t{event.version}"
+
+
+def _test_drift(state: MonitorState, merged: PaneSummarized) -> drift.Read | None:
+    """Put a closed pane to its version's drift tests; None where there is none to run.
+
+    Changes `state.drift`, which is this step's own copy.
+    """
+    version, config = state.versions.get(_name(merged)), state.configs.get(merged.config_hash)
+    if (merged.cut, merged.segment) != ("closed", ALL) or version is None or config is None:
+        return None
+    of_features, of_score = budget.tested(config)
+    profile = version.profile
+    features = profile.features if of_features and merged.features else ()
+    score = profile.score if of_score else None
+    if not features and score is None:
+        return None
+    plan = plan_of(features, score)
+    about = f"{merged.profile_hash}/{config.pane_s}/{len(features)}/{score is not None}"
+    known = state.drift.get(_name(merged))
+    if known is None or known.about != about:
+        known = drift.initial(plan, about)
+    counts = [feature.counts for feature in merged.features] if features else []
+    if score is not None:
+        counts.append((0,) * len(score.counts) if merged.score is None else merged.score.counts)
+    streams = budget.streams_of(config, len(profile.features))
+    limit = budget.alarm_at(streams, budget.panes_a_month(config), config.false_alarms_per_month)
+    known, read = drift.step(plan, known, counts, micros(merged.pane_start), limit)
+    state.drift[_name(merged)] = known
+    _forget(state.drift, merged.model)
+    return read
+
+
+def _forget(tests: dict[str, DriftState], model: str) -> None:
+    mine = [name for name in tests if name.startswith(f"{model}\t")]
+    for name in sorted(mine, key=lambda n: (tests[n].starts[-1], n))[:-TESTED_MAX]:
+        del tests[name]
 
 
 def _metrics(state: MonitorState, merged: PaneSummarized) -> tuple[tuple[Metric, ...], str]:

@@ -21,7 +21,11 @@ from streamops.values import Metric, MetricRef, Proof, Severity
 
 
 class RuleState(msgspec.Struct, frozen=True, array_like=True):
-    """One fingerprint. `since_us`: start of the first pane of the breaching streak."""
+    """One fingerprint.
+
+    since_us  start of the first pane of the breaching streak; where a test puts the change
+    wait      panes without another alarm of the drift test after which its alert is resolved
+    """
 
     rule: str
     feature: str
@@ -34,6 +38,7 @@ class RuleState(msgspec.Struct, frozen=True, array_like=True):
     quiet_until_us: int = -(1 << 62)
     since_us: int = 0
     refs: tuple[MetricRef, ...] = ()
+    wait: int = 0
 
 
 Verdict = tuple[RuleState, list[Event]]
@@ -84,38 +89,12 @@ def judge(
     goods = state.goods + 1 if _is_good(rule, metric) else 0
     state = msgspec.structs.replace(state, breaches=0, goods=goods)
     if state.alert_id and goods >= rule.resolve_after:
-        return _recovered(rule, state, event, ref)
+        return recovered(rule, state, event, ref)
     return state, []
 
 
-def detected(
-    rule: Rule, state: RuleState, event: DriftDetected, ref: MetricRef, silent: bool
-) -> Verdict:
-    """Take a detector's drift: raise unless open; a second one is the same incident."""
-    state = msgspec.structs.replace(state, goods=0, breaches=1, since_us=micros(event.since))
-    if state.alert_id or micros(event.time) < state.quiet_until_us:
-        return state, []
-    raised = _alert(
-        rule,
-        msgspec.structs.replace(state, revision=state.revision + 1, refs=(ref,)),
-        event,
-        (event.since, "detector"),
-        (event.error_rate, 0.0, None),
-        "moderate",
-        silent,
-    )
-    return _opened(state, raised, (ref,)), [raised]
-
-
-def quieter(rule: Rule, state: RuleState, event: MetricEvaluated, ref: MetricRef) -> Verdict:
-    """Take a mature pane in which the rule's detector was silent."""
-    state = msgspec.structs.replace(state, goods=state.goods + 1)
-    if state.alert_id and state.goods >= rule.resolve_after:
-        return _recovered(rule, state, event, ref)
-    return state, []
-
-
-def _recovered(rule: Rule, state: RuleState, event: MetricEvaluated, ref: MetricRef) -> Verdict:
+def recovered(rule: Rule, state: RuleState, event: MetricEvaluated, ref: MetricRef) -> Verdict:
+    """Resolve an alert whose condition ended; keep it quiet for the rule's cool-down."""
     us = micros(event.time)
     quiet_us = us + rule.cooldown_panes * (us - micros(event.pane_start))
     return resolve(state, event.model, us, "recovered", ref=ref, quiet_until_us=quiet_us)
@@ -176,7 +155,8 @@ def _is_good(rule: Rule, metric: Metric) -> bool:
     return value <= rule.resolve if rule.above is not None else value >= rule.resolve
 
 
-def _severity(rule: Rule, excess: float) -> Severity:
+def severity_of(rule: Rule, excess: float) -> Severity:
+    """Return how bad a distance beyond the limit is."""
     if rule.major is not None and excess >= rule.major:
         return "major"
     if rule.moderate is not None and excess >= rule.moderate:
@@ -197,19 +177,19 @@ def _raise(
     assert metric.value is not None, "a metric without a value isn't judged"
     if rule.relative and metric.reference is not None:
         limit = metric.reference + limit
-    raised = _alert(
+    raised = raise_alert(
         rule,
         msgspec.structs.replace(state, revision=state.revision + 1),
         event,
         (event.pane_start, event.cut),
         (metric.value, limit, metric.reference),
-        _severity(rule, excess),
+        severity_of(rule, excess),
         silent,
     )
-    return _opened(state, raised, state.refs), [raised]
+    return opened(state, raised, state.refs), [raised]
 
 
-def _alert(
+def raise_alert(
     rule: Rule,
     state: RuleState,
     event: MetricEvaluated | DriftDetected,
@@ -217,7 +197,13 @@ def _alert(
     value: tuple[float, float, float | None],
     severity: Severity,
     silent: bool,
+    since: datetime | None = None,
 ) -> AlertRaised:
+    """Return the alert of what was found.
+
+    pane   its start and its cut; value: what was measured, what was allowed, the reference
+    since  where a drift test puts the change
+    """
     start, cut = pane
     about = (event.model, event.version, rule.segment, state.feature, rule.name, start.isoformat())
     content = "\n".join((*about, cut, event.config_hash, event.id))
@@ -240,11 +226,13 @@ def _alert(
         config_hash=event.config_hash,
         reference=value[2],
         silenced=silent,
+        since=since,
         evidence=Proof(metrics=state.refs),
     )
 
 
-def _opened(state: RuleState, raised: AlertRaised, refs: tuple[MetricRef, ...]) -> RuleState:
+def opened(state: RuleState, raised: AlertRaised, refs: tuple[MetricRef, ...]) -> RuleState:
+    """Return the state with its alert open."""
     return msgspec.structs.replace(
         state, alert_id=raised.id, revision=raised.revision, goods=0, refs=refs
     )

@@ -1,28 +1,32 @@
 """Bayes factors of a t-test of live panes against the reference: what `tsr` adds up.
 
 Rule 1: sums in, factors out; nothing here remembers a pane.
-Rule 2: powers and roots by products alone: no logarithm, no exponential.
+Rule 2: powers by products alone: no logarithm, no exponential, unless panes remember each other.
 Rule 3: a start that can't be told from the season (all its panes in phases never seen before)
         has the factor 0, and so has a feature without spread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from streamops.core import starts as ages
-from streamops.core.numeric import Floats, Integers
+from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import dot_last
-from streamops.core.scores import Scale, is_scored, score
+from streamops.core.scores import DIRECTIONS, Scale, is_scored, score
 from streamops.core.season import NO_SEASON, Season, products, ranks, whiten
 
 EFFECTS = (1.0, 16.0)
+THICK = 1.5
+SHAPE = DIRECTIONS.index("shape")
 _EFFECTS = np.array(EFFECTS).reshape(2, 1, 1, 1)
 _LEFT_MIN = float.fromhex("0x1p-52")
 _POWER_MIN = 1e-300
 _EFFECTIVE_MIN = 1e-9
+_FACTOR_MIN = float.fromhex("0x1p-1000")
 
 
 class Baseline(NamedTuple):
@@ -30,6 +34,8 @@ class Baseline(NamedTuple):
 
     rows, products  the season's regressors and what they add to X'X, by phase
     panes, squares, columns, gram  number, z'z, X'z, X'X; arrays over features
+    dispersion  how many panes stand for one independent pane, at least 1; over features
+    shape       mean shape score of the reference's panes
     """
 
     scale: Scale
@@ -40,6 +46,8 @@ class Baseline(NamedTuple):
     squares: Floats
     columns: Floats
     gram: Floats
+    dispersion: Floats
+    shape: Floats
 
 
 class Live(NamedTuple):
@@ -55,7 +63,11 @@ class Live(NamedTuple):
 
 
 def baseline(
-    scale: Scale, panes: Integers, phases: Integers | None = None, season: Season = NO_SEASON
+    scale: Scale,
+    panes: Integers,
+    phases: Integers | None = None,
+    season: Season = NO_SEASON,
+    dispersion: Sequence[float] | None = None,
 ) -> Baseline:
     """Return what reference panes, [pane, feature, bin] with a phase each, bring."""
     phases = np.zeros(len(panes), dtype=np.int64) if phases is None else phases
@@ -67,7 +79,23 @@ def baseline(
     gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 1)) * xx[:, np.newaxis])
     columns = _total(z[..., np.newaxis] * x[:, np.newaxis, np.newaxis])
     count = np.add.reduce(seen[..., 0].astype(np.int64), axis=0)
-    return Baseline(scale, season, rows, added, count, _total(z * z), columns, gram)
+    c = np.ones(len(count)) if dispersion is None else np.array(dispersion, dtype=np.float64)
+    assert bool(np.all(c >= 1.0)), "a dispersion below 1"
+    shape = _total(z[..., SHAPE]) / np.maximum(count, 1)
+    return Baseline(scale, season, rows, added, count, _total(z * z), columns, gram, c, shape)
+
+
+def live_score(base: Baseline, counts: Integers) -> Floats:
+    """Return [feature, direction] scores of a live pane.
+
+    A pane of more than THICK times the reference's rows can't speak for a change of shape: where
+    rows depend on each other X2 grows with the rows of a pane. Its score is at most the mean.
+    """
+    z = score(base.scale, counts)
+    rows: Integers = np.add.reduce(counts, axis=1)
+    is_thick = rows > base.scale.rows * THICK
+    z[:, SHAPE] = np.where(is_thick, np.minimum(z[:, SHAPE], base.shape), z[:, SHAPE])
+    return z
 
 
 def _total(terms: Floats) -> Floats:
@@ -96,7 +124,16 @@ def factors(base: Baseline, live: Live) -> Floats:
     power = _power(np.sqrt(fit), left)
     both = 1.0 / (np.sqrt(width + 1.0) * np.maximum(power, _POWER_MIN))
     found: Floats = (both[0] + both[1]) * (0.5 * lives)[:, np.newaxis]
-    return found
+    # A pane more like the reference than its own panes are is no drift.
+    found[:, SHAPE] = np.where(shift[:, SHAPE] > 0.0, found[:, SHAPE], 0.0)
+    return _root(found, base.dispersion) if bool(np.any(base.dispersion > 1.0)) else found
+
+
+def _root(x: Floats, c: Floats) -> Floats:
+    """x, [feature, ...], to the power 1 / c of its feature; 0 stays 0, and c = 1 its bits."""
+    c = c[:, np.newaxis, np.newaxis]
+    rooted = exp(log(np.maximum(x, _FACTOR_MIN)) / c)
+    return np.where((c > 1.0) & (x > 0.0), rooted, x)
 
 
 def _power(x: Floats, exponents: Integers) -> Floats:

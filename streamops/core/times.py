@@ -32,6 +32,13 @@ def moment(us: int) -> datetime:
     return EPOCH + timedelta(0, 0, us)
 
 
+def aware(at: datetime | None) -> datetime | None:
+    """Return a time in UTC; one without a zone is meant as UTC. None stays None."""
+    if at is None:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 def micros_all(moments: Sequence[datetime]) -> NDArray[np.int64]:
     """Return `micros` of each of some UTC times.
 

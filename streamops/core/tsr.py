@@ -16,10 +16,13 @@ BF_s is the Bayes factor of a t-test: a right-Haar prior on X's coefficients and
 effect of N(0, g spread^2) from s on (Gönen et al. 2005; Berger, Pericchi, Varshavsky 1998). No
 figure of the rows enters: the reference's panes alone say how much panes differ, so it holds for
 rows that depend on each other inside a pane. |z|^2 is at least what independent rows would give: a
-feature steadier than chance (a quota, a schedule) doesn't alarm on a holiday.
+feature steadier than chance (a quota, a schedule) doesn't alarm on a holiday. Shape has one side: a
+pane more like the reference than its own panes are is no drift, so v.z <= 0 weighs nothing there.
 
 Assumptions: pane scores are independent and nearly normal with one spread: panes of 20 rows or
-more, ten of them effective; the lag-1 correlation of pane scores at most about .12.
+more, ten of them effective; the lag-1 correlation of pane scores at most about .12. Above, BF_s is
+taken to the power 1 / c, c = (1 + lag) / (1 - lag): a sum of panes that remember each other varies
+c times as much (Bartlett 1946). That is a power prior's caution, not a proof.
 
 P(false alarm within T panes of a feature) <= T / A. Sketch. Without drift the law of what is
 invariant to X's coefficients and the spread has no parameter left, and BF_s is a ratio of two
@@ -42,8 +45,8 @@ from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers
 from streamops.core.ordered import sum_last
 from streamops.core.packed import Flags, floats, integers, pack_all, select
-from streamops.core.scores import DIRECTIONS, is_scored, score
-from streamops.core.t_factors import Baseline, Live, factors
+from streamops.core.scores import DIRECTIONS, is_scored
+from streamops.core.t_factors import Baseline, Live, factors, live_score
 
 WEIGHTS = (0.4, 0.4, 0.2)
 _WEIGHTS = np.array(WEIGHTS)[:, np.newaxis]
@@ -107,7 +110,7 @@ def step(
     assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
     seen = is_scored(base.scale, counts)
     live = _unpack(base, state)
-    added = _add(base, live, score(base.scale, counts), phase)
+    added = _add(base, live, live_score(base, counts), phase)
     found = _conclude(factors(base, added), added, alarm_at, seen)
     if not seen.all():
         added = Live._make(select(seen, added, live))

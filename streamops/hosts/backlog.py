@@ -77,7 +77,7 @@ class Backlogs:
         self._read = read
         self._by_place: dict[Place, Backlog] = {}
 
-    def __contains__(self, place: Place) -> bool:
+    def __contains__(self, place: object) -> bool:
         return place in self._by_place
 
     def __len__(self) -> int:

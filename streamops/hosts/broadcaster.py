@@ -15,13 +15,14 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
 from streamops import codec
 from streamops.core.processor import Record
-from streamops.errors import TransportError
+from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
+from streamops.disk import broker_disk
+from streamops.errors import ConfigError, TransportError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -35,6 +36,7 @@ from streamops.events import (
 from streamops.hosts.activations import Activation, Activations, delivery_of
 from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import flush_all, hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 
@@ -47,6 +49,14 @@ PATIENCE = 0.5
 # whose order activations are numbered.
 FOUNDING = 0
 NUMBERS = "audit"
+
+
+def other_seals(wanted: Settings, found: int) -> ConfigError:
+    """The error that says at which epochs a namespace seals, and the ways out."""
+    return ConfigError(
+        f"seal-every is {wanted.seal_every}, but namespace {wanted.namespace} seals every {found} "
+        f"epochs, fixed when it was made: use --seal-every {found}, or another --namespace"
+    )
 
 
 class Broadcaster:
@@ -72,9 +82,13 @@ class Broadcaster:
         """Broadcast until `stop`."""
         self._read_to_end()
         self._found_namespace()
+        disk = broker_disk(self.settings)
         while not stop.is_set():
             for record in self.follower.poll(POLL_S):
                 self._note(record)
+            # Without ticks no epoch closes: who waits for them writes nothing either.
+            if disk is not None and disk.is_low():
+                continue
             self._activate()
             if not self.settings.driven:
                 self._tick()
@@ -98,11 +112,26 @@ class Broadcaster:
                     self.epoch = event.epoch
                     self._hold_back(event.time)
             case ConfigApplied() | ModelRegistered() as event:
-                self.activations.ask(event)
+                if len(record.value) > CONCLUSION_BYTES_MAX:
+                    self._refuse(record)
+                else:
+                    self.activations.ask(event)
             case ConfigActivated() | VersionActivated() as event if record.partition == FOUNDING:
                 self.activations.see(event)
             case ActivationDelivered() as event:
                 self.activations.deliver(event)
+
+    def _refuse(self, record: Record) -> None:
+        """Refuse what leaves an activation no room; after a restart again, under the same id."""
+        refused = refusal(
+            record,
+            f"it has {len(record.value):,} bytes; what is activated goes into every partition as "
+            f"one record and may have {CONCLUSION_BYTES_MAX:,}: register fewer features or bins",
+            "producer",
+        )
+        LOG.warning("%s was refused for its size", refused.event.id)
+        self._write(refused.topic, codec.encode(refused.event), refused.key.encode())
+        self._flush()
 
     def _is_on_time(self, tick: Tick) -> bool:
         """Whether a ticker wrote it: a stranger's tick must not move the count of epochs."""
@@ -116,7 +145,12 @@ class Broadcaster:
             return None
 
     def _found_namespace(self) -> None:
-        """Record an origin. Of two that start together the first in one partition counts."""
+        """Record an origin. Of two that start together the first in one partition counts.
+
+        Raises ConfigError where the namespace was founded with seals at other epochs.
+        """
+        if self.topology is not None and self.topology.seal_every != self.settings.seal_every:
+            raise other_seals(self.settings, self.topology.seal_every)
         if self.topology is not None or self.settings.driven:
             return
         self.broadcast(
@@ -125,6 +159,7 @@ class Broadcaster:
                 time=datetime.now(UTC),
                 partitions=self.settings.partitions,
                 interval_s=self.settings.interval_s,
+                seal_every=self.settings.seal_every,
             )
         )
         self._read_to_end()
@@ -199,14 +234,12 @@ class Broadcaster:
                 self._write(topic, value, b"broadcast", partition=partition)
         self._flush()
 
-    def _write(self, topic: str, value: bytes, key: bytes, **where: Any) -> None:
-        self.producer.produce(
-            self.settings.topic(topic), value, key, on_delivery=self._on_delivery, **where
-        )
+    def _write(self, topic: str, value: bytes, key: bytes, partition: int = -1) -> None:
+        name = self.settings.topic(topic)
+        hand_over(self.producer, name, value, key, partition, self._on_delivery)
 
     def _flush(self) -> None:
-        while self.producer.flush(1):
-            pass
+        flush_all(self.producer, self.settings)
         if self._failed:
             raise TransportError(f"a broadcast was not delivered to {self._failed}; start again")
 

@@ -6,6 +6,7 @@ acknowledged (EPOCHS 14). Deleting the folder is always safe: the fold starts fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from streamops.core.meter import Meter
 from streamops.errors import ConfigError, TransportError
 
 FORMAT = 2
+# (processor, semantics) -> its state under the next semantics; pure, bytes of MessagePack to bytes.
+# Semantics 2 adds drift tests, which only configurations from then on can ask for: a state from
+# before has none, and says so by leaving the new fields out.
+MIGRATIONS: dict[tuple[str, int], Callable[[bytes], bytes]] = {
+    ("monitor", 1): bytes,
+    ("detect", 1): bytes,
+    ("controller", 1): bytes,
+}
 _STATE = b"\x00state"
 
 
@@ -35,9 +44,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The RocksDB of one (processor, partition)."""
+    """The RocksDB of one (processor, partition).
 
-    def __init__(self, folder: Path) -> None:
+    is_read_only  whether to look only at what stands there, though another process holds it
+    """
+
+    def __init__(self, folder: Path, *, is_read_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         options = Options(raw_mode=True)
@@ -45,13 +57,19 @@ class Store:
         options.set_max_open_files(64)
         options.set_write_buffer_size(8 << 20)
         options.set_keep_log_file_num(2)
+        access = AccessType.read_only() if is_read_only else AccessType.read_write()
         try:
-            self._db = Rdict(str(folder), options, access_type=AccessType.read_write())
+            self._db = Rdict(str(folder), options, access_type=access)
         except Exception as error:
             raise TransportError(
                 f"checkpoint folder {folder} can't be opened: {error}; stop the process that holds "
                 "it, or delete the folder (it comes back from the log)"
             ) from error
+
+    def epoch(self) -> int:
+        """Return the last checkpoint's epoch, -1 where there is none."""
+        value = self._db.get(_STATE)
+        return -1 if value is None else msgspec.msgpack.decode(value, type=Checkpoint).epoch
 
     def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
         """Return the last checkpoint and the join table's rows."""
@@ -99,10 +117,23 @@ def checkpoint_of(
     )
 
 
+def migrated(checkpoint: Checkpoint, semantics: int) -> Checkpoint:
+    """Return a checkpoint brought to these semantics, or as far as there are migrations."""
+    while checkpoint.semantics < semantics:
+        migrate = MIGRATIONS.get((checkpoint.processor, checkpoint.semantics))
+        if migrate is None:
+            break
+        checkpoint = msgspec.structs.replace(
+            checkpoint, state=migrate(checkpoint.state), semantics=checkpoint.semantics + 1
+        )
+    return checkpoint
+
+
 def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, bytes]]) -> Fold[Any]:
     """Return a fold that goes on where the checkpoint stands.
 
-    Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7).
+    Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7) that no
+    migration leads from.
     """
     processor = fold.processor
     if checkpoint.format != FORMAT:
@@ -110,6 +141,7 @@ def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, byte
             f"checkpoint of {processor.name}/{fold.partition} has format {checkpoint.format}, this "
             f"version reads {FORMAT}; delete the checkpoint folder to fold again from the log"
         )
+    checkpoint = migrated(checkpoint, processor.semantics)
     if checkpoint.semantics != processor.semantics:
         raise ConfigError(
             f"checkpoint of {processor.name}/{fold.partition} has semantics "

@@ -97,7 +97,7 @@ class ControlHost:
             settings,
             instance,
             on_failure=self._fail,
-            on_sent={name: gauges.sent for name, gauges in self.gauges.items()},
+            gauges=self.gauges,
             read_archive=read_archive,
         )
         self.app = make_app(settings, instance, self._resume)
@@ -183,7 +183,9 @@ class ControlHost:
         try:
             expected = lane.expects(topic, message.offset)
             if expected:
-                self._feed(lane, self._record(topic, message))
+                with self.gauges[lane.fold.processor.name].work.stage("decode"):
+                    record = self._record(topic, message)
+                self._feed(lane, record)
                 await lane.room()
                 await self._read_on()
             elif expected is None:
@@ -235,9 +237,10 @@ class ControlHost:
 
     def _feed(self, lane: Lane, record: Record) -> None:
         """Fold, at once."""
-        before = lane.fold.epoch
-        lane.feed(record)
-        self.gauges[lane.fold.processor.name].took([record], lane.fold.epoch - before)
+        before, gauges = lane.fold.epoch, self.gauges[lane.fold.processor.name]
+        with gauges.work.stage("fold"):
+            lane.feed(record)
+        gauges.took([record], lane.fold.epoch - before)
         self._keep_pace(lane, record)
 
     def _keep_pace(self, lane: Lane, record: Record) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from streamops.core.derived_inbox import DerivedInbox
 from streamops.core.epochs import Fold
+from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
 from streamops.core.times import micros
-from streamops.events import Tick
-from streamops.metrics import Name, Sample
+from streamops.events import EpochClosed, Tick
+from streamops.hosts.work import SECONDS, Histogram, Work
+from streamops.metrics import Sample
 
 # Returns the offset behind a partition's last record, or None while it isn't known.
 End = Callable[[str, int], int | None]
@@ -27,22 +29,31 @@ class Gauges:
 
     def __init__(self, processor: str, folds: Callable[[], Iterable[Fold[Any]]], end: End) -> None:
         self.processor, self._folds, self._end = processor, folds, end
-        self._records: Counter[str] = Counter()
+        self.work = Work(processor)
         self._sent: Counter[str] = Counter()
         self._epochs = 0
         self._folded_at: dict[int, float] = {}
         self._watermark: dict[int, float] = {}
+        self._appended_ms: dict[tuple[str, int], int] = {}
+        self._closes = Histogram(SECONDS)
 
     def took(self, records: Sequence[Record], epochs: int) -> None:
         """Count records of one partition that were fed, and the epochs that they completed."""
         last = records[-1]
-        self._records[last.topic] += len(records)
+        self.work.took(last.topic, len(records))
+        self._appended_ms[(last.topic, last.partition)] = last.append_ms
+        closing: list[int] = []
         for record in records:
-            if type(record.event) is Tick:
-                self._watermark[record.partition] = micros(record.event.time) / 1_000_000
+            kind = type(record.event)
+            if kind is Tick:
+                self._watermark[record.partition] = micros(record.event.time) / 1_000_000  # type: ignore[union-attr]
+            if kind is Tick or kind is EpochClosed:
+                closing.append(record.append_ms)
         if epochs:
             self._epochs += epochs
-            self._folded_at[last.partition] = time.time()
+            now = self._folded_at[last.partition] = time.time()
+            for append_ms in closing[-epochs:]:
+                self._closes.add(max(0.0, now - append_ms / 1000))
 
     def sent(self, topic: str, records: int = 1) -> None:
         """Count records handed to the producer."""
@@ -50,36 +61,44 @@ class Gauges:
 
     def samples(self) -> Iterator[Sample]:
         """Yield all there is now; may be called by any thread."""
-        for topic, records in list(self._records.items()):
-            yield self._sample("streamops_records_total", records, topic=topic)
+        yield from self.work.samples()
+        sample = self.work.sample
         for topic, sent in list(self._sent.items()):
-            yield self._sample("streamops_sent_total", sent, topic=topic)
-        yield self._sample("streamops_refusals_total", self._sent["dlq"])
-        yield self._sample("streamops_epochs_folded_total", self._epochs)
+            yield sample("streamops_sent_total", sent, topic=topic)
+        yield sample("streamops_refusals_total", self._sent["dlq"])
+        yield sample("streamops_epochs_folded_total", self._epochs)
+        if self._epochs:
+            yield sample("streamops_pane_close_seconds", self._closes.spread())
         for fold in list(self._folds()):
             yield from self._of_fold(fold)
 
     def _of_fold(self, fold: Fold[Any]) -> Iterator[Sample]:
+        sample = self.work.sample
         number, partition = fold.partition, str(fold.partition)
-        yield self._sample("streamops_epoch", fold.epoch, partition=partition)
+        yield sample("streamops_epoch", fold.epoch, partition=partition)
         at = self._folded_at.get(number)
         if at is not None:
-            name: Name = "streamops_epoch_folded_timestamp_seconds"
-            yield self._sample(name, at, partition=partition)
-        watermark = self._watermark.get(number)
-        if watermark is not None:
-            name = "streamops_watermark_timestamp_seconds"
-            yield self._sample(name, watermark, partition=partition)
+            yield sample("streamops_epoch_folded_timestamp_seconds", at, partition=partition)
+        mark = self._watermark.get(number)
+        if mark is not None:
+            yield sample("streamops_watermark_timestamp_seconds", mark, partition=partition)
+            lag = time.time() - mark
+            yield sample("streamops_watermark_lag_seconds", lag, partition=partition)
         for topic, inbox in fold.inboxes.items():
-            where = {"topic": topic, "partition": partition}
-            end = self._end(topic, number)
-            if end is not None:
-                lag = max(0, end - inbox.position)
-                yield self._sample("streamops_lag_records", lag, **where)
-            yield self._sample("streamops_epochs_held", inbox.held, **where)
-            if isinstance(inbox, DerivedInbox):
-                wrong = inbox.quarantined
-                yield self._sample("streamops_closes_quarantined", wrong, **where)
+            yield from self._of_inbox(topic, number, inbox)
 
-    def _sample(self, name: Name, value: float, **labels: str) -> Sample:
-        return Sample(name, (("processor", self.processor), *labels.items()), float(value))
+    def _of_inbox(
+        self, topic: str, number: int, inbox: RawInbox | DerivedInbox
+    ) -> Iterator[Sample]:
+        sample, where = self.work.sample, {"topic": topic, "partition": str(number)}
+        end = self._end(topic, number)
+        if end is not None:
+            lag = max(0, end - inbox.position)
+            yield sample("streamops_lag_records", lag, **where)
+            appended_ms = self._appended_ms.get((topic, number))
+            if lag == 0 or appended_ms is not None:
+                since = 0.0 if not lag else time.time() - (appended_ms or 0) / 1000
+                yield sample("streamops_lag_seconds", max(0.0, since), **where)
+        yield sample("streamops_epochs_held", inbox.held, **where)
+        if isinstance(inbox, DerivedInbox):
+            yield sample("streamops_closes_quarantined", inbox.quarantined, **where)

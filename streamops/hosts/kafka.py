@@ -12,7 +12,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -20,9 +20,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamops.core import numeric
 from streamops.core.epochs import Fold
 from streamops.core.processor import Record
+from streamops.disk import disk_of
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
+from streamops.hosts.hold import Hold
 from streamops.hosts.memory import RawRow, to_records
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
@@ -31,6 +33,7 @@ from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
 from streamops.kafka.clients import make_consumer, take
 from streamops.kafka.offsets import first_offsets
+from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
@@ -57,18 +60,23 @@ class KafkaHost:
     ) -> None:
         numeric.self_test()
         self.settings, self.name, self.make_fold = settings, name, make_fold
+        self.instance = instance
         self.gauges = Gauges(
             name,
             lambda: [host.fold for host in list(self.hosts.values())],
             lambda topic, partition: self._ends.get((topic, partition)),
         )
-        self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent)
+        self.work = self.gauges.work
+        self.sender = Sender(settings, f"{name}-{instance}", self.gauges.sent, self.work)
         self.hosts: dict[int, PartitionHost] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self.generation = 0
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self._silence = Silence(
+            settings, lambda: _fetched(self.hosts, self._paused, self._backlogs)
+        )
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
         self._has_read_archive = False
@@ -84,8 +92,17 @@ class KafkaHost:
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 500,
                 "max.poll.interval.ms": 300_000,
+                "enable.partition.eof": True,
                 "error_cb": self._on_error,
             },
+        )
+        self.hold = Hold(
+            self.consumer,
+            disk_of(settings),
+            lambda topic, partition: any(
+                (self._names[topic], partition) in places
+                for places in (self._paused, self._backlogs)
+            ),
         )
 
     def run(self, stop: threading.Event) -> None:
@@ -115,8 +132,9 @@ class KafkaHost:
             self.consumer.close()
 
     def _round(self) -> None:
-        generation = self.generation
-        messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
+        generation, is_held = self.generation, self.hold.keep()
+        with self.work.stage("wait"):
+            messages = take(self.consumer, CHUNK, 0 if self._has_read_archive else POLL_S)
         if self._trouble is not None:
             raise self._trouble
         if generation != self.generation or self._is_astray:
@@ -126,7 +144,18 @@ class KafkaHost:
                 _judge(error)
             self._read_again()
             return
+        if is_held:
+            # What was fetched before the pause is read again after it.
+            for error in filter(None, (message.error() for message in messages)):
+                _judge(error)
+            self._is_astray = any(message.error() is None for message in messages)
+            self.sender.serve()
+            return
         self._take(messages)
+        if self._silence.is_dead(any(message.error() is None for message in messages)):
+            raise TransportError(
+                f"{self.name} gets no record though some wait: its client is stuck; start again"
+            )
         self._read_archive()
         self.sender.serve()
         self._keep_pace()
@@ -136,10 +165,12 @@ class KafkaHost:
         places: dict[tuple[str, int], list[RawRow]] = {}
         for message in messages:
             error = message.error()
+            place: Any = message.topic(), message.partition()
             if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    self._silence.pass_end((self._names[place[0]], place[1]), message.offset() or 0)
                 _judge(error)
                 continue
-            place: Any = message.topic(), message.partition()
             row: Any = (
                 message.offset(), message.timestamp()[1], message.key() or b"",
                 message.value() or b"",
@@ -161,11 +192,14 @@ class KafkaHost:
         position = host.fold.inboxes[topic].position
         rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
         if rows:
-            self._feed(host, topic, to_records(topic, partition, rows))
+            with self.work.stage("decode"):
+                records = to_records(topic, partition, rows)
+            self._feed(host, topic, records)
 
     def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:
         before = host.fold.epoch
-        host.feed(topic, records, self.sender)
+        with self.work.stage("fold"):
+            host.feed(topic, records, self.sender)
         self.gauges.took(records, host.fold.epoch - before)
 
     def _read_archive(self) -> None:
@@ -193,8 +227,9 @@ class KafkaHost:
 
     def _checkpoint(self) -> None:
         self.sender.settle()
-        for host in self.hosts.values():
-            host.checkpoint()
+        with self.work.stage("checkpoint"):
+            for host in self.hosts.values():
+                host.checkpoint()
 
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
@@ -256,7 +291,7 @@ class KafkaHost:
                     )
             fold = self.make_fold(partition)
             fold.hold_in(self.spill.buffer)
-            self.hosts[partition] = PartitionHost(self.settings, fold)
+            self.hosts[partition] = PartitionHost(self.settings, fold, self.instance)
             starts += [self._start(topic, partition, firsts) for topic in self.topics]
         consumer.assign(starts)
         consumer.pause(
@@ -298,6 +333,16 @@ class KafkaHost:
             self._trouble = TransportError(
                 f"Kafka refuses the connection: {error.str()}; check --kafka-config"
             )
+
+
+def _fetched(hosts: Mapping[int, PartitionHost], *others: Container[Place]) -> dict[Place, int]:
+    """Return where each place stands that is being fetched: in none of `others`."""
+    return {
+        (topic, partition): inbox.position
+        for partition, host in hosts.items()
+        for topic, inbox in host.fold.inboxes.items()
+        if not any((topic, partition) in places for places in others)
+    }
 
 
 def _judge(error: KafkaError) -> None:

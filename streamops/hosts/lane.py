@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -23,6 +23,8 @@ from streamops.errors import ServiceError, TransportError
 from streamops.hosts import checkpoint_topic
 from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
+from streamops.hosts.gauges import Gauges
+from streamops.hosts.seal_files import keep
 from streamops.hosts.strays import refused_by_us, stray
 from streamops.settings import Settings
 
@@ -37,7 +39,7 @@ class Lane:
     producer      a started AIOKafkaProducer: acks=all, idempotent
     instance      name of this worker, part of its checkpoints' key
     acknowledged  last epoch of this fold that stands on `progress`; only the controller has one
-    on_sent       called with the topic of each record handed to the producer
+    gauges        counts what is sent, and the time that it takes
     read_archive  reads what Kafka no longer holds
     """
 
@@ -49,11 +51,11 @@ class Lane:
         *,
         instance: str,
         acknowledged: int = -1,
-        on_sent: Callable[[str], None] = lambda topic: None,
+        gauges: Gauges | None = None,
         read_archive: ReadArchive = no_archive,
     ) -> None:
         self.settings, self.fold, self.producer = settings, fold, producer
-        self._on_sent = on_sent
+        self._gauges = gauges or Gauges(fold.processor.name, tuple, lambda *place: None)
         self.instance, self.acknowledged = instance, acknowledged
         self._folded: list[Folded] = []
         self._refused: list[Addressed] = []
@@ -133,11 +135,18 @@ class Lane:
             if folded:
                 self._unsaved = folded[-1]
             checkpoint = self._checkpoint(save)
-            outputs = [a for f in folded for a in f.outputs if f.epoch > self.acknowledged]
+            fresh = [f for f in folded if f.epoch > self.acknowledged]
+            for files in filter(None, (f.files for f in fresh)):
+                await asyncio.to_thread(keep, self.settings.archive, files)
+            outputs = [a for f in fresh for a in f.outputs]
+            work, began = self._gauges.work, time.perf_counter()
             await self._send([*refused, *(a for a in outputs if a.topic != "progress")])
             await self._send(a for a in outputs if a.topic == "progress")
+            sent = time.perf_counter()
+            work.spent("produce", sent - began)
             if checkpoint is not None:
                 await self._save(checkpoint)
+                work.spent("checkpoint", time.perf_counter() - sent)
 
     def _signal(self) -> None:
         if self._folded or self._refused:
@@ -164,7 +173,7 @@ class Lane:
                 pending.append(
                     await self.producer.send(topic, value, key, partition=addressed.partition)
                 )
-                self._on_sent(addressed.topic)
+                self._gauges.sent(addressed.topic)
             await asyncio.gather(*pending)
         except KafkaError as error:
             raise TransportError(

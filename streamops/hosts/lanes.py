@@ -16,6 +16,7 @@ from streamops.errors import TransportError
 from streamops.hosts.backlog import Backlog, Place, ReadArchive
 from streamops.hosts.checkpoint import resume
 from streamops.hosts.checkpoint_topic import read_checkpoints
+from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
 from streamops.hosts.memory import make_fold
 from streamops.hosts.progress import concluded_epochs
@@ -31,7 +32,7 @@ class Lanes:
 
     reader      topic -> the processor that reads it
     on_failure    is told what ended a lane
-    on_sent       processor -> is told the topic of each record sent
+    gauges        processor -> counts what its lanes do
     read_archive  reads what Kafka no longer holds
     """
 
@@ -41,11 +42,11 @@ class Lanes:
         instance: str,
         *,
         on_failure: Callable[[BaseException], None],
-        on_sent: Mapping[str, Callable[[str], None]],
+        gauges: Mapping[str, Gauges],
         read_archive: ReadArchive,
     ) -> None:
         self.settings, self.instance, self.read_archive = settings, instance, read_archive
-        self.on_failure, self.on_sent = on_failure, on_sent
+        self.on_failure, self.gauges = on_failure, gauges
         self._spill = Spill(settings.spill / f"control-{instance}", settings.held_bytes)
         self.reader = {topic: name for name in PROCESSORS for topic in self._fold(name, 0).inboxes}
         self._lanes: dict[tuple[str, int], Lane] = {}
@@ -120,7 +121,11 @@ class Lanes:
 
     def _fold(self, name: str, partition: int) -> Fold[Any]:
         fold = make_fold(
-            name, partition, self.settings.partitions, skew_max_ms=self.settings.skew_ms
+            name,
+            partition,
+            self.settings.partitions,
+            skew_max_ms=self.settings.skew_ms,
+            seal_every=self.settings.seal_every,
         )
         fold.hold_in(self._spill.buffer)
         return fold
@@ -133,7 +138,7 @@ class Lanes:
             producer,
             instance=self.instance,
             acknowledged=acknowledged,
-            on_sent=self.on_sent[fold.processor.name],
+            gauges=self.gauges[fold.processor.name],
             read_archive=self.read_archive,
         )
         task = asyncio.create_task(lane.run(), name=f"lane {fold.source}")

@@ -64,6 +64,7 @@ def make_fold(
     partitions: int,
     *,
     skew_max_ms: int | None,
+    seal_every: int = 0,
     make_detector: Callable[[str], Detector] | None = None,
 ) -> Fold[Any]:
     """Return a fresh fold of a processor by name: meter, detect, monitor or controller."""
@@ -76,11 +77,18 @@ def make_fold(
     else:
         assert make_detector is not None, "detect needs detectors"
         processor = Detect(Bank(make_detector))
-    return Fold(processor, partition=partition, partitions=partitions, skew_max_ms=skew_max_ms)
+    return Fold(
+        processor,
+        partition=partition,
+        partitions=partitions,
+        skew_max_ms=skew_max_ms,
+        seal_every=seal_every,
+    )
 
 
 class MemoryHost:
-    """A whole namespace in memory. `log` holds each partition's records in order."""
+    """A whole namespace in memory. `log` holds each partition's records in order, `files` what its
+    seals are made of."""
 
     def __init__(
         self,
@@ -88,12 +96,21 @@ class MemoryHost:
         partitions: int,
         make_detector: Callable[[str], Detector],
         skew_max_ms: int | None = None,
+        seal_every: int = 0,
         names: tuple[str, ...] = ("meter", "detect", "monitor", "controller"),
     ) -> None:
         self.partitions = partitions
         self.log: dict[Place, list[Record]] = {}
+        self.files: dict[str, bytes] = {}
         self.folds = [
-            make_fold(name, p, partitions, skew_max_ms=skew_max_ms, make_detector=make_detector)
+            make_fold(
+                name,
+                p,
+                partitions,
+                skew_max_ms=skew_max_ms,
+                seal_every=seal_every,
+                make_detector=make_detector,
+            )
             for name in names
             for p in range(partitions)
         ]
@@ -153,6 +170,7 @@ class MemoryHost:
             if refused is not None:
                 self._write(refused)
             for folded in fold.feed(record):
+                self.files.update(folded.files)
                 for addressed in folded.outputs:
                     self._write(addressed)
 

@@ -11,18 +11,26 @@ from streamops.core.meter import Meter
 from streamops.core.processor import Record
 from streamops.hosts.bank import dump_bank, load_bank
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
+from streamops.hosts.seal_files import keep
 from streamops.hosts.sender import Sender
+from streamops.hosts.stores import open_furthest
 from streamops.hosts.strays import stray
 from streamops.settings import Settings
 
 
 class PartitionHost:
-    """A fold, its checkpoint store, and the positions of its last folded epoch."""
+    """A fold, its checkpoint store, and the positions of its last folded epoch.
 
-    def __init__(self, settings: Settings, fold: Fold[Any]) -> None:
-        folder = settings.data / "state" / f"{fold.processor.name}-{fold.partition}"
-        self._key_file = settings.data / "state" / "key"
-        self.store = Store(folder)
+    instance  number of this worker
+    """
+
+    def __init__(self, settings: Settings, fold: Fold[Any], instance: str = "0") -> None:
+        root, name = settings.data / "state", f"{fold.processor.name}-{fold.partition}"
+        self._archive = settings.archive
+        self._key_file = root / "key"
+        # Only METER runs as several workers; elsewhere a held folder is a mistake, and is said.
+        is_shared = isinstance(fold.processor, Meter)
+        self.store = open_furthest(root, name, instance) if is_shared else Store(root / name)
         checkpoint, rows = self.store.load()
         self.fold = fold
         self._positions: dict[str, int] | None = None
@@ -38,6 +46,7 @@ class PartitionHost:
             if refused is not None:
                 sender.send(Folded(self.fold.epoch, [refused], {}))
         for folded in self.fold.feed_all(topic, records):
+            keep(self._archive, folded.files)
             sender.send(folded)
             self._positions = folded.positions
 

@@ -32,6 +32,7 @@ class ReplayHost:
         partitions: int,
         make_detector: Callable[[str], Detector],
         skew_max_ms: int | None = None,
+        seal_every: int = 0,
     ) -> None:
         self.partitions = partitions
         self._offsets: dict[tuple[str, int], int] = {}
@@ -43,6 +44,7 @@ class ReplayHost:
                     partition,
                     partitions,
                     skew_max_ms=skew_max_ms,
+                    seal_every=seal_every,
                     make_detector=make_detector,
                 )
                 for topic in fold.inboxes:

@@ -15,10 +15,11 @@ from confluent_kafka import KafkaError, Message
 from streamops import codec
 from streamops.core.epochs import Addressed, Folded
 from streamops.errors import TransportError
+from streamops.hosts.work import Work
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import flush_all, hand_over
 from streamops.settings import Settings
 
-FLUSH_S = 0.5
 ANY_PARTITION = -1
 
 
@@ -26,6 +27,7 @@ class Sender:
     """A producer that knows what is not acknowledged yet.
 
     on_sent  called with a topic and how many records for it were handed over
+    work     counts the time that it takes
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Sender:
         settings: Settings,
         client: str,
         on_sent: Callable[[str, int], None] = lambda topic, records: None,
+        work: Work | None = None,
     ) -> None:
         self.settings, self._on_sent = settings, on_sent
+        self._work = work or Work(client)
         self._producer: Any = make_producer(
             settings, client, **{"delivery.report.only.error": True}
         )
@@ -46,12 +50,13 @@ class Sender:
     def send(self, folded: Folded) -> None:
         """Queue an epoch's outputs; marks wait for `settle`."""
         sent: Counter[str] = Counter()
-        for addressed in folded.outputs:
-            if addressed.topic == "progress":
-                self._marks.append(addressed)
-            elif not self._was_acknowledged(addressed, folded.epoch):
-                self._produce(addressed)
-                sent[addressed.topic] += 1
+        with self._work.stage("produce"):
+            for addressed in folded.outputs:
+                if addressed.topic == "progress":
+                    self._marks.append(addressed)
+                elif not self._was_acknowledged(addressed, folded.epoch):
+                    self._produce(addressed)
+                    sent[addressed.topic] += 1
         for topic, records in sent.items():
             self._on_sent(topic, records)
 
@@ -59,6 +64,10 @@ class Sender:
         """Wait until everything queued is acknowledged, then write the marks likewise."""
         if not self._marks and not len(self._producer):
             return
+        with self._work.stage("produce"):
+            self._settle()
+
+    def _settle(self) -> None:
         self._flush()
         marks, self._marks = self._marks, []
         for mark in marks:
@@ -87,17 +96,10 @@ class Sender:
             name = self._names[topic] = self.settings.topic(topic)
         value = value or codec.encode(addressed.event)
         where = ANY_PARTITION if partition is None else partition
-        while True:
-            try:
-                self._producer.produce(name, value, key.encode(), where, self._on_delivery)
-                return
-            except BufferError:
-                self._producer.poll(0.1)
+        hand_over(self._producer, name, value, key.encode(), where, self._on_delivery)
 
     def _flush(self) -> None:
-        while self._producer.flush(FLUSH_S):
-            self._raise_failure()
-        self._raise_failure()
+        flush_all(self._producer, self.settings, self._raise_failure)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and not self._failed:

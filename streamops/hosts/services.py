@@ -33,6 +33,7 @@ def run_fold(
             partition,
             settings.partitions,
             skew_max_ms=settings.skew_ms,
+            seal_every=settings.seal_every,
             make_detector=make_detector,
         ),
         instance=instance,

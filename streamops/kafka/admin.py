@@ -126,7 +126,20 @@ def apply_topics(
     ]
     if resources:
         settle(admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S))
+        await_mended(settings, namespace, partitions)
     return check_topics(settings, namespace, partitions, join_span_ms=join_span_ms)
+
+
+def await_mended(settings: ClientSettings, namespace: str, partitions: int) -> None:
+    """Return once a broker shows what a controller took; after the timeout too, for it to be told.
+
+    A controller acknowledges a change before each broker has heard of it (KRaft).
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not any(found.mendable for found in check_topics(settings, namespace, partitions)):
+            return
+        time.sleep(POLL_S)
 
 
 def delete_namespace(settings: ClientSettings, namespace: str) -> list[str]:

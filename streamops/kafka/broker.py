@@ -12,6 +12,7 @@ It listens on 127.0.0.1 without authentication, and everything it holds lies in 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -64,6 +65,8 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=log
+# Not used beside log.dirs, and told to who asks: so clients on the machine find the disk's floor.
+log.dir={log}
 num.partitions=4
 default.replication.factor=1
 offsets.topic.replication.factor=1
@@ -133,7 +136,11 @@ class EmbeddedBroker:
         for port in (ports.port, ports.controller_port):
             check_port(port)
         (self.data_dir / SETTINGS_NAME).write_text(
-            SETTINGS.format(port=ports.port, controller_port=ports.controller_port)
+            SETTINGS.format(
+                port=ports.port,
+                controller_port=ports.controller_port,
+                log=escaped(self.data_dir / "log"),
+            )
         )
         self._format_once(java)
         return [*java, "kafka.Kafka", SETTINGS_NAME]
@@ -226,6 +233,11 @@ def check_disk(folder: Path) -> None:
             f"{folder} has {free >> 20} MiB free, the broker needs {DISK_FREE_MIN_BYTES >> 20}: "
             "free some space or use another data folder"
         )
+
+
+def escaped(path: Path) -> str:
+    """A path as a Java properties file has it."""
+    return json.dumps(str(path))[1:-1]
 
 
 def java_command(jars: list[Path]) -> list[str]:

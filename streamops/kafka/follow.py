@@ -6,17 +6,27 @@ restart reads them again. A record that can't be decoded is passed over: it is t
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streamops import codec
 from streamops.core.processor import Record
 from streamops.errors import InputError, TransportError
 from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.silence import Silence
 from streamops.settings import Settings
 
+LOG = logging.getLogger(__name__)
 CHUNK = 1000
 TIMEOUT_S = 30.0
 RETRY_S = 0.1
@@ -34,8 +44,7 @@ class Follower:
     """
 
     def __init__(self, settings: Settings, client: str, topics: Sequence[str]) -> None:
-        self.settings = settings
-        self._consumer = make_consumer(settings, client)
+        self.settings, self._client = settings, client
         # A question on a connection that waits for records waits as long: ask on another one.
         self._asker = make_consumer(settings, f"{client}-asks")
         places = [
@@ -44,14 +53,21 @@ class Follower:
             for partition in self._partitions(settings.topic(topic))
         ]
         self._next = {(place.topic, place.partition): 0 for place in places}
-        self._consumer.assign(places)
+        self._silence = Silence(settings, self._positions)
+        self._consumer = self._make()
 
     def poll(self, timeout_s: float) -> Iterator[Record]:
         """Yield what has come, decoded; wait at most `timeout_s` for the first record."""
+        heard = False
         for message in take(self._consumer, CHUNK, timeout_s):
+            heard = heard or message.error() is None
             record = self._record(message)
             if record is not None:
                 yield record
+        if self._silence.is_dead(heard):
+            LOG.warning("%s fell silent though records wait: client made anew", self._client)
+            self._consumer.close()
+            self._consumer = self._make()
 
     def to_end(self) -> Iterator[Record]:
         """Yield everything up to where the topics ended at the call; raises TransportError."""
@@ -71,6 +87,16 @@ class Follower:
         """Leave the broker."""
         self._consumer.close()
         self._asker.close()
+
+    def _make(self) -> Consumer:
+        consumer = make_consumer(self.settings, self._client, **{"enable.partition.eof": True})
+        consumer.assign(
+            [TopicPartition(*place, at or OFFSET_BEGINNING) for place, at in self._next.items()]
+        )
+        return consumer
+
+    def _positions(self) -> dict[tuple[str, int], int]:
+        return {(self.settings.short(t), p): at for (t, p), at in self._next.items()}
 
     def _partitions(self, topic: str) -> list[int]:
         try:
@@ -108,11 +134,13 @@ class Follower:
 
     def _record(self, message: Message) -> Record | None:
         error = message.error()
+        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset()
         if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._silence.pass_end((self.settings.short(topic), partition), offset or 0)
             if error.code() in _PASSING:
                 return None
             raise TransportError(f"{message.topic()} can't be read: {error.str()}; start again")
-        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset()
         assert offset is not None, "a record has an offset"
         self._next[(topic, partition)] = offset + 1
         value = message.value() or b""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamops.config import GatePolicy, ModelConfig, RetrainPolicy, Rule
+from streamops.core.budget import MONTH_S
 from streamops.core.times import SECOND_US
 from streamops.operate.table import Row, Table
 
@@ -50,23 +51,17 @@ def rules(task: str) -> tuple[Rule, ...]:
         Rule(
             name="feature-drift",
             kind="data_drift",
-            metric="psi",
+            metric="drift",
             feature="*",
-            above=0.5,
-            resolve=0.4,
-            raise_after=2,
-            moderate=0.5,
-            major=2.0,
+            moderate=0.1,
+            major=0.25,
         ),
         Rule(
             name="score-drift",
             kind="score_drift",
-            metric="score_psi",
-            above=0.5,
-            resolve=0.4,
-            raise_after=2,
-            moderate=0.5,
-            major=2.0,
+            metric="score_drift",
+            moderate=0.1,
+            major=0.25,
         ),
         Rule(
             name="label-drift",
@@ -92,6 +87,12 @@ def rules(task: str) -> tuple[Rule, ...]:
     )
 
 
+def false_alarms_per_month(rows: Sequence[Row]) -> float:
+    """Return the budget that allows one false alarm over all of a table's time."""
+    span_us = max(rows[-1].time_us - rows[0].time_us, SECOND_US)
+    return float(f"{MONTH_S * SECOND_US / span_us:.3g}")
+
+
 def config_for(table: Table, model: str, task: str, *, pane_s: int, trainer: str) -> ModelConfig:
     """Return the table's configuration: panes of `pane_s`, labels judged when most have come."""
     rows = table.rows
@@ -107,6 +108,7 @@ def config_for(table: Table, model: str, task: str, *, pane_s: int, trainer: str
         horizon_s=horizon_s,
         cohort_delay_s=maturity_s,
         segments=table.segments,
+        false_alarms_per_month=false_alarms_per_month(rows),
         detectors=("adwin", "page_hinkley", "ddm"),
         rules=rules(task),
         retrain=RetrainPolicy(

@@ -32,12 +32,16 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     host  where gateway and page listen
     gateway_port, page_port  their ports, chosen free and kept; 0: the service's default
+    metrics_ports            process -> port of its metrics, likewise
+    worker                   number among the workers of the service
     """
 
     settings: Settings
     host: str = "127.0.0.1"
     gateway_port: int = 0
     page_port: int = 0
+    metrics_ports: dict[str, int] = {}
+    worker: int = 0
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     pid, began  the supervisor's process id and start time, as in `Report`
     phase       what the supervisor is doing
     children    broker and services
+    metrics     (process, port of its metrics on this machine)
     """
 
     pid: int
@@ -57,6 +62,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str = ""
     page: str = ""
     children: tuple[Report, ...] = ()
+    metrics: tuple[tuple[str, int], ...] = ()
 
 
 class Folder:
@@ -115,8 +121,8 @@ class Folder:
         """What the services were last started with; None where there was no stack."""
         return _read(self.settings_file, ServiceSettings)
 
-    def write_settings(self, settings: ServiceSettings) -> None:
-        _write(self.settings_file, settings)
+    def write_settings(self, settings: ServiceSettings, file: Path | None = None) -> None:
+        _write(file or self.settings_file, settings)
 
 
 def read_service_settings(file: Path) -> ServiceSettings:

@@ -26,6 +26,7 @@ maturity_s = 0           # how long after a pane's end its labels are judged, se
 horizon_s = 259200       # how long a prediction waits for its label, seconds; at least maturity_s
 cohort_delay_s = 0       # after this long detectors see an outcome, seconds; at most maturity_s
 min_coverage = 0.5       # below this share of labels a pane's performance is not judged
+false_alarms_per_month = 1.0  # what drift tests may raise for nothing, all features together
 detectors = ["adwin", "page_hinkley", "ddm"]  # on the error stream; they alert only by a rule
 
 # Segments are counted on their own; values not listed are the segment's "~other".
@@ -39,11 +40,10 @@ detectors = ["adwin", "page_hinkley", "ddm"]  # on the error stream; they alert 
 [[models.rules]]
 name = "feature-drift"
 kind = "data_drift"
-metric = "psi"           # population stability index of each feature against its reference
+metric = "drift"         # a test of each feature against its reference: no limit but the budget
 feature = "*"
-above = 0.25
-resolve = 0.2
-minimum = 100            # fewer rows: the pane is not evaluated
+moderate = 0.1           # severity by the PSI that the change has at least, nats
+major = 0.25
 
 [[models.rules]]
 name = "accuracy-drop"

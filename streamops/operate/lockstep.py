@@ -27,6 +27,7 @@ from streamops.events import (
 )
 from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import flush_all, hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 
@@ -59,6 +60,7 @@ class Lockstep:
             time=at,
             partitions=self.settings.partitions,
             driven=True,
+            seal_every=self.settings.seal_every,
         )
         self._broadcast(topology)
         self.tick(at)
@@ -156,10 +158,11 @@ class Lockstep:
 
         for place in places:
             topic, partition = self.settings.topic(place[0]), place[1]
-            self._producer.produce(
-                topic, value, b"broadcast", partition, on_delivery=partial(note, place)
-            )
-        while self._producer.flush(1):
-            self.watch()
-        self.watch()
+            try:
+                hand_over(
+                    self._producer, topic, value, b"broadcast", partition, partial(note, place)
+                )
+            except TransportError:
+                failed.append(place)
+        flush_all(self._producer, self.settings, self.watch)
         return failed

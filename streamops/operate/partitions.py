@@ -1,10 +1,11 @@
-"""The partition count, fixed for a namespace: a start with another one is refused."""
+"""What is fixed for a namespace, its partition count above all: another one is refused."""
 
 from __future__ import annotations
 
 from confluent_kafka import KafkaException
 
 from streamops.errors import ConfigError
+from streamops.hosts.broadcaster import other_seals
 from streamops.kafka.admin import connect, partition_counts
 from streamops.kafka.clients import base_conf
 from streamops.settings import Settings
@@ -17,6 +18,14 @@ def check_recorded(wanted: Settings, recorded: Settings | None) -> None:
         return
     if recorded.partitions != wanted.partitions:
         raise refusal(wanted, f"namespace {wanted.namespace}", recorded.partitions)
+
+
+def check_seals(wanted: Settings, recorded: Settings | None) -> None:
+    """ConfigError where the same namespace was started with seals at other epochs before."""
+    if recorded is None or recorded.namespace != wanted.namespace:
+        return
+    if recorded.seal_every != wanted.seal_every:
+        raise other_seals(wanted, recorded.seal_every)
 
 
 def check_cluster(wanted: Settings) -> None:

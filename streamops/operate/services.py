@@ -1,6 +1,6 @@
 """The services by name: what `streamops run NAME` and each child of a stack runs.
 
-    python -m streamops.operate.services NAME SETTINGS_FILE PARENT_PID
+    python -m streamops.operate.services NAME[-WORKER] SETTINGS_FILE PARENT_PID
 
 Everything a service needs is imported when it is started: the meter never loads scikit-learn.
 """
@@ -15,8 +15,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from streamops import metrics
 from streamops.core.processor import Record
+from streamops.disk import disk_of
 from streamops.errors import ConfigError, ServiceError, exit_code
 from streamops.hosts.backlog import ReadArchive
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
@@ -50,8 +53,8 @@ def archive_of(given: ServiceSettings) -> ReadArchive:
 def meter(given: ServiceSettings) -> Run:
     from streamops.hosts.services import run_fold
 
-    read = archive_of(given)
-    return lambda stop: run_fold(given.settings, "meter", stop, read_archive=read)
+    read, worker = archive_of(given), str(given.worker)
+    return lambda stop: run_fold(given.settings, "meter", stop, instance=worker, read_archive=read)
 
 
 def detect(given: ServiceSettings) -> Run:
@@ -137,6 +140,26 @@ def check_services(names: list[str]) -> list[str]:
     return [name for name in SERVICES if name in names]
 
 
+def worker_names(name: str, workers: int) -> list[str]:
+    """Names of a service's processes: the first has the service's own."""
+    return [name, *(f"{name}-{number}" for number in range(1, workers))]
+
+
+def worker_of(name: str) -> tuple[str, int]:
+    """The service and the number that a process's name stands for."""
+    service, dash, number = name.rpartition("-")
+    return (service, int(number)) if dash and number.isdigit() else (name, 0)
+
+
+def check_workers(workers: int, partitions: int) -> int:
+    """The number of meter workers; ConfigError for one that leaves workers without partitions."""
+    if not 1 <= workers <= partitions:
+        raise ConfigError(
+            f"meter_workers is {workers}; use 1 to {partitions}, the partitions of the namespace"
+        )
+    return workers
+
+
 def run_service(
     name: str, given: ServiceSettings, *, on_loaded: Callable[[], None] = lambda: None
 ) -> None:
@@ -151,6 +174,7 @@ def run_service(
         signal.signal(number, lambda *_: stop.set())
     run = SERVICES[name](given)
     withdraw = metrics.serve()
+    metrics.EXPOSED.add(disk_of(given.settings).samples)
     on_loaded()
     LOG.info("%s runs as process %d", name, os.getpid())
     try:
@@ -167,11 +191,12 @@ def mark_ready(file: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """The entry of a stack's child: exit status as `streamops.errors` says."""
-    name, file, parent = arguments
+    process, file, parent = arguments
+    name, worker = worker_of(process)
     end_with(int(parent))
     try:
-        given = read_service_settings(Path(file))
-        ready = Folder(given.settings.data).ready(name)
+        given = msgspec.structs.replace(read_service_settings(Path(file)), worker=worker)
+        ready = Folder(given.settings.data).ready(process)
         run_service(name, given, on_loaded=lambda: mark_ready(ready))
     except ServiceError as error:
         LOG.error("%s: %s", type(error).__name__, error)

@@ -17,6 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from streamops.audit.seal_line import line_of
 from streamops.audit.verify import verify
 from streamops.config import ModelConfig, check_config
 from streamops.core.times import SECOND_US, moment
@@ -37,13 +38,15 @@ from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_fa
 from streamops.operate.table import Columns, Row, Table, read_table
 from streamops.settings import Settings
 from streamops.training.batch import Trained
-from streamops.views.archiver import archive_until_end
+from streamops.views.archiver import seal_until_end
 
 SERVICES = (
     "meter", "detect", "control", "broadcaster", "trainer", "materializer", "archiver",
 )  # fmt: skip
 ROWS_MIN = 100
 MEMORY_EVERY_S = 5.0
+# An epoch is a pane or an answer here: a table of 90 panes has about fourteen seals.
+SEAL_EVERY = 8
 MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
 
 
@@ -127,14 +130,15 @@ def simulate(
         kafka=options.kafka,
         partitions=options.partitions,
         driven=True,
+        seal_every=SEAL_EVERY,
     )
     stack = Stack(settings, SERVICES)
     with _running(stack, console):
         run = _Run(options, plan, stack, console)
         run.play(on_round)
-        facts, matches = run.settle()
+        facts, matches, seal = run.settle()
         verified = _verify(options.home / "archive", console)
-        summary = run.summary(facts, matches, verified, time.monotonic() - started)
+        summary = run.summary(facts, matches, verified, seal, time.monotonic() - started)
         (options.home / "summary.json").write_bytes(msgspec.json.encode(summary))
         if options.keep:
             run.keep(summary)
@@ -216,18 +220,20 @@ class _Run:
         if not self.options.wait:
             self.driver.wait_concluded(self.driver.epoch - 1)
 
-    def settle(self) -> tuple[Facts, bool]:
-        """Stop what writes, archive to the end, and hold the views against the topics."""
+    def settle(self) -> tuple[Facts, bool, str]:
+        """Stop what writes, archive and seal; returns facts, if views match, and the line."""
         self.driver.close()
         self.application.close()
-        with self.console.status("archiving, comparing views with topics"):
+        with self.console.status("archiving and sealing, comparing views with topics"):
             self.stack.stop_services()
-            archive_until_end(self.settings)
+            sealed = seal_until_end(self.settings)
             facts = read_facts(self.settings)
             matches = views_counts(self.settings, COUNTED) == facts.counts
-        return facts, matches
+        return facts, matches, str(line_of(sealed))
 
-    def summary(self, facts: Facts, matches: bool, verified: Verified, seconds: float) -> Summary:
+    def summary(
+        self, facts: Facts, matches: bool, verified: Verified, seal: str, seconds: float
+    ) -> Summary:
         """Put the result together."""
         return Summary(
             rows=len(self.plan.streamed),
@@ -241,6 +247,7 @@ class _Run:
             score=self.application.tally.score(),
             verified=verified,
             views_match_topics=matches,
+            seal=seal,
             seconds=round(seconds, 1),
             peak_pss_mb=round(self.memory.peak_mb),
         )

@@ -19,6 +19,7 @@ from types import TracebackType
 
 import msgspec
 
+from streamops.disk import Floor, floor_file, write_floor
 from streamops.errors import ConfigError, TransportError
 from streamops.kafka.admin import create_topics, warm_up
 from streamops.kafka.broker import EmbeddedBroker, is_ready
@@ -26,11 +27,23 @@ from streamops.kafka.clients import base_conf
 from streamops.operate.child import Report
 from streamops.operate.folder import Folder, ServiceSettings, StackState, end_leftovers
 from streamops.operate.memory import pss_mb
-from streamops.operate.partitions import check_cluster, check_recorded
+from streamops.operate.partitions import check_cluster, check_recorded, check_seals
 from streamops.operate.process import started_at
-from streamops.operate.services import HOST, check_services, default_services
+from streamops.operate.services import (
+    HOST,
+    check_services,
+    check_workers,
+    default_services,
+)
 from streamops.operate.supervisor import Reports, Supervisor
-from streamops.operate.tasks import broker_task, choose_port, is_loaded, service_task
+from streamops.operate.tasks import (
+    broker_task,
+    choose_port,
+    is_loaded,
+    metrics_ports,
+    processes_of,
+    service_tasks,
+)
 from streamops.settings import Settings
 
 BROKER_TIMEOUT_S = 60.0
@@ -43,16 +56,25 @@ class Stack:
 
     template  what all services share; `bootstrap` empty for the embedded broker
     services  names from `operate.services`; those that fit the namespace if none
+    is_measured  whether each process exposes metrics though the environment names no port
 
     Raises ConfigError for a folder in use, an unknown service, or another partition count than the
     namespace has; TransportError when the broker doesn't start or answer.
     """
 
-    def __init__(self, template: Settings, services: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        template: Settings,
+        services: Sequence[str] | None = None,
+        *,
+        is_measured: bool = False,
+    ) -> None:
         self.folder = Folder(template.data)
         given = default_services(is_driven=template.driven) if services is None else services
         self.services = check_services(list(given))
+        check_workers(template.meter_workers, template.partitions)
         self.settings = msgspec.structs.replace(template, data=self.folder.path)
+        self._is_measured = is_measured
         self.given = ServiceSettings(settings=self.settings)
         self._embedded = not template.bootstrap
         self._phase = "starting the broker"
@@ -87,9 +109,11 @@ class Stack:
         self._is_held = True
         try:
             end_leftovers(self.folder.read_state())
+            before = self.folder.read_settings()
+            recorded = before.settings if before else None
             if self._embedded:
-                before = self.folder.read_settings()
-                check_recorded(self.settings, before.settings if before else None)
+                check_recorded(self.settings, recorded)
+            check_seals(self.settings, recorded)
             self._supervisor.start()
             if self._embedded:
                 self._start_broker()
@@ -139,13 +163,13 @@ class Stack:
     def stop_services(self) -> None:
         """End the services; the broker stays."""
         self._enter("stopping the services")
-        self._supervisor.retire(self.services)
+        self._supervisor.retire(processes_of(self.services, self.settings))
         self.services = []
 
     def start_services(self, names: Sequence[str]) -> None:
         """Start services beside what runs."""
         self.services = check_services([*self.services, *names])
-        self._supervisor.add([service_task(self.folder, name) for name in names])
+        self._supervisor.add(service_tasks(self.folder, self.given, names))
 
     def stop(self) -> None:
         """End the services, then the broker, and free the folder; a second call does nothing."""
@@ -176,6 +200,8 @@ class Stack:
     def _start_broker(self) -> None:
         broker = EmbeddedBroker(self.folder.broker)
         broker.prepare()
+        floor = Floor(str(self.folder.path), self.settings.disk_floor_mb)
+        write_floor(floor_file(self.folder.path), floor)
         self.settings = msgspec.structs.replace(self.settings, bootstrap=broker.bootstrap)
         self._supervisor.add([broker_task(self.folder)])
         deadline = time.monotonic() + BROKER_TIMEOUT_S
@@ -191,13 +217,15 @@ class Stack:
     def _start_services(self) -> None:
         self._enter("starting the services")
         before = self.folder.read_settings()
+        processes = processes_of(self.services, self.settings) if self._is_measured else []
         self.given = ServiceSettings(
             settings=self.settings,
             gateway_port=choose_port(before.gateway_port if before else 0),
             page_port=choose_port(before.page_port if before else 0),
+            metrics_ports=metrics_ports(processes, before.metrics_ports if before else {}),
         )
         self.folder.write_settings(self.given)
-        self._supervisor.add([service_task(self.folder, name) for name in self.services])
+        self._supervisor.add(service_tasks(self.folder, self.given, self.services))
 
     def _note(self, reports: Reports) -> None:
         self.folder.write_state(
@@ -211,6 +239,7 @@ class Stack:
                 gateway=self.gateway,
                 page=self.page,
                 children=reports,
+                metrics=tuple(self.given.metrics_ports.items()),
             )
         )
 

@@ -93,6 +93,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     views_match_topics: bool
     seconds: float
     peak_pss_mb: int
+    seal: str = ""
 
 
 def read_facts(settings: Settings) -> Facts:
@@ -189,6 +190,9 @@ def print_summary(summary: Summary, console: Console, *, where: str, page: str =
         f"Views {views} the topics' counts · {summary.seconds:.0f} s · "
         f"peak {summary.peak_pss_mb} MB"
     )
+    if summary.seal:
+        console.print("Sealed; whoever keeps this line can tell if the archive is altered:")
+        console.print(summary.seal, soft_wrap=True, highlight=False, markup=False)
     console.print(f"Next: streamops verify --all --archive {where}/archive"
                   + (f" · page {page}" if page else ""))  # fmt: skip
 

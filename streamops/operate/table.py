@@ -62,7 +62,7 @@ def read_table(file: Path, columns: Columns) -> Table:
 
     Raises ConfigError for a missing file or column, InputError for a label time before its row.
     """
-    frame = _read(file)
+    frame = read_frame(file)
     columns = _with_manifest(file, columns, frame.column_names)
     if not columns.target:
         raise ConfigError(f"--target is not given and {file.name} has no manifest; name the label")
@@ -74,8 +74,8 @@ def read_table(file: Path, columns: Columns) -> Table:
     order, times = _times(frame, columns.time)
     if order is not None:
         frame = frame.take(order)
-    values = {name: _values(frame.column(name)) for name in features}
-    labels = _values(frame.column(columns.target))
+    values = {name: values_of(frame.column(name)) for name in features}
+    labels = values_of(frame.column(columns.target))
     label_times = _label_times(frame, columns, times)
     rows = [
         Row(
@@ -91,7 +91,8 @@ def read_table(file: Path, columns: Columns) -> Table:
     return Table(name=file.stem, target=columns.target, rows=rows, segments=segments)
 
 
-def _read(file: Path) -> pa.Table:
+def read_frame(file: Path) -> pa.Table:
+    """Read a Parquet or CSV file; raises ConfigError where it can't be."""
     if not file.is_file():
         raise ConfigError(f"file {file} does not exist; give a .parquet or .csv file")
     try:
@@ -178,7 +179,8 @@ def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[in
     ]
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def values_of(column: pa.ChunkedArray) -> list[Any]:
+    """Return a column as JSON has it: times as seconds, what is no finite number as missing."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         micros = _micros(column)

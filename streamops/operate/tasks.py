@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from streamops import metrics
 from streamops.kafka.ports import candidate_ports, is_free
 from streamops.operate.child import Report, Task
-from streamops.operate.folder import Folder
-from streamops.operate.services import SERVICES
+from streamops.operate.folder import Folder, ServiceSettings
+from streamops.operate.services import SERVICES, worker_names, worker_of
+from streamops.settings import Settings
 
 # One thread a library: nine processes share the machine, and sums keep one order. And what is freed
 # goes back to it: by themselves glibc and Arrow keep a batch's memory for the next.
@@ -31,19 +34,61 @@ def broker_task(folder: Folder) -> Task:
     return Task(name="broker", command=command, log=folder.log("broker"), stage=0)
 
 
-def service_task(folder: Folder, name: str) -> Task:
-    """A service; what an earlier one of its name said about being loaded is forgotten."""
+def service_task(
+    folder: Folder, name: str, *, metrics_port: int = 0, settings_file: Path | None = None
+) -> Task:
+    """A worker of a service; what an earlier one of its name said about being loaded is forgotten.
+
+    metrics_port   where it exposes metrics unless the environment says so; 0 for nowhere
+    settings_file  the stack's own if none
+    """
     folder.ready(name).unlink(missing_ok=True)
     command = (
         sys.executable,
         "-m",
         "streamops.operate.services",
         name,
-        str(folder.settings_file),
+        str(settings_file or folder.settings_file),
         str(os.getpid()),
     )
-    env = CHILD_ENV | metrics.port_for(list(SERVICES).index(name))
+    env = CHILD_ENV | metrics.port_for(place_of(name), metrics_port)
     return Task(name=name, command=command, log=folder.log(name), env=env)
+
+
+def service_tasks(folder: Folder, given: ServiceSettings, services: Sequence[str]) -> list[Task]:
+    """The processes of services, each with the port of its metrics."""
+    return [
+        service_task(folder, name, metrics_port=given.metrics_ports.get(name, 0))
+        for name in processes_of(services, given.settings)
+    ]
+
+
+def processes_of(services: Sequence[str], settings: Settings) -> list[str]:
+    """Names of the processes that services have in a stack."""
+    workers = {"meter": settings.meter_workers}
+    return [process for name in services for process in worker_names(name, workers.get(name, 1))]
+
+
+def place_of(name: str) -> int:
+    """The number of a worker's metrics port: services first, then the meter's further workers."""
+    service, number = worker_of(name)
+    return list(SERVICES).index(service) if number == 0 else len(SERVICES) + number - 1
+
+
+def metrics_ports(names: Sequence[str], before: Mapping[str, int]) -> dict[str, int]:
+    """A port for each worker: those of the environment, else those before that are free still."""
+    first = metrics.port_from_environment()
+    if first:
+        return {name: first + place_of(name) for name in names}
+    taken: set[int] = set()
+    found = {}
+    for name in names:
+        port = choose_port(0 if before.get(name, 0) in taken else before.get(name, 0))
+        while port in taken:
+            port = choose_port(0)
+        taken.add(port)
+        found[name] = port
+    return found
 
 
 def is_loaded(folder: Folder, report: Report) -> bool:

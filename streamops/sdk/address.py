@@ -46,6 +46,8 @@ def _address(event: events.Event) -> tuple[str, str, str]:
             return "lifecycle", event.config.model, "config.model"
         case events.ModelRegistered():
             return "lifecycle", event.version.model, "version.model"
+        case events.SealRequested():
+            return "audit", event.actor, "actor"
     if isinstance(event, OF_A_MODEL):
         return "lifecycle", event.model, "model"
     raise InputError(f"type is {type(event).__name__}; applications don't write it")

@@ -20,6 +20,7 @@ from streamops.events import (
     PromotionRequested,
     RetrainingPaused,
     RollbackRequested,
+    SealRequested,
 )
 from streamops.sdk.ids import new_id
 from streamops.sdk.plain import plain_number
@@ -194,6 +195,19 @@ class Commands(ABC):
             runner=runner,
             **origin(id, time),
         )
+        self.send(event)
+        return event
+
+    def request_seal(
+        self,
+        *,
+        reason: str = "",
+        actor: str | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+    ) -> SealRequested:
+        """Ask the archiver to seal everything that stands on the topics now."""
+        event = SealRequested(reason=reason, actor=actor or user(), **origin(id, time))
         self.send(event)
         return event
 

@@ -20,10 +20,12 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamops import codec
+from streamops.core.refusal import CONCLUSION_BYTES_MAX
 from streamops.errors import InputError, ServiceError, TransportError
-from streamops.events import Event
+from streamops.events import ConfigApplied, Event, ModelRegistered
 from streamops.kafka.clients import make_producer
 from streamops.sdk.address import address
+from streamops.sdk.disk import BrokerDisk
 from streamops.settings import Settings
 from streamops.topics import load_topics
 
@@ -35,6 +37,8 @@ EXPIRY_SCAN_S = 2.0
 RECORD_OVERHEAD = 128
 BUFFER_KBYTES = 262_144
 
+# A person's command is taken whatever the disk says: it is small, and may be what makes room.
+INGEST = ("predictions", "labels")
 CONTENT_TYPES = {"json": "application/json", "msgpack": "application/msgpack"}
 
 
@@ -69,6 +73,7 @@ class Sender:
         self.closed = False
         self._lock = threading.Lock()
         self._failures: list[ServiceError] = []
+        self._disk = BrokerDisk(settings)
         self._producer = make_producer(
             settings,
             "client",
@@ -85,13 +90,16 @@ class Sender:
 
         Raises InputError for what readers would refuse or the broker's limit forbids;
         TransportError for earlier records that were not delivered (this one is then not taken
-        either) and for a full buffer.
+        either), for a full buffer, and for a prediction or label while the embedded broker's disk
+        is below its floor.
         """
         if self.closed:
             raise RuntimeError("the client is closed; make another")
         self._serve(0)
         self._raise_failures("; the record of this call was not taken, send it again")
         topic, key = address(event)
+        if topic in INGEST:
+            self._disk.check()
         value = encoded(event, self.sending.encoding)
         headers = cloud_headers(event, self.sending)
         check_size(event, topic, len(key.encode()) + len(value) + headers_size(headers))
@@ -199,8 +207,13 @@ def size_limit(topic: str) -> int:
 
 
 def check_size(event: Event, topic: str, size: int) -> None:
-    """InputError for a record larger than its topic's declared max.message.bytes."""
+    """InputError for a record larger than its topic's declared max.message.bytes.
+
+    What is activated goes into other records as a whole, and has to leave them room.
+    """
     limit = size_limit(topic)
+    if isinstance(event, ConfigApplied | ModelRegistered):
+        limit = min(limit, CONCLUSION_BYTES_MAX)
     if size + RECORD_OVERHEAD > limit:
         raise InputError(
             f"{type(event).__name__} {event.id!r} has {size:,} bytes; {topic} takes {limit:,} less "

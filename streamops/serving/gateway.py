@@ -25,7 +25,8 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE
 
 from streamops.client import Client
-from streamops.errors import InputError
+from streamops.disk import broker_disk
+from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered
 from streamops.serving.scorer import Scored, Scorer
 from streamops.settings import Settings
@@ -69,6 +70,7 @@ class Gateway:
     """What the handlers share: the scorer and the client that logs."""
 
     def __init__(self, settings: Settings, name: str = "gateway") -> None:
+        self.disk = broker_disk(settings)
         self.scorer = Scorer(settings, name)
         self.client = Client(
             settings.bootstrap, namespace=settings.namespace, source=name, kafka=settings.kafka
@@ -82,7 +84,10 @@ class Gateway:
             LOG.error("a deployment was not taken up: %s", error)
 
     def infer(self, model: str, request: InferRequest) -> InferResponse:
-        """Answer a request and log each prediction; raises InputError for what can't be read."""
+        """Answer a request and log each prediction; raises InputError for what can't be read,
+        TransportError where answers can't be logged: below the disk's floor, or a full buffer."""
+        if self.disk is not None:
+            self.disk.check()
         begin = time.perf_counter()
         rows = read_rows(request.inputs)
         answers = self.scorer.predict_many(rows, model)
@@ -230,6 +235,8 @@ def make_app(gateway: Gateway) -> litestar.Litestar:
             return gateway.infer(model, data)
         except InputError as error:
             raise HTTPException(str(error), status_code=HTTP_400_BAD_REQUEST) from None
+        except TransportError as error:
+            raise HTTPException(str(error), status_code=HTTP_503_SERVICE_UNAVAILABLE) from None
 
     return litestar.Litestar([live, ready, metadata, infer], openapi_config=None)
 

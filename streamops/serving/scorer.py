@@ -20,6 +20,7 @@ from streamops import codec
 from streamops.errors import InputError, TransportError
 from streamops.events import DeploymentServed, ModelRegistered
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import hand_over
 from streamops.kafka.follow import Follower
 from streamops.serving.deployments import Deployments, Target
 from streamops.settings import Settings
@@ -180,15 +181,19 @@ class Scorer:
             revision=target.revision,
             gateway=self.name,
         )
-        self._producer.produce(
-            self.settings.topic("deployments"), codec.encode(event), model.encode()
-        )
+        name, value = self.settings.topic("deployments"), codec.encode(event)
+        hand_over(self._producer, name, value, model.encode(), -1, _delivered)
 
     def _flush(self) -> None:
         if len(self._producer) and self._producer.flush(FLUSH_S):
             raise TransportError(
                 f"{self.settings.bootstrap} took no record for {FLUSH_S:g} s; is it up?"
             )
+
+
+def _delivered(error: object, _: object) -> None:
+    if error is not None:
+        raise TransportError(f"a switch could not be recorded: {error}; start again")
 
 
 def _model_of(event: object) -> str:

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from streamops.core.pane_rows import measure_rows, numeric_bins, other_bins
 from streamops.core.profile import Kind, category_profile, category_text, numeric_profile
 from streamops.errors import InputError
 from streamops.values import FeatureProfile, ReferenceProfile, Value
@@ -53,7 +55,7 @@ def column_profiles(rows: Sequence[Row], columns: Columns) -> tuple[FeatureProfi
 
 def _profile(name: str, kind: Kind, values: list[Any]) -> FeatureProfile:
     if kind == "numeric":
-        return numeric_profile(name, [None if math.isnan(v) else v for v in _floats(values)])
+        return numeric_profile(name, [None if math.isnan(v) else v for v in to_floats(values)])
     return category_profile(name, values, kind)
 
 
@@ -67,6 +69,7 @@ def profile_rows(
 ) -> ReferenceProfile:
     """Return the reference profile of the rows a version is accepted on.
 
+    rows    oldest first: how far they depend on each other is measured on their order
     scores  scores (classification) or predictions (regression) on held-out rows; may be empty
     """
     label = (
@@ -76,11 +79,31 @@ def profile_rows(
     )
     return ReferenceProfile(
         rows=len(rows),
-        features=column_profiles(rows, columns),
-        score=numeric_profile("score", list(scores)) if scores else None,
+        features=_measured(rows, column_profiles(rows, columns)),
+        score=_measured_score(scores) if scores else None,
         label=label,
         performance=dict(performance or {}),
     )
+
+
+def _measured(
+    rows: Sequence[Row], features: tuple[FeatureProfile, ...]
+) -> tuple[FeatureProfile, ...]:
+    """Add to each profile how its rows depend on each other."""
+    found = []
+    for feature in features:
+        values = [row.get(feature.name) for row in rows]
+        if feature.kind == "numeric":
+            bins = numeric_bins(feature, to_floats(values))
+        else:
+            bins = other_bins(feature, values)
+        found.append(replace(feature, rows=measure_rows(feature, bins, len(features))))
+    return tuple(found)
+
+
+def _measured_score(scores: Sequence[float]) -> FeatureProfile:
+    feature = numeric_profile("score", list(scores))
+    return replace(feature, rows=measure_rows(feature, numeric_bins(feature, np.array(scores))))
 
 
 def to_matrix(rows: Sequence[Row], features: Sequence[FeatureProfile]) -> Matrix:
@@ -88,11 +111,12 @@ def to_matrix(rows: Sequence[Row], features: Sequence[FeatureProfile]) -> Matrix
     matrix = np.empty((len(rows), len(features)), dtype=np.float64)
     for at, feature in enumerate(features):
         values = [row.get(feature.name) for row in rows]
-        matrix[:, at] = _floats(values) if feature.kind == "numeric" else _codes(feature, values)
+        matrix[:, at] = to_floats(values) if feature.kind == "numeric" else _codes(feature, values)
     return matrix
 
 
-def _floats(values: list[Any]) -> Matrix:
+def to_floats(values: list[Any]) -> Matrix:
+    """Return values as numbers, NaN where one is missing or no number."""
     if _PLAIN_NUMBERS.issuperset(map(type, values)):
         try:
             found = np.array(values, dtype=np.float64)

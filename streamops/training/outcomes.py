@@ -4,7 +4,7 @@ Rule 1: a model's outcomes stand on one partition; an epoch of it is complete wh
         source closed it, repeats dropped (`core.derived_inbox`). Inside an epoch they are sorted by
         the total key, so every read of a range gives the same rows.
 Rule 2: rows wait in a spool file, an index of (model, epoch) in memory: bytes a row, not objects.
-        The file is disposable; the log fills it again.
+        The file is disposable; the log fills it again. Open epochs wait on disk beyond `held_mb`.
 Rule 3: a correction replaces its row's label, where it stands in the range; the last one wins.
 """
 
@@ -21,6 +21,7 @@ from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.core.times import micros
 from streamops.events import OutcomeJoined
+from streamops.hosts.spill import Spill
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 from streamops.values import Value
@@ -75,6 +76,7 @@ class OutcomeStore:
         folder = settings.data / "trainer"
         folder.mkdir(parents=True, exist_ok=True)
         self._spool = Spool(str(folder))
+        self._spill = Spill(folder / f"open-{client}", settings.held_bytes)
         self._follower = Follower(settings, client, ("outcomes",))
         self._inboxes = {q: self._inbox(q) for q in range(settings.partitions)}
         self._complete = dict.fromkeys(self._inboxes, -1)
@@ -112,10 +114,13 @@ class OutcomeStore:
         """Leave the broker and drop the spool."""
         self._follower.close()
         self._spool.close()
+        self._spill.close()
 
     def _inbox(self, q: int) -> DerivedInbox:
         sources = sources_of("outcomes", SOURCES, q, self.settings.partitions)
-        return DerivedInbox("outcomes", next_epoch=0, sources=sources)
+        inbox = DerivedInbox("outcomes", next_epoch=0, sources=sources)
+        inbox.buffer = self._spill.buffer()
+        return inbox
 
     def _keep(self, epoch: int, records: list[Record]) -> None:
         models: dict[str, list[OutcomeRow]] = {}

@@ -34,6 +34,7 @@ from streamops.events import (
     RunStarted,
 )
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 from streamops.training.outcomes import OutcomeStore
@@ -213,9 +214,8 @@ class TrainerWorker:
         if event.id in self._sent:
             return
         key = event.dataset if isinstance(event, DatasetVersioned) else _model_of(event)
-        self._producer.produce(
-            self.settings.topic(topic), codec.encode(event), key.encode(), on_delivery=_delivered
-        )
+        name, value = self.settings.topic(topic), codec.encode(event)
+        hand_over(self._producer, name, value, key.encode(), -1, _delivered)
         if self._producer.flush(FLUSH_S):
             raise TransportError(
                 f"{self.settings.bootstrap} took no record for {FLUSH_S:g} s; is it up?"

@@ -3,26 +3,36 @@
 Rule 1: positions are the files' own; no group commits, no second memory.
 Rule 2: only one archiver works on an archive; another finds a file where it wants one and stops.
 Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is told to stop.
+Rule 4: what is in files is sealed now and then, and when a person asks (`views/seal.py`).
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
+from streamops.disk import disk_of
 from streamops.errors import TransportError
+from streamops.events import CheckpointSealed
+from streamops.hosts.work import Work
 from streamops.kafka.clients import make_consumer, take
+from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
-from streamops.views.archive import ArchiveLog, cover_of, write_raw
+from streamops.views.archive import ArchiveLog, Cover, cover_of, write_raw
 from streamops.views.log import (
     TIMEOUT_S,
     Held,
+    Joined,
+    KafkaLog,
     Partition,
     RawRecord,
     is_notice,
@@ -31,11 +41,15 @@ from streamops.views.log import (
     to_raw,
     watermarks,
 )
+from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
+from streamops.views.seal_events import requested_by, send_seal
 from streamops.views.typed import mend_typed, write_typed
 
+LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
 NAMESPACE_FILE = "namespace.json"
 POLL_S = 0.2
+NOTE_EVERY_S = 1.0
 # A record in a buffer costs about this beside its bytes.
 RECORD_BYTES = 250
 
@@ -87,6 +101,13 @@ class Buffer:
         return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s
 
 
+class Asked(NamedTuple):
+    """A person asked for a seal when the partitions ended there."""
+
+    request: str
+    ends: dict[Partition, int]
+
+
 class Archiver:
     """Reads every partition of a namespace's log from where its files end, and writes files.
 
@@ -94,7 +115,9 @@ class Archiver:
     made anew; close it after use.
     """
 
-    def __init__(self, settings: Settings, roll: Roll = DEFAULT_ROLL) -> None:
+    def __init__(
+        self, settings: Settings, roll: Roll = DEFAULT_ROLL, pace: SealPace = DEFAULT_PACE
+    ) -> None:
         self._settings, self._roll = settings, roll
         self._folder = settings.archive
         self._log = ArchiveLog(self._folder)
@@ -102,6 +125,12 @@ class Archiver:
         # A question behind a fetch that waits for records waits as long: it has its own way.
         self._asker = make_consumer(settings, "archiver-asks")
         self._buffers: dict[Partition, Buffer] = {}
+        self.work = Work("archiver")
+        self.disk = disk_of(settings)
+        self._lags = dict[Partition, int]()
+        self._noted = time.monotonic()
+        self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
+        self._asked: list[Asked] = []
         try:
             self._begin()
         except BaseException:
@@ -123,9 +152,36 @@ class Archiver:
 
     def run_once(self, timeout_s: float = POLL_S) -> int:
         """Read some records, write what is due; returns how many records came."""
-        messages = take(self._consumer, CHUNK, timeout_s)
+        with self.work.stage("wait"):
+            messages = take(self._consumer, CHUNK, timeout_s)
         now = time.monotonic()
-        count = 0
+        with self.work.stage("decode"):
+            count = self._keep(messages, now)
+        with self.work.stage("store"):
+            self._roll_due(now)
+            self._seal_due(now)
+        if now - self._noted > NOTE_EVERY_S:
+            self._note_lags(now)
+        return count
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what it did and how far it is behind, as the client last heard; by any thread."""
+        yield from self.work.samples()
+        for (topic, partition), lag in dict(self._lags).items():
+            where = {"topic": topic, "partition": str(partition)}
+            yield self.work.sample("streamops_lag_records", lag, **where)
+
+    def _note_lags(self, now: float) -> None:
+        self._noted = now
+        for (topic, partition), buffer in self._buffers.items():
+            place = TopicPartition(self._settings.topic(topic), partition)
+            end = self._consumer.get_watermark_offsets(place, cached=True)[1]
+            if end >= 0:
+                self._lags[(topic, partition)] = max(0, end - buffer.next)
+
+    def _keep(self, messages: Iterable[Message], now: float) -> int:
+        """Take records into their buffers; returns how many came."""
+        taken: Counter[str] = Counter()
         for message in messages:
             place = (self._settings.short(message.topic() or ""), message.partition() or 0)
             buffer = self._buffers[place]
@@ -133,14 +189,63 @@ class Archiver:
                 # The end stands behind markers, too: they are covered, as gaps.
                 buffer.next = max(buffer.next, message.offset() or 0)
             elif (message.offset() or 0) >= buffer.next:
-                buffer.add(to_raw(place[0], message), now)
-                count += 1
-        self._roll_due(now)
-        return count
+                record = to_raw(place[0], message)
+                buffer.add(record, now)
+                self._note_request(record)
+                taken[place[0]] += 1
+        for topic, records in taken.items():
+            self.work.took(topic, records)
+        return taken.total()
 
     def flush(self) -> None:
         """Write every buffer that covers anything."""
         self._write([p for p, buffer in self._buffers.items() if buffer.next > buffer.first])
+
+    def seal(self, request: str = "") -> CheckpointSealed:
+        """Write every buffer, seal all that is archived, and send the seal; returns its event."""
+        self.flush()
+        event = self._sealer.seal(time.monotonic(), request)
+        send_seal(self._settings, event)
+        LOG.info("seal %d: %d segments, head %s", event.number, len(event.segments), event.head)
+        return event
+
+    def _note_request(self, record: RawRecord) -> None:
+        request = requested_by(record)
+        if request:
+            self._asked.append(Asked(request, self.ends()))
+
+    def _seal_due(self, now: float) -> None:
+        while self._asked and self.reached(self._asked[0].ends):
+            self.seal(self._asked.pop(0).request)
+        if self._sealer.due(now):
+            event = self._sealer.seal(now)
+            send_seal(self._settings, event)
+
+    def _resume_seals(self) -> None:
+        """Send the seal that a crash left unsent; hash again what is archived and not sealed."""
+        live = KafkaLog(self._settings)
+        try:
+            unsent = self._sealer.resume(Joined(self._log, live))
+        finally:
+            live.close()
+        if unsent is not None:
+            send_seal(self._settings, unsent)
+        for place in self._buffers:
+            for path, cover in self._log.files(*place):
+                if cover.next > self._sealer.sealed(place):
+                    self._take_again(place, path, cover)
+
+    def _take_again(self, place: Partition, path: Path, cover: Cover) -> None:
+        first = max(cover.first, self._sealer.sealed(place))
+        try:
+            records = list(self._log.read(*place, first, cover.next))
+            self._sealer.take(place, records, cover, path)
+        except TransportError as error:
+            # To archive what Kafka will drop comes first; the seals leave the file's records out.
+            LOG.error("%s; its records are sealed by nothing", error)
+            return
+        for record in records:
+            self._note_request(record)
 
     def _begin(self) -> None:
         counts = partition_counts(self._settings, self._consumer)
@@ -149,6 +254,7 @@ class Archiver:
             mend_typed(self._folder, self._log, place)
             start = self._start(place)
             self._buffers[place] = Buffer(start, start)
+        self._resume_seals()
         self._consumer.assign(
             [
                 TopicPartition(self._settings.topic(topic), partition, buffer.next)
@@ -182,8 +288,9 @@ class Archiver:
         for place in places:
             buffer = self._buffers[place]
             cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
-            write_raw(self._folder, buffer.records, place, cover)
+            path = write_raw(self._folder, buffer.records, place, cover)
             write_typed(self._folder, buffer.records, place, buffer.first)
+            self._sealer.take(place, buffer.records, cover, path)
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 
 
@@ -196,6 +303,7 @@ def note_namespace(settings: Settings) -> None:
         "partitions": settings.partitions,
         "driven": settings.driven,
         "skew_max_ms": settings.skew_max_ms,
+        "seal_every": settings.seal_every,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")
@@ -207,11 +315,17 @@ def run_archiver(settings: Settings, stop: Event) -> None:
     """Archive the namespace until `stop` is set, then write what is buffered and return."""
     note_namespace(settings)
     archiver = Archiver(settings)
+    EXPOSED.add(archiver.samples)
     try:
         while not stop.is_set():
-            archiver.run_once()
-        archiver.flush()
+            if archiver.disk.is_low():
+                stop.wait(POLL_S)
+            else:
+                archiver.run_once()
+        if not archiver.disk.is_low():
+            archiver.flush()
     finally:
+        EXPOSED.remove(archiver.samples)
         archiver.close()
 
 
@@ -224,16 +338,33 @@ def archive_until_end(settings: Settings) -> None:
     note_namespace(settings)
     archiver = Archiver(settings)
     try:
-        ends = archiver.ends()
-        heard = time.monotonic()
-        while not archiver.reached(ends):
-            if archiver.run_once():
-                heard = time.monotonic()
-            elif time.monotonic() - heard > TIMEOUT_S:
-                raise TransportError(
-                    f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
-                    "lacks records; is a transaction open, or the broker down?"
-                )
-        archiver.flush()
+        _read_to_end(settings, archiver)
     finally:
         archiver.close()
+
+
+def seal_until_end(settings: Settings) -> CheckpointSealed:
+    """Archive up to the end and seal it; the archive then holds the seal's event, too."""
+    note_namespace(settings)
+    archiver = Archiver(settings)
+    try:
+        _read_to_end(settings, archiver)
+        event = archiver.seal()
+        _read_to_end(settings, archiver)
+    finally:
+        archiver.close()
+    return event
+
+
+def _read_to_end(settings: Settings, archiver: Archiver) -> None:
+    ends = archiver.ends()
+    heard = time.monotonic()
+    while not archiver.reached(ends):
+        if archiver.run_once():
+            heard = time.monotonic()
+        elif time.monotonic() - heard > TIMEOUT_S:
+            raise TransportError(
+                f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
+                "lacks records; is a transaction open, or the broker down?"
+            )
+    archiver.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
@@ -17,7 +18,10 @@ from typing import Any
 
 import duckdb
 
+from streamops.disk import disk_of
 from streamops.errors import TransportError
+from streamops.hosts.work import Work
+from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.topics import load_topics
 from streamops.views.archive import ArchiveLog
@@ -50,6 +54,8 @@ class Materializer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.work = Work("materializer")
+        self.disk = disk_of(settings)
         self._lock = threading.Lock()
         self._con: Any = open_store(settings.views)
         self._readers: Any = self._con.cursor()
@@ -61,7 +67,7 @@ class Materializer:
         self._positions = load(self._con)
         self._live = KafkaLog(settings)
         self._backlog, starts = self._begin()
-        self._tail = Tail(settings, "materializer", self._live, starts)
+        self._tail = Tail(settings, "materializer", starts)
 
     def close(self) -> None:
         """Close the file and the clients."""
@@ -74,13 +80,23 @@ class Materializer:
 
     def run_once(self, timeout_s: float = POLL_S) -> int:
         """Store what there is, up to one transaction of 20,000 records; returns how many."""
-        raws = list(islice(self._backlog, BATCH)) or self._tail.poll(BATCH, timeout_s)
+        with self.work.stage("wait"):
+            raws = list(islice(self._backlog, BATCH)) or self._tail.poll(BATCH, timeout_s)
         if raws:
-            with self._lock:
+            with self.work.stage("store"), self._lock:
                 after = store(self._con, raws, self._positions, self._settings.skew_ms)
                 self._positions.update(after)
                 self._snapshot = None
+            for topic, records in Counter(raw.topic for raw in raws).items():
+                self.work.took(topic, records)
         return len(raws)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what it did and how far it is behind, as the client last heard; by any thread."""
+        yield from self.work.samples()
+        for (topic, partition), lag in self._tail.lags().items():
+            where = {"topic": topic, "partition": str(partition)}
+            yield self.work.sample("streamops_lag_records", lag, **where)
 
     def cursor(self) -> Any:
         """Return a DuckDB connection of the caller's own, for queries of ours; close it."""
@@ -173,9 +189,13 @@ class Materializer:
 
 def keep_up(materializer: Materializer, stop: threading.Event) -> None:
     """Keep the views up to date until `stop` is set: a transaction a second, more when behind."""
-    while not stop.is_set():
-        if 0 < materializer.run_once() < BATCH:
-            stop.wait(GATHER_S)
+    EXPOSED.add(materializer.samples)
+    try:
+        while not stop.is_set():
+            if materializer.disk.is_low() or 0 < materializer.run_once() < BATCH:
+                stop.wait(GATHER_S)
+    finally:
+        EXPOSED.remove(materializer.samples)
 
 
 def run_materializer(settings: Settings, stop: threading.Event) -> None:

@@ -1,7 +1,7 @@
 """The end of the log, followed by one consumer.
 
-Rule 1: a client may fall silent for good (librdkafka issues 5178 and 5301). Where records wait and
-        none comes for SILENT_S, it is made anew where it stood; nothing is lost or repeated.
+Rule 1: a client that fell silent for good (`kafka/silence.py`) is made anew where it stood;
+        nothing is lost or repeated.
 """
 
 from __future__ import annotations
@@ -12,30 +12,29 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streamops.errors import TransportError
 from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.silence import Silence
 from streamops.settings import Settings
-from streamops.views.log import KafkaLog, Partition, RawRecord, is_notice, to_raw
+from streamops.views.log import Partition, RawRecord, is_notice, to_raw
 
 LOG = logging.getLogger(__name__)
-SILENT_S = 10.0
-PATIENCE_S = 2.0
+NOTE_EVERY_S = 1.0
 
 
 class Tail:
-    """Reads on from `starts`; used by one thread, closed after use.
+    """Reads on from `starts`; used by one thread, closed after use."""
 
-    live    tells where the topics end, over a client of its own
-    """
-
-    def __init__(
-        self, settings: Settings, client: str, live: KafkaLog, starts: Mapping[Partition, int]
-    ) -> None:
-        self._settings, self._client, self._live = settings, client, live
+    def __init__(self, settings: Settings, client: str, starts: Mapping[Partition, int]) -> None:
+        self._settings, self._client = settings, client
         self._next = dict(starts)
-        self._passed = dict[Partition, int]()
-        self._heard = time.monotonic()
+        self._silence = Silence(settings, lambda: self._next)
+        self._noted = time.monotonic()
+        self._lags = dict[Partition, int]()
         self._consumer = self._make()
+
+    def lags(self) -> dict[Partition, int]:
+        """Return how many records are not read, a partition, as the client knew a second ago."""
+        return dict(self._lags)
 
     def close(self) -> None:
         """Give back the connection."""
@@ -51,37 +50,31 @@ class Tail:
             place = self._settings.short(message.topic() or ""), message.partition() or 0
             if is_notice(message):
                 # Markers stand at the end: no record will say that they were passed.
-                self._passed[place] = message.offset() or 0
+                self._silence.pass_end(place, message.offset() or 0)
             else:
                 raws.append(to_raw(place[0], message))
-                self._next[place] = self._passed[place] = raws[-1].offset + 1
-        self._listen(bool(raws))
+                self._next[place] = raws[-1].offset + 1
+                self._silence.pass_end(place, raws[-1].offset + 1)
+        if self._silence.is_dead(bool(raws)):
+            LOG.warning("%s fell silent though records wait: client made anew", self._client)
+            self._consumer.close()
+            self._consumer = self._make()
+        if time.monotonic() - self._noted > NOTE_EVERY_S:
+            self._note_lags()
         return raws
+
+    def _note_lags(self) -> None:
+        self._noted = time.monotonic()
+        for topic, partition in self._next:
+            place = TopicPartition(self._settings.topic(topic), partition)
+            end = self._consumer.get_watermark_offsets(place, cached=True)[1]
+            if end >= 0:
+                at = max(self._next[(topic, partition)], self.passed((topic, partition)))
+                self._lags[(topic, partition)] = max(0, end - at)
 
     def passed(self, place: Partition) -> int:
         """Return the offset up to which a partition was read; 0 before its first answer."""
-        return self._passed.get(place, 0)
-
-    def _listen(self, heard: bool) -> None:
-        now = time.monotonic()
-        if heard:
-            self._heard = now
-        elif now - self._heard > SILENT_S:
-            if self._waits():
-                LOG.warning("silent for %.0f s though records wait: client made anew", SILENT_S)
-                self._consumer.close()
-                self._consumer = self._make()
-            self._heard = time.monotonic()
-
-    def _waits(self) -> bool:
-        try:
-            return any(self._live.end(*p, PATIENCE_S) > self._at(p) for p in self._next)
-        except TransportError:
-            # A broker that gives no answer: its clients connect again by themselves.
-            return False
-
-    def _at(self, place: Partition) -> int:
-        return max(self._next[place], self.passed(place))
+        return self._silence.passed(place)
 
     def _make(self) -> Consumer:
         consumer = make_consumer(self._settings, self._client, **{"enable.partition.eof": True})

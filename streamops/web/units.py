@@ -12,7 +12,13 @@ Unit = Literal["share", "distance", "ms", "s", "per_s", "label", "count"]
 SHARES = frozenset(
     {"accuracy", "precision", "recall", "f1", "coverage", "error_rate", "late_rate", "fault_rate"}
     | {"missing_rate", "new_category_rate", "label_missing_rate", "score_missing_rate"}
-    | {"adwin", "ddm", "page_hinkley"}  # what a detector reports is the error rate
+    | {
+        "adwin",
+        "ddm",
+        "page_hinkley",
+        "sr_mixture",
+        "bf_sr",
+    }  # what a detector reports is the error rate
 )
 NAMES = {
     "psi": "PSI",
@@ -29,7 +35,11 @@ NAMES = {
     "adwin": "ADWIN",
     "ddm": "DDM",
     "page_hinkley": "Page-Hinkley",
+    "sr_mixture": "SR mixture",
+    "bf_sr": "BF-SR",
+    "drift": "drift evidence",
 }
+HUGE = 1e9  # evidence of a test can have hundreds of digits
 THIN = "\u202f"  # a narrow space that doesn't break
 NONE = tag("span", "insufficient data", class_="none")
 TEXTS: dict[str, str] = {"ms": " ms", "s": " s", "per_s": " /s"}
@@ -67,7 +77,7 @@ def number(value: float | None, unit: str) -> str | Markup:
     if unit == "count":
         return count(int(value))
     digits = f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}".replace(",", THIN)
-    if 0 < abs(value) < 0.01:
+    if 0 < abs(value) < 0.01 or abs(value) >= HUGE:
         digits = f"{value:.2g}"
     return digits + TEXTS.get(unit, "")
 

@@ -93,7 +93,8 @@ def test_every_prometheus_name_that_is_used_exists():
     for file in [*PAGES, *(ROOT / "deploy").rglob("*.json")]:
         for found in re.findall(r"\bstreamops_[a-z_]+\b", file.read_text()):
             used.add(found)
-    assert used <= known
+    parts = {f"{name}{part}" for name in known for part in ("_bucket", "_sum", "_count")}
+    assert used <= known | parts
     assert known <= used
 
 
@@ -105,7 +106,9 @@ def test_every_service_has_its_row():
 
 def test_decisions_are_numbered_and_say_why():
     files = sorted((DOCS / "decisions").glob("*.md"))
-    assert [int(f.name[:3]) for f in files] == list(range(1, len(files) + 1))
+    # Numbers are given out before they are written: one may be missing, none stands twice.
+    numbers = [int(f.name[:3]) for f in files]
+    assert numbers == sorted(set(numbers))
     for file in files:
         text = file.read_text()
         assert text.startswith(f"# {file.name[:3]}: "), file.name

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs import tables
+from streamops.config import DRIFT_METRICS
 from streamops.core.evaluate import closed_metrics, mature_metrics
 from streamops.core.profile import category_profile, numeric_profile
 from streamops.events import PaneSummarized
@@ -53,7 +54,7 @@ def version(task: str, label: FeatureProfile) -> ModelVersion:
 
 def computed() -> set[str]:
     """Names of all metrics that a pane of any task can have."""
-    found: set[str] = set()
+    found: set[str] = set(DRIFT_METRICS)
     for task, label in (("binary", WORDS), ("multiclass", WORDS), ("regression", NUMBERS)):
         part = Performance(labelled=2, measured=2) if task == "regression" else MATURE
         part = Performance(

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from streamops.audit.record_chain import verify_chain
+from streamops.audit.seal_line import line_of, read_line
+from streamops.audit.seal_request import ask_for_seal
 from streamops.errors import TransportError
+from streamops.events import CheckpointSealed
 from streamops.kafka.admin import create_topics
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog, file_name, raw_folder
-from streamops.views.archiver import Archiver, Roll, archive_until_end, run_archiver
+from streamops.views.archiver import (
+    Archiver,
+    Roll,
+    archive_until_end,
+    run_archiver,
+    seal_until_end,
+)
 from streamops.views.log import KafkaLog
+from streamops.views.seal import SealPace
+from streamops.views.seal_events import seals_on
 from streamops.views.typed import typed_rows
 
 
@@ -148,3 +163,135 @@ def test_a_topic_made_anew_is_told_apart(settings, produce, bootstrap):
     create_topics({"bootstrap.servers": bootstrap}, elsewhere.namespace, 2)
     with pytest.raises(TransportError, match="was made anew"):
         archive_until_end(elsewhere)
+
+
+# Seals --------------------------------------------------------------------------------------------
+
+
+def recorded(settings: Settings) -> list[CheckpointSealed]:
+    """The seals on progress, repeats and all."""
+    live = KafkaLog(settings)
+    try:
+        return list(seals_on(live))
+    finally:
+        live.close()
+
+
+def test_sealed_to_the_end_the_archive_holds_its_seals(settings, produce):
+    produce("predictions", 0, 30)
+    produce("labels", 0, 7, partition=1)
+    first = seal_until_end(settings)
+    produce("predictions", 30, 50)
+    second = seal_until_end(settings)
+    assert recorded(settings) == [first, second]
+    found = verify_chain(settings.archive, against=line_of(first))
+    assert found.ok
+    # 57 records and the first seal; the second one is behind itself.
+    assert (found.seals, found.sealed, found.unsealed) == (2, 58, 1)
+    same_as_kafka(settings)
+
+
+def test_markers_of_transactions_are_no_missing_records(settings):
+    producer = Producer(
+        {"bootstrap.servers": settings.bootstrap, "transactional.id": settings.namespace}
+    )
+    producer.init_transactions(30)
+    for is_kept in (True, False, True):
+        producer.begin_transaction()
+        producer.produce(settings.topic("predictions"), b"{}", b"k", 0)
+        producer.flush(30)
+        _ = producer.commit_transaction(30) if is_kept else producer.abort_transaction(30)
+        event = seal_until_end(settings)
+    assert verify_chain(settings.archive).ok
+    ends = {(s.topic, s.partition): s.next for e in recorded(settings) for s in e.segments}
+    # record, marker, aborted record, marker, record, marker
+    assert ends["predictions", 0] == 6
+    assert event.number == 3
+
+
+def test_a_seal_that_a_crash_left_unsent_is_sent_once_and_the_same(settings, produce):
+    produce("predictions", 0, 30)
+    seal_until_end(settings)
+    produce("predictions", 30, 60)
+    archive_until_end(settings)
+    crashed = Archiver(settings)
+    event = crashed._sealer.seal(0.0)  # written beside the archive, and then the process is gone
+    crashed.close()
+    assert len(recorded(settings)) == 1
+    for _ in range(2):
+        archive_until_end(settings)
+        assert recorded(settings)[1:] == [event]
+    assert seal_until_end(settings).previous == event.head
+    assert verify_chain(settings.archive).ok
+
+
+def test_it_seals_by_itself_and_goes_on_without_its_folder(settings, produce):
+    pace = SealPace(records=8, unsealed=20)
+    for start in (0, 30):
+        produce("predictions", start, start + 30)
+        archiver = Archiver(settings, Roll(rows=10), pace)
+        ends = archiver.ends()
+        while not archiver.reached(ends):
+            archiver.run_once()
+        archiver.close()
+        assert recorded(settings)
+        shutil.rmtree(settings.archive / "chain")
+    seal_until_end(settings)
+    heads = [event.head for event in recorded(settings)]
+    assert [event.previous for event in recorded(settings)] == ["", *heads[:-1]]
+    assert verify_chain(settings.archive).ok
+
+
+def test_a_damaged_file_stops_no_archiver_and_is_named(settings, produce):
+    """Its footer is whole, its pages aren't: found while what isn't sealed yet is hashed again."""
+    produce("predictions", 0, 30)
+    archive_until_end(settings)
+    produce("predictions", 30, 40)
+    archive_until_end(settings)
+    path = raw_folder(settings.archive, "predictions", 0) / file_name(0)
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(200) + data[204:])
+    produce("predictions", 40, 50)
+    seal_until_end(settings)
+    assert ArchiveLog(settings.archive).held("predictions", 0) == (0, 50)
+    found = verify_chain(settings.archive)
+    assert not found.ok
+    assert [(b.topic, b.offset) for b in found.broken] == [("predictions", 0)]
+    assert str(path) in found.unreadable[0]
+
+
+def test_a_person_asks_for_a_seal_and_gets_its_line(settings, produce, tmp_path):
+    stop = threading.Event()
+    archiver = threading.Thread(target=run_archiver, args=(settings, stop))
+    archiver.start()
+    try:
+        produce("predictions", 0, 30)
+        place = ("--bootstrap", settings.bootstrap, "--namespace", settings.namespace)
+        ran = command("seal", *place, "--print", "--reason", "end of quarter")
+        assert ran.returncode == 0, ran.stderr
+        line = ran.stdout.strip()
+        assert read_line(line).number == 1
+        assert verify_chain(settings.archive, against=read_line(line)).ok
+        sealed = {(s.topic, s.partition): s.next for s in recorded(settings)[0].segments}
+        assert sealed["predictions", 0] == 30
+        checked = command("verify-chain", "--archive", str(settings.archive), "--against", line)
+        assert checked.returncode == 0, checked.stderr
+        assert "the chain holds and is the line's" in checked.stderr
+        typo = command("verify-chain", "--archive", str(settings.archive), "--against", line[:-1])
+        assert typo.returncode == 2
+        assert "streamops seal --print" in typo.stderr
+    finally:
+        stop.set()
+        archiver.join(30)
+    assert not archiver.is_alive()
+
+
+def test_without_an_archiver_a_request_ends_with_what_to_do(settings):
+    with pytest.raises(TransportError, match="streamops run archiver"):
+        ask_for_seal(settings, wait_s=0.5)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streamops", *arguments], capture_output=True, text=True, timeout=120
+    )

@@ -15,6 +15,7 @@ from streamops import codec
 from streamops.config import config_hash
 from streamops.core.processor import Record
 from streamops.core.times import EPOCH, moment
+from streamops.errors import ConfigError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -114,6 +115,8 @@ def test_a_restart_goes_on_where_the_log_stands(live):
     assert len(origins) == 1
     epochs = [tick.epoch for tick, _ in counting(read(live, "labels"), 0)]
     assert epochs == list(range(len(epochs)))
+    with pytest.raises(ConfigError, match="seal-every is 7, but"):
+        run_broadcaster(msgspec.structs.replace(live, seal_every=7), threading.Event())
 
 
 def applied(number: int, drift_above: float) -> ConfigApplied:
@@ -198,6 +201,26 @@ def test_an_activation_that_reached_some_partitions_only_is_made_again(driven):
     assert activations(driven, "labels", 1) == [(2, half.id)]
     again = [r.event for r in read(driven, "labels") if isinstance(r.event, ConfigActivated)]
     assert {event.first_pane for event in again} == {EPOCH}
+
+
+def test_a_version_too_large_to_be_activated_is_refused_and_the_next_is_activated(driven):
+    room = 4_194_304 - 200 - len(codec.encode(registered()))
+    huge = msgspec.structs.replace(registered().version, artifact="a" * room)
+    too_large = ModelRegistered(id="registered/huge", time=EPOCH, version=huge)
+    with running(driven, [run_broadcaster]):
+        ask(driven, too_large, registered())
+        until(driven, "lifecycle", delivered(1))
+    with running(driven, [run_broadcaster]):
+        ask(driven, applied(1, 0.2))
+        until(driven, "lifecycle", delivered(2))
+    assert activations(driven, "labels", 0) == [
+        (1, "activated/registered/1"),
+        (2, "activated/applied/1"),
+    ]
+    (refused,) = {(r.event.id, r.event.reason) for r in read(driven, "dlq")}
+    assert refused[0] == "refused/lifecycle/1/0"
+    assert "has 4,19" in refused[1]
+    assert "register fewer features or bins" in refused[1]
 
 
 def test_a_stop_that_was_set_before_ends_it(driven):

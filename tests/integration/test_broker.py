@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from streamops.kafka.admin import (
     create_topics,
     delete_namespace,
     partition_counts,
+    read_settings,
     settle,
 )
 from streamops.kafka.broker import EmbeddedBroker, await_ready
@@ -44,6 +46,11 @@ def alter(conf: dict[str, str], topic: str, setting: str, value: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = connect(conf)
     settle(admin.incremental_alter_configs([resource]))
+    deadline = time.monotonic() + 30
+    # The controller acknowledges before the broker has heard of it.
+    while read_settings(admin, [topic])[topic][setting] != value:
+        assert time.monotonic() < deadline, f"{setting} of {topic} is not {value}"
+        time.sleep(0.05)
 
 
 def write(conf: dict[str, str], topic: str, *values: bytes) -> None:

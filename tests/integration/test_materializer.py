@@ -31,11 +31,11 @@ from streamops.events import (
     StageChanged,
     Tick,
 )
+from streamops.kafka import silence
 from streamops.kafka.admin import create_topics
 from streamops.kafka.clients import make_producer
 from streamops.settings import Settings
 from streamops.values import Stamp
-from streamops.views import tail
 from streamops.views.archiver import archive_until_end
 from streamops.views.materializer import Materializer, run_materializer
 from streamops.views.queries import query
@@ -421,7 +421,7 @@ def test_the_service_ends_when_it_is_told(settings, produce):
 
 
 def test_a_client_that_fell_silent_is_made_anew_where_it_stood(views, produce, monkeypatch):
-    monkeypatch.setattr(tail, "SILENT_S", 0.5)
+    monkeypatch.setattr(silence, "SILENT_S", 0.5)
     produce("predictions", *[made(n) for n in range(4)])
     views.run_to_end()
     produce("predictions", *[made(n) for n in range(4, 8)])

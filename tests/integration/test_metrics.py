@@ -50,6 +50,8 @@ def test_every_fold_tells_how_far_it_is(bootstrap, namespace, tmp_path: Path, mo
         of = f'partition="0",processor="{name}"'
         assert found[("streamops_epoch", of)] == recorded.last_epoch, name
         assert found[("streamops_epoch_folded_timestamp_seconds", of)] > 0, name
+        assert found[("streamops_batch_records_count", f'processor="{name}"')] > 0, name
+        assert found[("streamops_pane_close_seconds_count", f'processor="{name}"')] > 0, name
         assert (("streamops_watermark_timestamp_seconds", of) in found) == (
             name in ("meter", "controller")
         )
@@ -58,5 +60,8 @@ def test_every_fold_tells_how_far_it_is(bootstrap, namespace, tmp_path: Path, mo
         assert found[("streamops_records_total", of)] > 0, name
     assert found[("streamops_sent_total", 'processor="controller",topic="alerts"')] > 0
     assert found[("streamops_refusals_total", 'processor="meter"')] > 0
-    assert {name for name, _ in found} >= {"streamops_epochs_held"}
+    for stage in ("wait", "decode", "fold", "produce", "checkpoint"):
+        of = f'processor="meter",stage="{stage}"'
+        assert found[("streamops_stage_seconds_total", of)] > 0, stage
+    assert {name for name, _ in found} >= {"streamops_epochs_held", "streamops_lag_seconds"}
     assert after == {}

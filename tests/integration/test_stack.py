@@ -127,6 +127,8 @@ def test_an_existing_kafka_is_used(bootstrap, namespace, tmp_path):
     assert [report.exit_code for report in state.children] == [0]
     with pytest.raises(ConfigError, match="partitions is 3"):
         Stack(msgspec.structs.replace(settings, partitions=3)).start()
+    with pytest.raises(ConfigError, match=r"seal-every is 7, .* seals every 0 epochs"):
+        Stack(msgspec.structs.replace(settings, seal_every=7)).start()
 
 
 def test_a_service_that_refuses_its_configuration_stops_the_start(bootstrap, namespace, tmp_path):

@@ -20,7 +20,7 @@ import pytest
 from streamops import codec
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
-from streamops.audit.verify import AlertVerdict, Verification, verify
+from streamops.audit.verify import AlertVerdict, ChainVerdict, Verification, verify
 from streamops.events import (
     AlertRaised,
     DriftDetected,
@@ -30,7 +30,9 @@ from streamops.events import (
     PredictionMade,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.views.archive import ArchiveLog
 from streamops.views.archiver import archive_until_end
+from streamops.views.seal import Sealer
 from tests.hosting import SERVICES, halves, new_settings, running, until_concluded, write
 from tests.recorded import make_detector, recording
 from tests.story import Counting, archive, make_counting, play
@@ -106,14 +108,29 @@ def removing(id: str) -> Edit:
 
 
 def resting_on(host: MemoryHost, made: PredictionMade) -> set[str]:
-    """Alerts that name a pane which holds a prediction, or a detector that read its outcome."""
+    """Alerts on a pane that holds a prediction, or on a test or detector that read it before."""
     metrics = {event.id: event for event in host.events("metrics")}
     return {
         alert.id
         for alert in raised(host)
         for ref in alert.evidence.metrics
-        if rests_on(host, metrics[ref.id], made)
+        for metric in (metrics[ref.id], *earlier(host, metrics[ref.id], alert))
+        if rests_on(host, metric, made)
     }
+
+
+def earlier(host: MemoryHost, metric: Event, alert: AlertRaised) -> list[MetricEvaluated]:
+    """Metrics of the panes that a drift test had read before the one it alarmed in."""
+    if alert.metric != "drift":
+        return []
+    return [
+        event
+        for event in host.events("metrics")
+        if isinstance(event, MetricEvaluated)
+        and (event.model, event.version) == (metric.model, metric.version)
+        and event.evidence.panes
+        and event.pane_start < metric.pane_start
+    ]
 
 
 def rests_on(host: MemoryHost, metric: Event, made: PredictionMade) -> bool:
@@ -158,6 +175,7 @@ def test_an_intact_archive_is_verified(host, intact):
 def test_the_story_has_alerts_of_each_link(host):
     kinds = {alert.kind for alert in raised(host)}
     assert kinds == {"data_drift", "performance", "concept_drift"}
+    assert {"psi", "drift"} <= {alert.metric for alert in raised(host)}
     assert len({alert.pane_start for alert in raised(host)}) > 3
 
 
@@ -381,7 +399,7 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
         write(settings, second)
         until_concluded(settings, recorded.last_epoch - 1)
     archive_until_end(settings)
-    facts = Namespace(partitions=2, driven=True)
+    facts = Namespace(partitions=2, driven=True, seal_every=settings.seal_every)
     (settings.archive / NAMESPACE_FILE).write_bytes(msgspec.json.encode(facts))
     found = check(settings.archive, make_detector)
     assert found.findings == ()
@@ -389,6 +407,11 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
     names = {json.loads(said)["id"] for said in recorded.concluded["alerts"].values()}
     assert {alert.id for alert in found.alerts} == {n for n in names if n.startswith("alert/")}
     assert found.alerts
+    assert found.seals >= 4 * 2 * (recorded.last_epoch // settings.seal_every)
+    begun = [verify(settings.archive, alert=alert.id, make_detector=make_detector)
+             for alert in found.alerts]  # fmt: skip
+    assert [one.alerts[0] for one in begun] == list(found.alerts)
+    assert max(one.start_epoch for one in begun) > 0
     again = run_replay(settings.archive, topics=("alerts",), make_detector=make_detector)
     assert {event.id for event in again} == names
 
@@ -440,3 +463,60 @@ def with_offsets(host: MemoryHost) -> MemoryHost:
             new = msgspec.structs.replace(event, evidence=changed)
             records[n] = record._replace(event=new, value=codec.encode(new))
     return host
+
+
+# Sealed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sealed(intact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story's archive with every record under one seal."""
+    folder = Path(shutil.copytree(intact, tmp_path_factory.mktemp("sealed") / "archive"))
+    log, sealer = ArchiveLog(folder), Sealer(folder, "story")
+    for topic in log.topics():
+        for partition in log.partitions(topic):
+            for path, cover in log.files(topic, partition):
+                records = list(log.read(topic, partition, cover.first, cover.next))
+                sealer.take((topic, partition), records, cover, path)
+    sealer.seal(0.0)
+    return folder
+
+
+def test_a_sealed_archive_is_verified_and_so_is_its_chain(sealed, host):
+    found = check(sealed)
+    assert found.ok
+    assert found.chain == ChainVerdict(ok=True)
+    assert {alert.id for alert in found.alerts} == {alert.id for alert in raised(host)}
+
+
+def test_verify_names_the_record_and_the_alerts_that_rest_on_it(sealed, host, tmp_path):
+    copy = Path(shutil.copytree(sealed, tmp_path / "archive"))
+    made = next(m for m in labelled_predictions(host) if len(resting_on(host, m)) > 1)
+    at = [(p, r.offset) for (t, p), rs in host.log.items() if t == "predictions"
+          for r in rs if getattr(r.event, "id", "") == made.id]  # fmt: skip
+    rewrite(copy, "predictions", editing(made.id, lambda e: e["features"].update(x=0.123)))
+    found = check(copy)
+    assert failed(found) == resting_on(host, made)
+    places = msgspec.to_builtins(found)["chain"]
+    assert places["ok"] is False
+    assert [sorted(place) for place in places["broken"]] == [
+        ["offset", "partition", "topic"]
+    ] * len(at)
+    assert [(b.topic, b.partition, b.offset) for b in found.chain.broken] == [
+        ("predictions", *place) for place in sorted(at)
+    ]
+    assert any(f"chain: predictions-{p} offset {n}: was changed" in found.findings for p, n in at)
+
+
+def test_a_changed_append_time_breaks_the_chain_alone(sealed, tmp_path):
+    """Nothing that is computed reads an append time: only the chain shows that it was changed."""
+    copy = Path(shutil.copytree(sealed, tmp_path / "archive"))
+
+    def later(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "timestamp_ms": row["timestamp_ms"] + 1} if row["offset"] == 5 else row
+
+    rewrite(copy, "summaries", later)
+    found = check(copy)
+    assert failed(found) == set()
+    assert not found.ok
+    assert {(b.topic, b.offset) for b in found.chain.broken} == {("summaries", 5)}

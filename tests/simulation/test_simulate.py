@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from streamops.audit.record_chain import verify_chain
+from streamops.audit.seal_line import read_line
+from streamops.audit.verify import verify
 from streamops.core.times import SECOND_US
-from streamops.operate.summary import Summary
+from streamops.operate.summary import Summary, print_summary
 from streamops.operate.table import ORDER_START_US, Columns
 from tests.simulated import ROWS as ROWS_PLAYED
 from tests.simulated import essence, play
@@ -47,9 +53,34 @@ def test_every_row_is_an_outcome_and_every_alert_is_proven(quiet):
     assert summary.peak_pss_mb > 0
 
 
+def test_the_latest_alerts_are_verified_from_a_seal_as_from_the_beginning(quiet):
+    archive = quiet.home / "archive"
+    whole = verify(archive)
+    assert whole.seals > 0
+    latest = datetime.fromisoformat(max(alert.pane_start for alert in quiet.summary.alerts))
+    found = verify(archive, since=latest)
+    assert found.ok
+    assert found.start_epoch > 0
+    assert found.records < whole.records
+    verdicts = {verdict.id: verdict for verdict in whole.alerts}
+    assert found.alerts
+    assert all(verdicts[verdict.id] == verdict for verdict in found.alerts)
+
+
 def test_the_file_says_what_was_returned(quiet):
     written = (quiet.home / "summary.json").read_bytes()
     assert msgspec.json.decode(written, type=Summary) == quiet.summary
+
+
+def test_the_archive_is_sealed_to_its_end(quiet):
+    """All but the seal's own record; and the page that a person sees has the line."""
+    found = verify_chain(quiet.home / "archive", against=read_line(quiet.summary.seal))
+    assert found.ok
+    assert found.unsealed == 1
+    assert found.sealed > quiet.summary.predictions
+    console = Console(file=io.StringIO(), width=80)
+    print_summary(quiet.summary, console, where="here")
+    assert quiet.summary.seal in console.file.getvalue().splitlines()
 
 
 def test_nothing_is_left_running(quiet):

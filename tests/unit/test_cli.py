@@ -14,7 +14,7 @@ from streamops.cli import EXIT_INTERRUPTED, main
 from streamops.commands import reference
 from streamops.commands.answers import describe_alert
 from streamops.commands.models import read_duration
-from streamops.commands.place import Place, read_kafka_config
+from streamops.commands.place import SEAL_EVERY, Place, read_kafka_config
 from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError
 from streamops.events import AlertRaised, AlertResolved, AlertSilenced
 from streamops.operate.folder import Folder, ServiceSettings
@@ -31,7 +31,7 @@ COMMANDS = list(reference.names())
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    for name in ("DATA", "NAMESPACE", "BOOTSTRAP", "KAFKA_CONFIG", "PARTITIONS"):
+    for name in ("DATA", "NAMESPACE", "BOOTSTRAP", "KAFKA_CONFIG", "PARTITIONS", "SEAL_EVERY"):
         monkeypatch.delenv(f"STREAMOPS_{name}", raising=False)
 
 
@@ -168,6 +168,15 @@ def test_partitions_are_4_embedded_and_24_on_a_cluster(tmp_path):
     assert Place(data=tmp_path, bootstrap="h:1").template().partitions == 24
 
 
+def test_a_namespace_seals_as_it_did_from_its_beginning(tmp_path):
+    assert Place(data=tmp_path).template().seal_every == SEAL_EVERY
+    assert Place(data=tmp_path).template(seal_every=0).seal_every == 0
+    recorded = Settings(bootstrap="127.0.0.1:9", namespace="recorded", data=tmp_path)
+    Folder(tmp_path).write_settings(ServiceSettings(settings=recorded))
+    assert Place(data=tmp_path).template().seal_every == 0
+    assert Place(data=tmp_path, namespace="new").template().seal_every == SEAL_EVERY
+
+
 def test_the_environment_names_the_place(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STREAMOPS_DATA", str(tmp_path / "of-the-environment"))
     assert main(["alerts"]) == EXIT_CONFIG
@@ -269,7 +278,7 @@ def test_durations_have_a_unit():
 
 def test_verify_asks_for_all_and_for_an_archive(tmp_path, capsys):
     assert main(["verify", "--data", str(tmp_path)]) == EXIT_CONFIG
-    assert "needs --all" in capsys.readouterr().err
+    assert "needs one of" in capsys.readouterr().err
     assert main(["verify", "--all", "--archive", str(tmp_path / "none")]) == EXIT_CONFIG
     assert "--archive DIR" in capsys.readouterr().err
 

@@ -279,7 +279,7 @@ def test_applications_write_only_what_their_topics_allow(kind: type[Event]):
     if topic:
         assert kind.__name__ in load_topics()[topic].events
         assert writers & {"client", "person", "trainer"}
-        assert key in {"churn", "customers", "id-1", "prediction-id-1"}
+        assert key in {"churn", "customers", "ada", "id-1", "prediction-id-1"}
     else:
         assert "applications don't write it" in key
 

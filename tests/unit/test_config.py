@@ -21,6 +21,14 @@ WRONG = [
     ({"rules": (rule(kind="concept_drift", above=0.1),)}, "set exactly 0 of them"),
     ({"rules": (rule(raise_after=0),)}, "raise_after is 0"),
     ({"rules": (rule(resolve_after=0),)}, "resolve_after is 0"),
+    ({"false_alarms_per_month": 0.0}, "false_alarms_per_month is 0.0"),
+    ({"false_alarms_per_month": float("inf")}, "false_alarms_per_month is inf"),
+    ({"rules": (rule(metric="drift", above=3.0),)}, "set exactly 0 of them for metric drift"),
+    ({"rules": (rule(metric="drift", segment="a=b"),)}, "segment is 'a=b'"),
+    ({"rules": (rule(metric="drift", raise_after=2),)}, "raise_after is 2"),
+    ({"rules": (rule(metric="drift", relative=True),)}, "relative is True"),
+    ({"rules": (rule(metric="drift", feature=""),)}, "feature is ''"),
+    ({"rules": (rule(metric="score_drift"),)}, "feature is '*'"),
 ]
 
 

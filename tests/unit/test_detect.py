@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
-from streamops.core.detect import Bank, Detect
+from streamops.core.detect import Bank, Detect, DetectState
 from streamops.core.processor import Batch
 from streamops.core.times import moment
 from streamops.events import OutcomeJoined
 from streamops.values import Stamp
-from tests.builders import activated, at, config, record, version
+from tests.builders import activated, at, config, record, rule, version
 
 
 class Script:
@@ -39,12 +41,13 @@ def outcome(seconds, label=1, **fields):
 
 
 class Bench:
-    def __init__(self, *levels, detectors=("adwin",), since_back=1, task="binary"):
+    def __init__(self, *levels, detectors=("adwin",), since_back=1, task="binary", **settings):
         self.made = []
         self.detect = Detect(Bank(lambda name: self._make(levels, since_back)))
         self.state, self.number = self.detect.initial(), 0
         self.fold(
-            activated(config(detectors=detectors), 1), activated(replace(version(), task=task), 2)
+            activated(config(detectors=detectors, **settings), 1),
+            activated(replace(version(), task=task), 2),
         )
 
     def _make(self, levels, since_back):
@@ -113,3 +116,67 @@ def test_only_a_newer_configuration_counts():
     assert set(bench.detect.bank.detectors) == {"m\tv1\tadwin"}
     bench.fold(activated(config(detectors=("ddm",)), 5), outcome(2))
     assert set(bench.detect.bank.detectors) == {"m\tv1\tadwin", "m\tv1\tddm"}
+
+
+def stream(bench, *bins):
+    """Fold bins of fifty outcomes with so many errors each, a bin an epoch, spread over the bin."""
+    found = []
+    for errors in bins:
+        first = bench.state.streams["m\tv1"].outcomes if bench.state.streams else 0
+        found += bench.fold(
+            *(
+                outcome(first + n, 0 if (n + 1) * errors // 50 > n * errors // 50 else 1)
+                for n in range(50)
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize(("name", "learned"), [("bf_sr", 20), ("sr_mixture", 40)])
+def test_a_test_of_our_own_learns_its_reference_then_finds_and_dates_a_rise(name, learned):
+    bench = Bench(detectors=(name,), false_alarms_per_month=1.0)
+    assert stream(bench, *[10, 9, 11, 10] * (learned // 4), *[10] * 10) == []
+    (found, *_) = stream(bench, *[25] * 8)
+    assert bench.made == []
+    assert (found.detector, found.level, found.platform) == (name, "drift", "streamops")
+    assert found.score >= found.limit > 1
+    first = (learned + 10) * 50
+    assert found.since == at(first)
+    assert found.outcomes <= first + 400
+
+
+@pytest.mark.parametrize("name", ["bf_sr", "sr_mixture"])
+def test_a_test_of_our_own_survives_its_checkpoint_in_the_middle_of_anything(name):
+    bins = [*[10] * 41, *[30] * 4, *[10] * 3]
+    whole, parted = Bench(detectors=(name,)), Bench(detectors=(name,))
+    expected = stream(whole, *bins)
+    found = []
+    for errors in bins:
+        packed = msgspec.msgpack.encode(parted.state)
+        parted.state = msgspec.msgpack.decode(packed, type=DetectState)
+        found += stream(parted, errors)
+    assert found == expected != []
+    assert parted.state == whole.state
+
+
+def test_the_budget_is_shared_with_the_features_tests():
+    limits = []
+    rules = (rule("d", metric="drift"),)
+    for settings in ({}, {"false_alarms_per_month": 0.5}, {"rules": rules}):
+        bench = Bench(detectors=("bf_sr",), **settings)
+        (found, *_) = stream(bench, *[10] * 20, *[40] * 8)
+        limits.append(found.limit)
+    # Two features' values and missing rates beside the errors: five streams.
+    assert [limit / limits[0] for limit in limits] == pytest.approx([1, 2, 5])
+
+
+def test_a_regression_has_no_errors_to_count():
+    bench = Bench(detectors=("bf_sr", "sr_mixture"), task="regression")
+    assert stream(bench, *[10] * 45, *[45] * 5) == []
+    assert bench.state.tests == {}
+
+
+def test_after_a_rise_the_mixture_learns_the_new_rate_and_is_silent():
+    bench = Bench(detectors=("sr_mixture",))
+    found = stream(bench, *[10] * 40, *[25] * 90)
+    assert [event.outcomes <= 2400 for event in found] == [True]

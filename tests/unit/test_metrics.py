@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 import urllib.request
 from typing import get_args
 
@@ -15,6 +16,7 @@ from streamops.errors import ConfigError
 from streamops.events import Tick
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import make_fold
+from streamops.hosts.work import Work
 from streamops.metrics import EXPOSED, Exposed, Sample, catalogue, port_for, serve
 
 
@@ -45,7 +47,7 @@ def test_every_name_is_documented_and_every_document_named():
 
 
 def test_a_counter_is_known_by_its_ending():
-    assert {entry.kind for entry in catalogue()} == {"counter", "gauge"}
+    assert {entry.kind for entry in catalogue()} == {"counter", "gauge", "histogram"}
     for entry in catalogue():
         assert (entry.kind == "counter") == entry.name.endswith("_total"), entry.name
 
@@ -71,6 +73,66 @@ def test_a_folded_epoch_and_a_refusal_are_counted():
     assert found[("streamops_refusals_total", None)] == 1
     assert found[("streamops_sent_total", "outcomes")] == 1
     assert ("streamops_epoch_folded_timestamp_seconds", None) in found
+
+
+def test_time_goes_to_the_innermost_stage():
+    work = Work("meter")
+    began = time.perf_counter()
+    with work.stage("fold"):
+        time.sleep(0.002)
+        with work.stage("produce"):
+            time.sleep(0.004)
+    elapsed = time.perf_counter() - began
+    spent = {dict(s.labels)["stage"]: s.value for s in work.samples()}
+    assert spent["fold"] >= 0.002
+    assert spent["produce"] >= 0.004
+    assert sum(spent.values()) <= elapsed
+
+
+def test_a_stage_that_fails_is_counted_and_left():
+    work = Work("meter")
+    with pytest.raises(ZeroDivisionError), work.stage("fold"):
+        _ = 1 / 0
+    with work.stage("wait"):
+        pass
+    assert {dict(s.labels)["stage"] for s in work.samples()} == {"fold", "wait"}
+
+
+def test_a_batch_is_counted_once_by_its_size():
+    work = Work("meter")
+    for records in (1, 10, 11, 30_000):
+        work.took("labels", records)
+    (spread,) = (s.value for s in work.samples() if s.name == "streamops_batch_records")
+    found = dict(spread.buckets)
+    assert (found["1.0"], found["10.0"], found["50.0"], found["+Inf"]) == (1, 2, 3, 4)
+    assert spread.total == 30_022
+
+
+def test_lag_in_seconds_is_the_age_of_what_was_read_last():
+    gauges = gauges_of_a_meter()
+    now_ms = int(time.time() * 1000)
+    gauges.took([tick(3, 2)._replace(append_ms=now_ms - 60_000)], 0)
+    found = {(s.name, dict(s.labels).get("topic")): s.value for s in gauges.samples()}
+    assert found[("streamops_lag_seconds", "predictions")] >= 60
+    assert ("streamops_lag_seconds", "labels") not in found  # none was read, so none is known
+    assert found[("streamops_watermark_lag_seconds", None)] > 1_000_000_000
+
+
+def test_all_read_is_no_lag():
+    fold = make_fold("meter", 0, 1, skew_max_ms=None)
+    gauges = Gauges("meter", lambda: [fold], lambda topic, partition: 0)
+    found = {s.name: s.value for s in gauges.samples()}
+    assert found["streamops_lag_records"] == found["streamops_lag_seconds"] == 0
+
+
+def test_a_pane_closes_late_by_the_age_of_its_tick():
+    gauges = gauges_of_a_meter()
+    now_ms = int(time.time() * 1000)
+    ticks = [tick(n, n)._replace(append_ms=now_ms - age) for n, age in ((3, 90_000), (4, 30_000))]
+    gauges.took(ticks, 1)
+    (spread,) = (s.value for s in gauges.samples() if s.name == "streamops_pane_close_seconds")
+    assert dict(spread.buckets)["+Inf"] == 1
+    assert 30 <= spread.total < 90
 
 
 def test_sources_of_one_process_share_a_family():
@@ -102,9 +164,14 @@ def test_a_port_that_is_none_is_refused(monkeypatch, given):
         serve()
 
 
+def test_a_chosen_port_is_used_where_the_environment_names_none(monkeypatch):
+    monkeypatch.delenv(metrics.PORT_VARIABLE, raising=False)
+    assert port_for(2, 5000) == {metrics.PORT_VARIABLE: "5000"}
+
+
 def test_services_of_a_stack_get_ports_in_a_row(monkeypatch):
     monkeypatch.setenv(metrics.PORT_VARIABLE, "9400")
-    assert port_for(2) == {metrics.PORT_VARIABLE: "9402"}
+    assert port_for(2, 5000) == {metrics.PORT_VARIABLE: "9402"}
 
 
 def test_prometheus_reads_names_and_help(monkeypatch):

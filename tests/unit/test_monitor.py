@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from streamops.core.monitor import Monitor
+from streamops.config import config_hash
+from streamops.core.monitor import TESTED_MAX, Monitor, MonitorState
 from streamops.core.processor import Batch
 from streamops.events import PaneSummarized
 from streamops.values import FeatureCounts, Performance, Stamp
-from tests.builders import activated, at, config, metric, record, version
+from tests.builders import activated, at, config, metric, record, rule, version
 from tests.builders import profile as reference
 
 
@@ -20,8 +22,8 @@ def summary(partition=0, cut="closed", **fields):
         id=f"pane/{cut}/{given['config_hash']}/{partition}",
         time=given.pop("end", at(10)),
         model="m",
-        version="v1",
-        pane_start=at(0),
+        version=given.pop("version", "v1"),
+        pane_start=given.pop("start", at(0)),
         cut=cut,
         stamp=Stamp(f"meter/{partition}", 1, 0),
         **given,
@@ -126,3 +128,120 @@ def test_performance_stands_beside_what_the_version_was_accepted_with():
     assert [m for m in event.metrics if m.name == "accuracy"] == [
         metric("accuracy", 1.0, reference=0.75, n=3)
     ]
+
+
+DRIFT = config(rules=(rule("d", metric="drift"), rule("s", metric="score_drift", feature="")))
+CALM, MOVED = (0, 25, 25, 25, 25, 0, 0), (0, 94, 2, 2, 2, 0, 0)
+WORDS = (50, 50, 0, 0)
+
+
+def closed_pane(number, *, x=CALM, of=1, name="v1", **fields):
+    """Closed summaries of pane `number` in `of` partitions, its counts dealt out among them."""
+    given = {"config_hash": config_hash(DRIFT), **fields}
+    for part in range(of):
+        found = [
+            FeatureCounts(feature, tuple(n // of + (part < n % of) for n in counts), ())
+            for feature, counts in (("x", x), ("c", WORDS), ("score", CALM))
+        ]
+        whole = {"features": tuple(found[:2]), "score": found[2], **given}
+        yield replace(
+            summary(part, version=name, start=at(number * 10), end=at(number * 10 + 10), **whole),
+            id=f"pane/{name}/{number}/{part}",
+        )
+
+
+class Service:
+    """MONITOR over panes, an epoch each, its state saved and read again in between."""
+
+    def __init__(self, *versions, settings=DRIFT):
+        self.monitor, self.offset = Monitor(), 0
+        self.state = self.monitor.initial()
+        known = versions or (version(),)
+        self.fold(activated(settings, 1), *(activated(v, 2 + n) for n, v in enumerate(known)))
+
+    def fold(self, *events):
+        records = [record("summaries", self.offset + n, e) for n, e in enumerate(events)]
+        self.offset += len(records)
+        packed = msgspec.msgpack.encode(self.state)
+        state = msgspec.msgpack.decode(packed, type=MonitorState)
+        self.state, outputs = self.monitor.step(state, Batch(1, None, records))
+        assert msgspec.msgpack.encode(state) == packed, "a step leaves the state it got alone"
+        return [output.event for output in outputs]
+
+
+def test_drift_is_tested_on_closed_panes_where_a_rule_asks():
+    bench = Service()
+    (calm,) = bench.fold(*closed_pane(0))
+    assert (calm.semantics, calm.drift) == (2, ())
+    assert {(m.name, m.feature) for m in calm.metrics if "drift" in m.name} == {
+        ("drift", "x"), ("drift", "c"), ("score_drift", "")
+    }  # fmt: skip
+    (moved,) = bench.fold(*closed_pane(1, x=MOVED))
+    (found,) = moved.drift
+    assert (found.feature, found.stream, found.test, found.since) == ("x", "values", "e-SR", at(10))
+    # Values and missing rates of two features and the score, panes of 10 s, one alarm in 30 days.
+    assert found.alarm_at == 5 * 30 * 86_400 / 10
+    assert (calm.evidence.panes, moved.evidence.panes) == (1, 2)
+    assert calm.evidence.chain != moved.evidence.chain
+
+
+def test_a_configuration_without_a_drift_rule_means_what_it_always_meant():
+    plain = config(rules=(rule("psi"),))
+    bench = Service(settings=plain)
+    (found,) = bench.fold(*closed_pane(0, x=MOVED, config_hash=config_hash(plain)))
+    assert (found.semantics, found.drift, bench.state.drift) == (1, (), {})
+    assert not [m for m in found.metrics if "drift" in m.name]
+    assert b"chain" not in msgspec.json.encode(replace(found.evidence, summaries=()))
+
+
+@pytest.mark.parametrize("of", [2, 3, 7])
+def test_how_a_pane_lies_in_partitions_does_not_matter(of):
+    one, many = Service(), Service()
+    for number, x in enumerate((CALM, CALM, MOVED, CALM, MOVED)):
+        (whole,) = one.fold(*closed_pane(number, x=x))
+        (merged,) = many.fold(*reversed(list(closed_pane(number, x=x, of=of))))
+        assert (merged.drift, merged.evidence.chain) == (whole.drift, whole.evidence.chain)
+        assert [m for m in merged.metrics if "drift" in m.name] == [
+            m for m in whole.metrics if "drift" in m.name
+        ]
+    assert one.state.drift == many.state.drift
+
+
+def test_panes_of_one_epoch_are_tested_in_the_order_of_their_starts():
+    one, another = Service(), Service()
+    panes = [pane for n, x in enumerate((CALM, CALM, MOVED)) for pane in closed_pane(n, x=x)]
+    one.fold(*panes)
+    another.fold(*panes[::-1])
+    assert one.state.drift == another.state.drift
+    assert one.state.drift["m\tv1"].panes == 3
+
+
+def test_mixed_unprofiled_and_repeated_panes_are_no_panes():
+    bench = Service()
+    bench.fold(*closed_pane(0))
+    known = bench.state.drift
+    first, second = closed_pane(1, of=2)
+    (mixed,) = bench.fold(first, replace(second, profile_hash="other"))
+    assert (mixed.status, mixed.drift, mixed.semantics) == ("mixed", (), 1)
+    (stranger,) = bench.fold(*closed_pane(1, name="v9"))
+    assert stranger.semantics == 1
+    assert bench.state.drift == known
+    (bare,) = bench.fold(*(replace(s, features=(), score=None) for s in closed_pane(2)))
+    assert [m.value for m in bare.metrics if m.name == "score_drift"] == [None]
+
+
+def test_another_pane_length_or_profile_begins_anew():
+    bench = Service()
+    bench.fold(*closed_pane(0))
+    bench.fold(*closed_pane(1))
+    assert bench.state.drift["m\tv1"].panes == 2
+    bench.fold(*closed_pane(2, profile_hash="other"))
+    assert bench.state.drift["m\tv1"].panes == 1
+
+
+def test_tests_of_a_models_last_versions_are_kept():
+    names = [f"v{n}" for n in range(1, TESTED_MAX + 3)]
+    bench = Service(*(version(name) for name in names))
+    for number, name in enumerate(names):
+        bench.fold(*closed_pane(number, name=name))
+    assert sorted(bench.state.drift) == sorted(f"m\t{name}" for name in names[-TESTED_MAX:])

@@ -26,7 +26,7 @@ def run(base, live, alarm_at=NEVER, phases=None):
     return state, found
 
 
-def written_out(z, x, noise, age):
+def written_out(z, x, noise, age, one_sided=False):
     """The Bayes factor of one direction and start, by the formula, with a projection."""
     n = len(z)
     v = np.zeros(n)
@@ -35,6 +35,8 @@ def written_out(z, x, noise, age):
     v, z = hat @ v, hat @ z
     left = n - np.linalg.matrix_rank(x)
     n_eff = v @ v
+    if one_sided and v @ z <= 0:
+        return 0.0
     r2 = (v @ z) ** 2 / (n_eff * max(z @ z, noise * left))
     g = np.array([1.0, 16.0])
     return np.mean((1 + n_eff * g) ** -0.5 * (1 - r2 * n_eff * g / (1 + n_eff * g)) ** (-left / 2))
@@ -51,7 +53,7 @@ def test_evidence_is_the_formula(one):
     x = np.array(one.rows)[phases]
     for feature in range(3):
         expected = [
-            weight * written_out(z[:, feature, d], x, scale.noise[feature, d], age)
+            weight * written_out(z[:, feature, d], x, scale.noise[feature, d], age, d == 2)
             for d, weight in enumerate(tsr.WEIGHTS)
             for age in (1, 2, 3, 4, 5, 7)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from streamops.config import Rule
+from streamops.config import DRIFT_METRICS, Rule
 from streamops.values import RawEvidence, Span
 from streamops.web.markup import Markup, Node, link, path, tag
 from streamops.web.pages.layout import badge, command, facts, model_link, page, panel, table
@@ -68,6 +68,7 @@ def about(found: AlertPage) -> Markup:
         ("Measured", measured(a.metric, a.value)),
         ("Allowed", allowed(a)),
         ("At acceptance", "–" if a.reference is None else measured(a.metric, a.reference)),
+        ("Change put at", moment(a.since)),
         ("Last pane begins", moment(a.pane_start)),
         ("Raised", moment(a.raised_at)),
         ("State", [state(a), f" {a.resolved_as}" if a.resolved_as else ""]),
@@ -88,11 +89,18 @@ def rule(definition: Rule | None) -> Markup:
     return facts(
         ("Name", definition.name),
         ("Metric", name_of(definition.metric)),
-        ("Limit", f"{limit}{against}" if limit else "the detector's own"),
+        ("Limit", f"{limit}{against}" if limit else limit_of_test(definition)),
         ("Raised after", f"{definition.raise_after} panes in a row"),
         ("Resolved after", f"{definition.resolve_after} panes in a row"),
         ("Fewest rows", count(definition.minimum)),
     )
+
+
+def limit_of_test(definition: Rule) -> str:
+    """Return where the limit of a rule without one comes from."""
+    if definition.metric in DRIFT_METRICS:
+        return "follows from the false alarms allowed a month"
+    return "the detector's own"
 
 
 def proof_of(found: AlertPage) -> Iterator[Node]:

@@ -36,7 +36,10 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of any time; `resolved_at` is none while it is open."""
+    """An alert of any time; `resolved_at` is none while it is open.
+
+    since  where a drift test puts the change; none for other rules
+    """
 
     alert_id: str
     kind: str
@@ -55,6 +58,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool
     resolved_at: datetime | None
     resolved_as: str | None
+    since: datetime | None = None
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +141,7 @@ WITH resolved AS (
 )
 SELECT a.id AS alert_id, a.kind, a.severity, a.model, a.version, a.segment, a.feature, a.rule,
     a.metric, a.value, a."limit", a.reference, a.pane_start, a.time AS raised_at, a.silenced,
-    r.time AS resolved_at, r.reason AS resolved_as
+    r.time AS resolved_at, r.reason AS resolved_as, a.since
 FROM alerts_raised a LEFT JOIN resolved r ON r.alert_id = a.id
 WHERE a.epoch <= (SELECT epoch FROM concluded)
 """

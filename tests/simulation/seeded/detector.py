@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamops.core.detect import Level
+from streamops.core.error_stream import Level
 
 
 class Ordered:

@@ -1,0 +1,230 @@
+"""The life of one prediction, read from the archive: who answered it, and where it counted.
+
+Rule 1: records are found by key in the partition that the key gives; the outcome by the typed
+        files, or where those are gone by reading its partition.
+Rule 2: a prediction counts in the panes of its version that hold its time, and in an alert exactly
+        if one of the alert's metrics is such a pane, a detector that had read its outcome, or a
+        drift test: it has read every pane of its version before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from streamops.audit.namespace import namespace_of
+from streamops.config import DRIFT_METRICS
+from streamops.core.panes import OTHER
+from streamops.core.partition import partition_of
+from streamops.errors import ConfigError
+from streamops.events import (
+    AlertRaised,
+    DatasetVersioned,
+    DriftDetected,
+    Event,
+    LabelArrived,
+    MetricEvaluated,
+    ModelRegistered,
+    OutcomeJoined,
+    PredictionFailed,
+    PredictionMade,
+    RunCompleted,
+    RunStarted,
+    StageChanged,
+)
+from streamops.views.archive import ArchiveLog, file_name
+from streamops.views.log import to_record
+
+Made = PredictionMade | PredictionFailed
+E = TypeVar("E", bound=Event)
+
+
+class Found(msgspec.Struct, Generic[E], frozen=True):
+    """A record and where it stands: topic-partition and offset."""
+
+    at: str
+    event: E
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the version that answered comes from; None for what the archive doesn't hold."""
+
+    registered: ModelRegistered | None
+    started: RunStarted | None
+    completed: RunCompleted | None
+    dataset: DatasetVersioned | None
+    step: StageChanged | None
+
+
+class Biography(msgspec.Struct, frozen=True, kw_only=True):
+    """One prediction and what came before and after it.
+
+    made     as it stands on `predictions`; the first is the one that counts, the others are repeats
+    labels   what arrived for it
+    outcomes joined from it: the first, then corrections
+    panes    evaluated panes that it counted in, by segment and cut
+    drifts   detector records that had read its outcome since the change they found
+    alerts   that rest on one of those
+    """
+
+    id: str
+    made: tuple[Found[Made], ...]
+    version: Version
+    labels: tuple[Found[LabelArrived], ...]
+    outcomes: tuple[Found[OutcomeJoined], ...]
+    panes: tuple[Found[MetricEvaluated], ...]
+    drifts: tuple[Found[DriftDetected], ...]
+    alerts: tuple[Found[AlertRaised], ...]
+
+
+def biography(archive: Path, id_: str) -> Biography:
+    """Return the life of a prediction.
+
+    Raises ConfigError where the archive has no prediction of this id.
+    """
+    log, partitions = ArchiveLog(archive), namespace_of(archive).partitions
+    own = partition_of(id_, partitions)
+    made: list[Found[Made]] = [
+        Found(f.at, f.event)
+        for f in _by_key(log, "predictions", own, id_)
+        if isinstance(f.event, PredictionMade | PredictionFailed)
+    ]
+    if not made:
+        raise ConfigError(
+            f"id is {id_!r}, which is neither an alert nor a prediction in {str(archive)!r}; "
+            "`streamops alerts` lists alerts, the view predictions has the others"
+        )
+    first = made[0].event
+    shared = partition_of(first.model, partitions)
+    metrics = list(_events(log, "metrics", shared))
+    panes = _own_segments(_only(MetricEvaluated, metrics, lambda e: _holds(e, first)), first)
+    outcomes = tuple(_outcomes(archive, log, shared, id_))
+    drifts = _only(DriftDetected, metrics, lambda e: bool(outcomes) and _has_read(e, first))
+    counted = {f.event.id for f in panes} | {f.event.id for f in drifts}
+    labels = _by_key(log, "labels", own, id_)
+    alerts = (found for p in log.partitions("alerts") for found in _events(log, "alerts", p))
+    return Biography(
+        id=id_,
+        made=tuple(made),
+        version=_version(log, partitions, first),
+        labels=tuple(_only(LabelArrived, labels, lambda e: e.prediction_id == id_)),
+        outcomes=outcomes,
+        panes=tuple(panes),
+        drifts=tuple(drifts),
+        alerts=tuple(_only(AlertRaised, alerts, lambda e: _rests_on(e, counted, first))),
+    )
+
+
+def _only(
+    kind: type[E], found: Iterable[Found[Any]], is_meant: Callable[[E], bool]
+) -> list[Found[E]]:
+    return [f for f in found if isinstance(f.event, kind) and is_meant(f.event)]
+
+
+def _holds(event: MetricEvaluated, made: Made) -> bool:
+    same = (event.model, event.version) == (made.model, made.version)
+    return same and event.pane_start <= made.time < event.time
+
+
+def _own_segments(panes: list[Found[MetricEvaluated]], made: Made) -> list[Found[MetricEvaluated]]:
+    """Those of its segments; a value that isn't counted on its own is in the others'."""
+    there = {found.event.segment for found in panes}
+    own = {"all"}
+    for name, value in made.segments.items():
+        named = f"{name}={value}"
+        own.add(named if named in there else f"{name}={OTHER}")
+    return [found for found in panes if found.event.segment in own]
+
+
+def _has_read(event: DriftDetected, made: Made) -> bool:
+    same = (event.model, event.version) == (made.model, made.version)
+    return same and event.since <= made.time <= event.time
+
+
+def _rests_on(event: AlertRaised, counted: set[str], made: Made) -> bool:
+    if event.metric in DRIFT_METRICS:
+        same = (event.model, event.version) == (made.model, made.version)
+        return same and made.time < event.time
+    proof = event.evidence
+    return proof is not None and any(ref.id in counted for ref in proof.metrics)
+
+
+def _version(log: ArchiveLog, partitions: int, made: Made) -> Version:
+    shared = partition_of(made.model, partitions)
+    lifecycle = [found.event for found in _events(log, "lifecycle", shared)]
+    registered = next(
+        (e for e in lifecycle if isinstance(e, ModelRegistered) and _is_version(e, made)), None
+    )
+    run = registered.run_id if registered else ""
+    started = next((e for e in lifecycle if isinstance(e, RunStarted) and e.run_id == run), None)
+    done = next((e for e in lifecycle if isinstance(e, RunCompleted) and e.run_id == run), None)
+    step = getattr(made, "deployment_step", "")
+    moves = (f.event for f in _events(log, "deployments", shared))
+    return Version(
+        registered=registered,
+        started=started if run else None,
+        completed=done if run else None,
+        dataset=_dataset(log, started.dataset if started and run else ""),
+        step=next((e for e in moves if isinstance(e, StageChanged) and e.id == step), None),
+    )
+
+
+def _is_version(event: ModelRegistered, made: Made) -> bool:
+    return (event.version.model, event.version.version) == (made.model, made.version)
+
+
+def _dataset(log: ArchiveLog, name: str) -> DatasetVersioned | None:
+    found = None
+    for partition in log.partitions("data") if name else ():
+        for record in _events(log, "data", partition):
+            if isinstance(record.event, DatasetVersioned) and record.event.dataset == name:
+                found = record.event
+    return found
+
+
+def _outcomes(
+    archive: Path, log: ArchiveLog, partition: int, id_: str
+) -> Iterator[Found[OutcomeJoined]]:
+    for path, cover in log.files("outcomes", partition):
+        offsets = _typed_offsets(archive, partition, cover.first, id_)
+        if offsets is None:
+            column = pq.read_table(path, columns=["offset", "value"])
+            hits = pc.match_substring(column["value"].cast("string"), id_)
+            offsets = column.filter(hits)["offset"].to_pylist()
+        for offset in offsets:
+            for found in _events(log, "outcomes", partition, offset, offset + 1):
+                event = found.event
+                if isinstance(event, OutcomeJoined) and event.prediction_id == id_:
+                    yield Found(found.at, event)
+
+
+def _typed_offsets(archive: Path, partition: int, first: int, id_: str) -> list[int] | None:
+    """Offsets of the outcomes beside a raw file; None where their typed file is gone."""
+    folder = archive / "typed" / "type=OutcomeJoined" / "topic=outcomes"
+    path = folder / f"partition={partition}" / file_name(first)
+    if not path.exists():
+        return None
+    rows = pq.read_table(path, columns=["offset", "prediction_id"], partitioning=None)
+    found: list[int] = rows.filter(pc.equal(rows["prediction_id"], id_))["offset"].to_pylist()
+    return found
+
+
+def _by_key(log: ArchiveLog, topic: str, partition: int, key: str) -> Iterator[Found[Event]]:
+    for path, _ in log.files(topic, partition):
+        keys = pq.read_table(path, columns=["offset", "key"], partitioning=None)
+        for offset in keys.filter(pc.equal(keys["key"], key.encode()))["offset"].to_pylist():
+            yield from _events(log, topic, partition, offset, offset + 1)
+
+
+def _events(
+    log: ArchiveLog, topic: str, partition: int, first: int = 0, end: int | None = None
+) -> Iterator[Found[Event]]:
+    for raw in log.read(topic, partition, first, end):
+        event = to_record(raw).event
+        if isinstance(event, Event):
+            yield Found(f"{topic}-{partition} offset {raw.offset}", event)

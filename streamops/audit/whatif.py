@@ -1,0 +1,210 @@
+"""What if: fold history again under another configuration, and say what would have been different.
+
+Rule 1: open loop (EPOCHS 24): what applications, trainers and people wrote is taken as given. A
+        request that only this fold makes has no answer and closes as unanswered; an answer to a
+        request that it doesn't make is ignored. Predictions stay those of the recorded versions.
+Rule 2: raw records are folded, so panes, edges and segments may change too.
+Rule 3: under the recorded configuration it concludes what is recorded, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from streamops import codec
+from streamops.audit.difference import (
+    EVER,
+    Difference,
+    Mark,
+    Span,
+    alert_marks,
+    differ,
+    first_since,
+    request_marks,
+)
+from streamops.audit.namespace import Namespace, namespace_of
+from streamops.audit.pace import by_epoch
+from streamops.config import ModelConfig, config_hash
+from streamops.core import numeric
+from streamops.core.detect import Detector
+from streamops.core.epochs import Addressed
+from streamops.core.partition import partition_of
+from streamops.core.processor import Record
+from streamops.errors import ConfigError
+from streamops.events import AlertRaised, ConfigActivated, Event, RetrainRequested, RunFailed
+from streamops.hosts.replay import RAW, ReplayHost
+from streamops.views.archive import ArchiveLog
+from streamops.views.log import to_record
+
+UNANSWERED = "unanswered: the log knows no such request"
+REPORT_EVERY = 2000
+COMMANDS = "lifecycle"
+
+Progress = Callable[[int, int], None]
+MakeDetector = Callable[[str], Detector]
+
+
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """What another configuration would have changed.
+
+    configs     model -> hash of the configuration that was folded with
+    alerts      of those models, by fingerprint
+    retrains    requests for challengers, by strategy
+    unanswered  requests that nobody was ever asked: what they would have led to isn't known
+    known       first alert after an incident began: as recorded, and as it would have been
+    records     raw records folded
+    """
+
+    configs: dict[str, str]
+    alerts: Difference
+    retrains: Difference
+    unanswered: int
+    known: tuple[Mark | None, Mark | None] = (None, None)
+    records: int
+
+
+def what_if(
+    archive: Path,
+    configs: Iterable[ModelConfig],
+    *,
+    span: Span = EVER,
+    incident: datetime | None = None,
+    make_detector: MakeDetector | None = None,
+    on_progress: Progress | None = None,
+) -> WhatIf:
+    """Fold an archive under other configurations and compare with what it recorded.
+
+    configs  one a model, each in place of every configuration that the model ever had
+    span     event times of panes to compare; history is folded whole
+    incident event time at which something began that somebody should have been told of
+
+    Raises ConfigError where the folder is no archive or a model was never configured in it,
+    TransportError where records are missing.
+    """
+    if make_detector is None:
+        from streamops.training.detectors import make_detector as river
+
+        make_detector = river
+    fold = Fold(archive, {config.model: config for config in configs}, make_detector)
+    found = [out.event for out in fold.run(on_progress)]
+    fold.require_all_configured()
+    recorded = [*recorded_events(archive, "alerts"), *fold.recorded_requests]
+    models = fold.configs.keys()
+    before, after = (alert_marks(events, models, span) for events in (recorded, found))
+    return WhatIf(
+        configs={model: config_hash(config) for model, config in fold.configs.items()},
+        alerts=differ(before, after),
+        retrains=differ(request_marks(recorded, models, span), request_marks(found, models, span)),
+        unanswered=fold.unanswered,
+        known=(None, None)
+        if incident is None
+        else (first_since(before, incident), first_since(after, incident)),
+        records=fold.records,
+    )
+
+
+class Fold:
+    """History folded once under given configurations.
+
+    unanswered  requests closed because nobody was asked
+    records     raw records folded so far
+    """
+
+    def __init__(
+        self, archive: Path, configs: Mapping[str, ModelConfig], make_detector: MakeDetector
+    ) -> None:
+        numeric.self_test()
+        self.configs = dict(configs)
+        self.unanswered = self.records = 0
+        self.namespace: Namespace = namespace_of(archive)
+        self.recorded_requests = list(recorded_events(archive, "retraining"))
+        self._asked = {event.id for event in self.recorded_requests}
+        self._log = ArchiveLog(archive)
+        self._host = ReplayHost(
+            partitions=self.namespace.partitions,
+            make_detector=make_detector,
+            skew_max_ms=self.namespace.skew_ms,
+        )
+        self._configured: set[str] = set()
+        self._added = [0] * self.namespace.partitions
+        self._last = [-1] * self.namespace.partitions
+
+    def run(self, on_progress: Progress | None = None) -> Iterator[Addressed]:
+        """Yield every conclusion as it falls; raises TransportError where a record is missing."""
+        places = [(topic, p) for topic in RAW for p in range(self.namespace.partitions)]
+        held = [self._log.held(*place) for place in places]
+        total = sum(span.next - span.first for span in held)
+        sources = [(topic, map(to_record, self._log.read(topic, p))) for topic, p in places]
+        for record in by_epoch(sources):
+            self.records += 1
+            yield from self._feed(record)
+            if on_progress is not None and self.records % REPORT_EVERY == 0:
+                on_progress(self.records, total)
+        if on_progress is not None:
+            on_progress(total, total)
+
+    def require_all_configured(self) -> None:
+        """Raise ConfigError for a configuration of a model that the log doesn't know."""
+        for model in self.configs.keys() - self._configured:
+            known = ", ".join(sorted(self._configured)) or "none of the given"
+            raise ConfigError(
+                f"model is {model!r}, which was never configured in this archive; {known} was"
+            )
+
+    def _feed(self, record: Record) -> Iterator[Addressed]:
+        if record.topic == COMMANDS:
+            at = record.offset + self._added[record.partition]
+            record = record._replace(offset=at)
+            self._last[record.partition] = at
+        waiting = [self._under(record)]
+        while waiting:
+            for output in self._host.feed(waiting.pop()):
+                yield output
+                event = output.event
+                if isinstance(event, RetrainRequested) and event.id not in self._asked:
+                    waiting.append(self._close(event))
+
+    def _under(self, record: Record) -> Record:
+        """The record, with the given configuration where it activates one."""
+        event = record.event
+        if not isinstance(event, ConfigActivated):
+            return record
+        config = self.configs.get(event.config.model)
+        if config is None:
+            return record
+        self._configured.add(config.model)
+        given = msgspec.structs.replace(event, config=config, config_hash=config_hash(config))
+        return record._replace(value=codec.encode(given), event=given)
+
+    def _close(self, request: RetrainRequested) -> Record:
+        """The answer to a request that nobody got, behind what lifecycle said so far."""
+        self.unanswered += 1
+        partition = partition_of(request.model, self.namespace.partitions)
+        self._added[partition] += 1
+        self._last[partition] += 1
+        failed = RunFailed(
+            id=f"{request.id}/unanswered",
+            time=request.time,
+            model=request.model,
+            run_id=request.id,
+            request_id=request.id,
+            error=UNANSWERED,
+        )
+        append_ms = round(request.time.timestamp() * 1000)
+        key, value = request.model.encode(), codec.encode(failed)
+        return Record(COMMANDS, partition, self._last[partition], append_ms, key, value, failed)
+
+
+def recorded_events(archive: Path, topic: str) -> Iterator[Event]:
+    """Yield what an archive holds of a topic, each id once; all partitions one after the other."""
+    log, seen = ArchiveLog(archive), set[str]()
+    for partition in log.partitions(topic):
+        for raw in log.read(topic, partition):
+            event = to_record(raw).event
+            if isinstance(event, AlertRaised | RetrainRequested) and event.id not in seen:
+                seen.add(event.id)
+                yield event

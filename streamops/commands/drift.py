@@ -1,0 +1,71 @@
+"""drift: compare two tables with the tests of a running service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from streamops.commands.output import print_json, print_table, progress, say
+from streamops.commands.place import Json
+
+if TYPE_CHECKING:
+    from streamops.operate.two_tables import ColumnDrift
+
+COLUMNS = ("column", "drift", "severity", "since row", "what", "evidence", "PSI", "at least",
+           "missing")  # fmt: skip
+
+
+def drift(
+    reference: Annotated[Path, Parameter(help="FILE.parquet or FILE.csv to compare with.")],
+    current: Annotated[Path, Parameter(help="FILE.parquet or FILE.csv that may have drifted.")],
+    *,
+    exclude: Annotated[
+        tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
+    ] = (),
+    false_alarms: Annotated[
+        float, Parameter(help="Chance of any false alarm over all columns, above 0.")
+    ] = 0.05,
+    json: Json = False,
+) -> None:
+    """Compare two tables, column by column, with the tests that a running service alarms by.
+
+    Rows stand in the order of time in both: how far those of the reference depend on each other is
+    measured on it. PSI is of the whole table; "at least" is the lower 95% bound of what it is
+    beyond chance.
+
+    Example: streamops drift january.parquet february.parquet
+    """
+    from streamops.operate.two_tables import compare
+
+    with progress("comparing") as on_progress:
+        found = compare(
+            reference, current, exclude=exclude, false_alarms=false_alarms, on_progress=on_progress
+        )
+    if json:
+        print_json(found)
+        return
+    print_table(COLUMNS, [_row(column) for column in found.columns])
+    drifted = len([column for column in found.columns if column.drifted])
+    say(
+        f"{drifted} of {len(found.columns)} columns drifted; {found.reference_rows} and "
+        f"{found.current_rows} rows, {found.panes} panes, an alarm takes {found.alarm_at:.4g}"
+    )
+    for what, names in (("only in the reference", found.gone), ("only in the current", found.new)):
+        if names:
+            say(f"{what}: {', '.join(names)}")
+
+
+def _row(column: ColumnDrift) -> tuple[Any, ...]:
+    return (
+        column.name,
+        "yes" if column.drifted else "no",
+        column.severity,
+        column.first_row,
+        f"{column.stream} {column.direction}".strip(),
+        f"{column.evidence:.3g}",
+        None if column.psi is None else f"{column.psi:.4f}",
+        f"{column.psi_least:.4f}",
+        None if column.missing_current is None else f"{column.missing_current:.2%}",
+    )

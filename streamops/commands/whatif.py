@@ -1,0 +1,94 @@
+"""whatif: history under another configuration."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from streamops.commands.answers import Archive, archive_of
+from streamops.commands.output import print_json, print_table, progress, say
+from streamops.commands.place import HERE, Json, Place
+from streamops.core.times import aware
+from streamops.errors import ConfigError
+
+Time = Annotated[datetime | None, Parameter(help="ISO 8601; UTC where it names no zone.")]
+
+
+def whatif(
+    *,
+    place: Place = HERE,
+    config: Annotated[
+        Path, Parameter(help="TOML file of one or more models, as `streamops apply` takes it.")
+    ],
+    archive: Archive = None,
+    since: Time = None,
+    until: Time = None,
+    incident: Annotated[
+        datetime | None,
+        Parameter(help="When something began: also say when either would have told of it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fold history again under another configuration, and print what would have been different.
+
+    The whole history is folded from its raw records; `--since` and `--until` choose the panes that
+    are compared. Requests for challengers that nobody was asked in fact stay unanswered: what new
+    versions would have done isn't known.
+
+    Example: streamops whatif --config stricter.toml --archive .streamops/demo/archive
+    """
+    from streamops.audit.difference import Span
+    from streamops.audit.whatif import what_if
+    from streamops.operate.init import read_config
+
+    span = Span(aware(since), aware(until))
+    if span.since is not None and span.until is not None and span.since >= span.until:
+        raise ConfigError(f"until is {until}, not after since, {since}: give a later one")
+    with progress("folding history") as show:
+        found = what_if(
+            archive_of(place, archive),
+            read_config(config),
+            span=span,
+            incident=aware(incident),
+            on_progress=show,
+        )
+    if json:
+        print_json(found)
+        return
+    _print_difference("alerts", found.alerts)
+    _print_difference("requests for challengers", found.retrains)
+    if found.unanswered:
+        say(f"{found.unanswered} requests stay unanswered: in fact nobody was asked")
+    if incident is not None:
+        for name, mark in zip(
+            ("as recorded", "under this configuration"), found.known, strict=True
+        ):
+            told = "never" if mark is None else f"at {mark.known.isoformat()} by {mark.says}"
+            print(f"{name}, it would have been known {told}")
+
+
+def _print_difference(what: str, found: Any) -> None:
+    print(
+        f"{what}: {found.recorded} as recorded, {found.other} under this configuration; "
+        f"{found.same} the same, {len(found.moved)} moved, {len(found.gained)} gained, "
+        f"{len(found.lost)} lost, {len(found.regraded)} of another severity"
+    )
+    rows = [["gained", "", mark.at.isoformat(), mark.severity, mark.says] for mark in found.gained]
+    rows += [["lost", mark.at.isoformat(), "", mark.severity, mark.says] for mark in found.lost]
+    for word, moves in (("moved", found.moved), ("regraded", found.regraded)):
+        rows += [
+            [
+                word,
+                move.recorded.at.isoformat(),
+                move.other.at.isoformat(),
+                f"{move.recorded.severity} -> {move.other.severity}",
+                move.other.says,
+            ]
+            for move in moves
+        ]
+    if rows:
+        rows.sort(key=lambda row: row[1] or row[2])
+        print_table(["change", "as recorded", "would have been", "severity", "what"], rows)

@@ -1,0 +1,88 @@
+"""One version's outcomes as DETECT reads them, and how a detector's word becomes an event.
+
+Rule 1: what a detector says names the epochs and the chain of all outcomes it had read.
+Rule 2: a change is put at the first outcome of the epoch it lies in: marks are few, not one each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from streamops import codec
+from streamops.core.times import micros, moment
+from streamops.events import DriftDetected, OutcomeJoined
+from streamops.values import OutcomeEvidence
+
+Level = Literal["none", "warning", "drift"]
+MARKS_MAX = 2000
+
+
+class Found(NamedTuple):
+    """What a detector said: since how many outcomes, and a test's evidence with its limit."""
+
+    name: str
+    level: Literal["warning", "drift"]
+    since_back: int
+    platform: str
+    evidence: float | None = None
+    alarm_at: float | None = None
+
+
+class Stream(msgspec.Struct, array_like=True, frozen=True):
+    """One version's outcomes so far. `marks`: [outcomes before it, first time, epoch] an epoch."""
+
+    outcomes: int = 0
+    errors: int = 0
+    first_epoch: int = -1
+    chain: bytes = b""
+    marks: tuple[tuple[int, int, int], ...] = ()
+
+
+def longer(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
+    """Return the stream with one more outcome; whether it was an error is added by the caller."""
+    marks = stream.marks
+    if not marks or marks[-1][2] != epoch:
+        marks = (*marks[-MARKS_MAX:], (stream.outcomes, micros(event.time), epoch))
+    return Stream(
+        stream.outcomes + 1,
+        stream.errors,
+        epoch if stream.first_epoch < 0 else stream.first_epoch,
+        hashlib.sha256(stream.chain + codec.conclusion(event)).digest(),
+        marks,
+    )
+
+
+def detected(
+    event: OutcomeJoined,
+    stream: Stream,
+    found: Found,
+    hash_: str,
+    epoch: int,
+) -> DriftDetected:
+    """Return the event of what was found at a version's last outcome."""
+    at = stream.outcomes - found.since_back
+    since_us = max((m for m in stream.marks if m[0] <= at), default=stream.marks[0])[1]
+    return DriftDetected(
+        id=f"drift/{event.model}/{event.version}/{found.name}/{stream.outcomes}",
+        time=event.time,
+        model=event.model,
+        version=event.version,
+        detector=found.name,
+        level=found.level,
+        since=moment(since_us),
+        outcomes=stream.outcomes,
+        error_rate=stream.errors / stream.outcomes,
+        platform=found.platform,
+        config_hash=hash_,
+        score=found.evidence,
+        limit=found.alarm_at,
+        evidence=OutcomeEvidence(
+            first_epoch=stream.first_epoch,
+            last_epoch=epoch,
+            outcomes=stream.outcomes,
+            chain=stream.chain.hex(),
+        ),
+    )

@@ -1,0 +1,122 @@
+"""A column's reference as rows in their order: how they depend on each other, and its panes.
+
+Rule 1: rows come oldest first. Rows that were shuffled look independent whatever they are.
+Rule 2: dependence is measured on panes of SHORT_ROWS rows, as `dependence` does it; the panes kept
+        for `tsr` are made of them, equal in rows. Rows that fill no pane are the oldest.
+Rule 3: panes are kept only where `tsr` needs them: a number whose rows depend on each other. So a
+        profile grows by at most PANES bytes a bin (of up to 255 rows a pane) of such a column.
+Rule 4: whether a value is missing is measured beside the values, as a stream of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from streamops.core.dependence import PANES_MIN, SURE, Dependence, measure
+from streamops.core.numeric import Floats, Integers
+from streamops.core.profile import bin_of
+from streamops.values import FeatureProfile, PaneRows
+
+SHORT_ROWS = 20
+SHORT_PANES_MAX = 2000
+PANES = 50
+PANES_OF_MANY = 25
+MANY_COLUMNS = 300
+# Below low, one inner bin, above high, missing.
+BINS_MIN = 4
+_SURE_OF = 1.25
+_TYPES = {1: "<u1", 2: "<u2", 4: "<u4"}
+
+
+def numeric_bins(feature: FeatureProfile, values: Floats) -> Integers:
+    """Return each value's bin in a numeric profile; NaN is missing."""
+    at = 1 + np.searchsorted(np.array(feature.edges), values, side="right").astype(np.int64)
+    at = np.where(values < feature.low, 0, at)
+    at = np.where(values > feature.high, len(feature.counts) - 2, at)
+    return np.where(np.isnan(values), len(feature.counts) - 1, at)
+
+
+def other_bins(feature: FeatureProfile, values: Sequence[Any]) -> Integers:
+    """Return each value's bin in the profile of a category or boolean."""
+    known: dict[tuple[type, Any], int] = {}
+    found = np.empty(len(values), dtype=np.int64)
+    for row, value in enumerate(values):
+        key = type(value), value
+        at = known.get(key)
+        if at is None:
+            at = known[key] = bin_of(feature, value)[0]
+        found[row] = at
+    return found
+
+
+def measure_rows(feature: FeatureProfile, bins: Integers, columns: int = 1) -> PaneRows | None:
+    """Measure a reference column given as each row's bin, oldest first.
+
+    columns  how many the profile has: of many, fewer panes each are kept
+
+    None for fewer than 20 panes of 20 rows: too few to say anything.
+    """
+    if len(bins) < PANES_MIN * SHORT_ROWS:
+        return None
+    short = _panes(bins, max(SHORT_ROWS, len(bins) // SHORT_PANES_MAX), len(feature.counts))
+    is_numeric = feature.kind == "numeric"
+    values = measure(short[:, np.newaxis, :-1], np.array([is_numeric]))
+    there: Integers = np.add.reduce(short[:, :-1], axis=1)
+    presence = np.stack([there, short[:, -1]], axis=1)
+    missing = measure(presence[:, np.newaxis], np.array([False]))
+    is_independent = bool(values.is_independent[0])
+    kept = PANES if columns <= MANY_COLUMNS else PANES_OF_MANY
+    panes = _longer(short, kept) if is_numeric and not is_independent else short[:0]
+    width = next(w for w in _TYPES if int(panes.max(initial=0)) < 1 << (8 * w))
+    return PaneRows(
+        is_independent=is_independent,
+        dispersion=_divisor(values, len(short)),
+        missing_dispersion=_divisor(missing, len(short)),
+        panes=len(panes),
+        width=width,
+        counts=panes.astype(_TYPES[width]).tobytes(),
+    )
+
+
+def panes_of(feature: FeatureProfile) -> Integers:
+    """Return the reference panes that a profile keeps, [pane, bin]; none is an empty array."""
+    rows, bins = feature.rows, len(feature.counts)
+    if rows is None or not is_sound(rows, bins):
+        return np.zeros((0, bins), dtype=np.int64)
+    flat = np.frombuffer(rows.counts, dtype=_TYPES[rows.width]).astype(np.int64)
+    return flat.reshape(rows.panes, bins)
+
+
+def is_sound(rows: PaneRows, bins: int) -> bool:
+    """Tell whether what a producer sent can be read as panes of this many bins."""
+    fits = rows.width in _TYPES and len(rows.counts) == rows.panes * bins * rows.width
+    return fits and bins >= BINS_MIN
+
+
+def _panes(bins: Integers, rows: int, width: int) -> Integers:
+    """Count consecutive rows in panes, [pane, bin]."""
+    panes = len(bins) // rows
+    kept = bins[len(bins) - panes * rows :]
+    at = np.repeat(np.arange(panes, dtype=np.int64), rows) * width + kept
+    return np.bincount(at, minlength=panes * width).astype(np.int64).reshape(panes, width)
+
+
+def _longer(short: Integers, panes: int) -> Integers:
+    """Add up short panes to at most so many of equal length."""
+    panes = min(panes, len(short))
+    each = len(short) // panes
+    kept = short[len(short) - panes * each :]
+    found: Integers = np.add.reduce(kept.reshape(panes, each, short.shape[1]), axis=1)
+    return found
+
+
+def _divisor(found: Dependence, panes: int) -> float:
+    """1 for independent rows, many enough to tell, else the dispersion's upper end."""
+    limit = 1.0 + SURE * math.sqrt(2.0 / (panes - 1))
+    if found.is_independent[0] and limit <= _SURE_OF:
+        return 1.0
+    return float(found.upper[0])

@@ -1,0 +1,191 @@
+"""Drift between two tables: the tests of a running service, on files.
+
+The reference is profiled as a trainer profiles it, in the order of its rows; the other table is cut
+into consecutive panes and put to the same tests. What they promise is the same: the chance of any
+false alarm in the whole comparison is at most the one that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from streamops.core import drift
+from streamops.core.budget import alarm_at
+from streamops.core.drift_plan import Plan, plan_of
+from streamops.core.numeric import Integers
+from streamops.core.pane_rows import measure_rows, numeric_bins, other_bins
+from streamops.core.statistics import js, missing_rate, psi
+from streamops.errors import ConfigError
+from streamops.operate.table import read_frame, values_of
+from streamops.training.frames import column_profiles, infer_columns, to_floats
+from streamops.values import Drift, FeatureProfile, Severity
+
+PANE_ROWS = 200
+PANES_MAX = 64
+MODERATE, MAJOR = 0.1, 0.25
+
+Progress = Callable[[int, int], None]
+
+
+class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """One column.
+
+    drifted     one of its tests alarmed
+    test        t-SR or e-SR, of its values; dispersion: what e-SR divides its evidence by
+    evidence    the largest of any pane; stream, direction, first_row of its first alarm (row of the
+                current table, from 0, where the change is put), empty and none without
+    psi, js     of the whole current table; psi_beyond, psi_least: less its mean without drift, and
+                the lower 95% bound of that, from which severity follows
+    """
+
+    name: str
+    kind: str
+    drifted: bool
+    severity: Severity | None
+    test: str
+    dispersion: float
+    evidence: float
+    stream: str
+    direction: str
+    first_row: int | None
+    psi: float | None
+    psi_beyond: float
+    psi_least: float
+    js: float | None
+    missing_reference: float | None
+    missing_current: float | None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two tables. `false_alarms`: expected at most, over all columns; `alarm_at`: what it takes.
+
+    gone, new  columns that only the reference, or only the current table, has
+    """
+
+    reference_rows: int
+    current_rows: int
+    panes: int
+    false_alarms: float
+    alarm_at: float
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+    columns: tuple[ColumnDrift, ...]
+
+
+def compare(
+    reference: Path,
+    current: Path,
+    *,
+    exclude: Sequence[str] = (),
+    false_alarms: float = 0.05,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """Compare two Parquet or CSV files, column by column, those that drifted first.
+
+    Raises ConfigError for a missing or empty file, or no column in common.
+    """
+    if not 0 < false_alarms <= 1:
+        raise ConfigError(f"--false-alarms is {false_alarms}; use a number above 0, at most 1")
+    old, new = read_frame(reference), read_frame(current)
+    names = [n for n in old.column_names if n in new.column_names and n not in exclude]
+    for file, frame in ((reference, old), (current, new)):
+        if not frame.num_rows:
+            raise ConfigError(f"{file} has no rows; give a table with at least one")
+    if not names:
+        raise ConfigError(f"{reference} and {current} have no column in common to compare")
+    panes = min(PANES_MAX, max(1, new.num_rows // PANE_ROWS))
+    profiles, counts = [], []
+    for done, name in enumerate(names, 1):
+        profile = _profile(name, values_of(old.column(name)), len(names))
+        profiles.append(profile)
+        counts.append(_counts(profile, values_of(new.column(name)), panes))
+        if on_progress is not None:
+            on_progress(done, len(names))
+    plan = plan_of(tuple(profiles), None)
+    limit = alarm_at(plan.streams, panes, false_alarms)
+    starts = np.linspace(0, new.num_rows, panes + 1).astype(int).tolist()
+    found = _tested(plan, counts, starts, limit)
+    return Comparison(
+        reference_rows=old.num_rows,
+        current_rows=new.num_rows,
+        panes=panes,
+        false_alarms=false_alarms,
+        alarm_at=limit,
+        gone=tuple(n for n in old.column_names if n not in new.column_names),
+        new=tuple(n for n in new.column_names if n not in old.column_names),
+        columns=tuple(sorted(found, key=lambda c: (not c.drifted, -c.psi_least, -c.evidence))),
+    )
+
+
+def _profile(name: str, values: list[Any], columns: int) -> FeatureProfile:
+    rows = [{name: value} for value in values]
+    (profile,) = column_profiles(rows, infer_columns(rows))
+    return replace(profile, rows=measure_rows(profile, _bins(profile, values), columns))
+
+
+def _bins(profile: FeatureProfile, values: list[Any]) -> Integers:
+    if profile.kind == "numeric":
+        return numeric_bins(profile, to_floats(values))
+    return other_bins(profile, values)
+
+
+def _counts(profile: FeatureProfile, values: list[Any], panes: int) -> list[tuple[int, ...]]:
+    """Count a column in consecutive panes."""
+    parts = np.array_split(_bins(profile, values), panes)
+    width = len(profile.counts)
+    return [tuple(np.bincount(part, minlength=width).tolist()) for part in parts]
+
+
+def _tested(
+    plan: Plan, counts: list[list[tuple[int, ...]]], starts: list[int], limit: float
+) -> list[ColumnDrift]:
+    state = drift.initial(plan, "two tables")
+    most, first = [0.0] * len(counts), dict[str, Drift]()
+    for pane in range(len(starts) - 1):
+        # A pane's start is its first row: alarms then say in which row the change is put.
+        state, read = drift.step(plan, state, [c[pane] for c in counts], starts[pane], limit)
+        for at, metric in enumerate(read.metrics):
+            most[at] = max(most[at], metric.value or 0.0)
+        for alarm in read.alarms:
+            first.setdefault(alarm.feature, alarm)
+    return [
+        _column(plan, at, counts[at], most[at], first.get(profile.name))
+        for at, profile in enumerate(plan.columns)
+    ]
+
+
+def _column(
+    plan: Plan, at: int, panes: list[tuple[int, ...]], evidence: float, alarm: Drift | None
+) -> ColumnDrift:
+    profile = plan.columns[at]
+    total = tuple(np.add.reduce(np.array(panes, dtype=np.int64), axis=0).tolist())
+    c = 1.0 if profile.rows is None else profile.rows.dispersion
+    beyond, least = drift.debiased_psi(total[:-1], profile.counts[:-1], c)
+    return ColumnDrift(
+        name=profile.name,
+        kind=profile.kind,
+        drifted=alarm is not None,
+        severity=None if alarm is None else _severity(max(least, alarm.psi_least)),
+        test="t-SR" if at in plan.by_pane else "e-SR",
+        dispersion=c,
+        evidence=evidence,
+        stream="" if alarm is None else alarm.stream,
+        direction="" if alarm is None else alarm.direction,
+        first_row=None if alarm is None else round(alarm.since.timestamp() * 1_000_000),
+        psi=psi(total, profile.counts),
+        psi_beyond=beyond,
+        psi_least=least,
+        js=js(total, profile.counts),
+        missing_reference=missing_rate(profile.counts[-1], sum(profile.counts)),
+        missing_current=missing_rate(total[-1], sum(total)),
+    )
+
+
+def _severity(least: float) -> Severity:
+    return "major" if least >= MAJOR else "moderate" if least >= MODERATE else "minor"

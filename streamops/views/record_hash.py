@@ -1,0 +1,83 @@
+"""Hashes over raw records: what a seal says, and what anyone computes again from the archive.
+
+A record's leaf covers all that a read-committed consumer sees of it: offset, append time, key,
+value, headers. Leaves make a Merkle tree (RFC 6962, section 2.1), its root goes into the segment's
+head, that into the next one's; a seal's head covers its segments and the seal before.
+
+Rule 1: every hash begins with a byte that says what it is of, and every length is written down: no
+        record can pass for a node, no two records for one.
+Rule 2: nothing of a file goes in: how records lie in files, and how these are packed, is free.
+Rule 3: this is a format. A change of a byte breaks every seal there is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from streamops.core.times import micros
+from streamops.events import CheckpointSealed
+from streamops.values import SegmentSeal
+from streamops.views.log import RawRecord
+
+SIZE = 32
+_LEAF, _NODE, _SEGMENT, _SEAL = b"\x00", b"\x01", b"\x02", b"\x03"
+_RECORD = struct.Struct(">cqqIII").pack
+_SPAN = struct.Struct(">qqq").pack
+
+
+def leaf_hashes(records: Iterable[RawRecord]) -> list[bytes]:
+    """Return each record's leaf hash, 32 bytes."""
+    return [
+        sha256(
+            _RECORD(_LEAF, offset, append_ms, len(key), len(value), len(headers))
+            + key
+            + value
+            + (_headers(headers) if headers else b"")
+        ).digest()
+        for _, _, offset, append_ms, key, value, headers in records
+    ]
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of a tree over at least one leaf hash (RFC 6962, section 2.1).
+
+    Level by level: the last of an odd number goes up as it is, which gives that tree.
+    """
+    assert leaves, "a segment has records"
+    level = leaves
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [sha256(_NODE + left + right).digest() for left, right in pairs]
+        if len(level) % 2:
+            above.append(level[-1])
+        level = above
+    return level[0]
+
+
+def segment_head(segment: SegmentSeal, before: str) -> str:
+    """Return the head that a segment must have behind the head `before`, empty for the first."""
+    said = _SPAN(segment.first, segment.next, segment.records)
+    place = f"{segment.topic}/{segment.partition}"
+    return _chained(_SEGMENT, (before, place, segment.root), said)
+
+
+def seal_head(event: CheckpointSealed) -> str:
+    """Return the head that a seal must have, from all else that it says."""
+    heads = [segment.head for segment in event.segments]
+    said = _SPAN(event.number, micros(event.time), len(heads))
+    return _chained(_SEAL, (event.previous, event.namespace, event.request, *heads), said)
+
+
+def _chained(kind: bytes, parts: Iterable[str], said: bytes) -> str:
+    return sha256(b"".join((kind, said, *map(_sized, parts)))).hexdigest()
+
+
+def _sized(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return struct.pack(">I", len(data)) + data
+
+
+def _headers(headers: tuple[tuple[str, bytes], ...]) -> bytes:
+    return b"".join(_sized(name) + struct.pack(">I", len(value)) + value for name, value in headers)

@@ -1,0 +1,82 @@
+"""METER as several processes over one data folder: one answer, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from streamops.cli import main
+from streamops.errors import EXIT_CONFIG, ConfigError
+from streamops.operate.workers import MeterWorkers
+from tests.hosting import (
+    PATIENCE_S,
+    SERVICES,
+    events_on,
+    halves,
+    new_settings,
+    running,
+    until_concluded,
+    write,
+)
+from tests.recorded import CONCLUDED, conclusions, recording
+
+PARTITIONS = 4
+
+
+def test_two_workers_conclude_what_one_does_though_one_is_killed(bootstrap, namespace, tmp_path):
+    settings, recorded = new_settings(bootstrap, namespace, tmp_path, PARTITIONS), recording(4)
+    first, second = halves(recorded)
+    rest = [SERVICES["detect"], SERVICES["control"]]
+    with running(settings, rest), MeterWorkers(settings, 2) as workers:
+        workers.wait_ready(PATIENCE_S)
+        write(settings, first)
+        until_concluded(settings, 3)
+        before = workers.pids
+        os.kill(before["meter-1"], signal.SIGKILL)
+        write(settings, second)
+        until_concluded(settings, recorded.last_epoch)
+        after = workers.pids
+    assert set(before) == {"meter", "meter-1"}
+    assert before["meter"] == after["meter"]
+    for topic in CONCLUDED:
+        assert conclusions(events_on(settings, topic)) == recorded.concluded[topic], topic
+    logs = [(tmp_path / "logs" / f"{name}.log").read_text() for name in before]
+    assert [log.count("meter holds partitions [0, 1]") > 0 for log in logs] == [True, False]
+    assert logs[1].count("meter holds partitions [2, 3]") >= 2, "it came back with what it had"
+
+
+@pytest.mark.parametrize("workers", [0, 5])
+def test_more_workers_than_partitions_are_refused(workers, tmp_path, capsys):
+    given = ["--bootstrap", "127.0.0.1:1", "--partitions", "4", "--data", str(tmp_path)]
+    assert main(["meter", "--workers", str(workers), *given]) == EXIT_CONFIG
+    assert f"meter_workers is {workers}; use 1 to 4" in capsys.readouterr().err
+    assert main(["up", "--meter-workers", str(workers), *given]) == EXIT_CONFIG
+
+
+def test_the_command_runs_and_ends_its_workers(bootstrap, namespace, tmp_path):
+    new_settings(bootstrap, namespace, tmp_path, 2)
+    given = ["--bootstrap", bootstrap, "--namespace", namespace, "--data", str(tmp_path)]
+    command = [sys.executable, "-m", "streamops", "meter", "--workers", "2", "--partitions", "2"]
+    with subprocess.Popen([*command, *given], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "2 workers; metrics at 127.0.0.1: meter" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "stopped" in rest
+
+
+def test_a_stack_that_runs_the_meter_has_it_for_itself(bootstrap, namespace, tmp_path):
+    from streamops.operate.stack import Stack
+
+    settings = new_settings(bootstrap, namespace, tmp_path, 2)
+    with (
+        Stack(settings, ["meter"]),
+        pytest.raises(ConfigError, match="runs METER already"),
+        MeterWorkers(settings, 1),
+    ):
+        pass
