@@ -37,6 +37,7 @@ from streamops.views.log import Partition, RawRecord
 from streamops.views.record_hash import leaf_hashes, seal_head
 from streamops.views.seal import SealPace, leaves_path, seal_paths
 from streamops.views.seal_events import HOME
+from tests.builders import at
 from tests.sealed import PLACES, SealedArchive, raw, sealed_archive
 
 TAMPERINGS = 1000
@@ -438,6 +439,15 @@ def test_a_seal_altered_with_its_copies_breaks_the_next_one(copy, number):
     assert not found.ok
     assert (*HOME, offset + 1) in places(found)
     assert "doesn't follow" in " ".join(b.why for b in found.broken)
+
+
+def test_a_seal_whose_time_was_altered_and_its_head_made_anew_breaks_the_next_one(copy):
+    """Its segments are as they were: only the next seal's `previous` tells."""
+    offset = alter_seal(copy, 1, lambda e: reheaded(replace(e, time=at(0))))
+    shutil.rmtree(copy / "chain" / "seals")
+    found = verify_chain(copy)
+    assert (*HOME, offset + 1) in places(found)
+    assert "seal 2 doesn't follow from the seal before" in str(found.broken)
 
 
 def test_a_seal_that_is_gone_is_named(copy):
