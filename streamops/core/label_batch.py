@@ -19,9 +19,10 @@ from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.label_counts import count_labels
 from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
+from streamops.core.moments import micros_all
 from streamops.core.panes import PaneKey
 from streamops.core.processor import Record
-from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
+from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
 from streamops.values import ModelVersion

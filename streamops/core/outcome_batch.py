@@ -20,8 +20,8 @@ from streamops.core.columns import Indices
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.meter_state import MeterState
+from streamops.core.moments import moments_all
 from streamops.core.processor import Output
-from streamops.core.times import moments_all
 from streamops.values import Value
 
 # Below it they cost more at once than one by one.

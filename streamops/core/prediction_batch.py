@@ -28,10 +28,11 @@ from streamops.core.meter_state import (
     segments_of,
     version_of,
 )
+from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.prediction_counts import count_predictions
 from streamops.core.processor import Record
-from streamops.core.times import SECOND_US, SPAN_MAX_S, micros_all
+from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
 from streamops.values import ModelVersion

@@ -19,9 +19,10 @@ from streamops.core.binning import bin_column
 from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
 from streamops.core.meter import Meter
+from streamops.core.moments import micros_all, moments_all
 from streamops.core.processor import Batch, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
-from streamops.core.times import micros, micros_all, moments_all
+from streamops.core.times import micros
 from streamops.hosts.memory import to_record
 from tests.builders import activated, at, config, profile, record, tick, version
 
