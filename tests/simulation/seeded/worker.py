@@ -36,7 +36,11 @@ class Worker:
         """Hold exactly these partitions, each from its checkpoint on."""
         self.drop()
         self.sender.acknowledged = self._concluded()
-        with mock.patch.object(partition_host, "Store", self._open):
+        # Each worker has folders of its own here: nobody else ever holds one.
+        furthest = mock.patch.object(
+            partition_host, "open_furthest", lambda root, name, _: self._open(root / name)
+        )
+        with mock.patch.object(partition_host, "Store", self._open), furthest:
             for partition in partitions:
                 fold = make_fold(
                     self.name,
