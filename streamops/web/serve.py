@@ -128,11 +128,13 @@ def last_port(settings: Settings, host: str) -> int:
 
 
 def record(settings: Settings, url: str) -> None:
-    """Write the address beside the views."""
+    """Write the address beside the views; whoever looks finds a whole file, or none."""
     settings.data.mkdir(parents=True, exist_ok=True)
     plain, struct = files(settings)
-    plain.write_text(url)
-    struct.write_bytes(msgspec.json.encode(Address(url)))
+    for path, content in ((plain, url.encode()), (struct, msgspec.json.encode(Address(url)))):
+        unfinished = path.with_suffix(f"{path.suffix}.new")
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
 
 
 def files(settings: Settings) -> tuple[Path, Path]:
