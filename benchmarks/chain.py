@@ -20,11 +20,12 @@ import msgspec
 
 from streamops import codec
 from streamops.audit.record_chain import verify_chain
+from streamops.core.merkle import merkle_root
 from streamops.core.times import SECOND_US, moment
 from streamops.events import PredictionMade
 from streamops.views.archive import ArchiveLog, cover_of, write_raw
 from streamops.views.log import Partition, RawRecord
-from streamops.views.record_hash import leaf_hashes, merkle_root
+from streamops.views.record_hash import leaf_hashes
 from streamops.views.seal import SEGMENT_RECORDS, Sealer
 from streamops.views.typed import write_typed
 

@@ -11,12 +11,13 @@ Rule 3: pending predictions aren't copied, only counted and hashed: they are raw
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
+from streamops.core.merkle import merkle_root
 from streamops.core.processor import Output, Processor
 from streamops.core.seal_leaf import Leaf, canonical
 from streamops.core.seal_leaves import leaves_of, places_of
@@ -26,6 +27,7 @@ from streamops.events import Sealed
 from streamops.values import SealEvidence
 
 EMPTY = hashlib.sha256(b"").digest()
+LEAF = b"\0"
 
 
 class LeafRef(msgspec.Struct, frozen=True, array_like=True):
@@ -62,19 +64,10 @@ def is_due(epoch: int, every: int) -> bool:
     return every > 0 and (epoch + 1) % every == 0
 
 
-def merkle_root(hashes: Sequence[bytes]) -> bytes:
-    """Return the root over leaf hashes as RFC 6962 has it: 0 before a leaf, 1 before a pair."""
-    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in hashes]
-    while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        above = [hashlib.sha256(b"\1" + left + right).digest() for left, right in pairs]
-        level = [*above, *level[len(above) * 2 :]]
-    return level[0] if level else EMPTY
-
-
 def root_of(refs: Iterable[LeafRef]) -> str:
     """Return the root (hex) over a manifest's leaves."""
-    return merkle_root([bytes.fromhex(ref.sha256) for ref in refs]).hex()
+    leaves = [hashlib.sha256(LEAF + bytes.fromhex(ref.sha256)).digest() for ref in refs]
+    return (merkle_root(leaves) if leaves else EMPTY).hex()
 
 
 def contents_of(processor: Processor[Any], state: Any, source: str, epoch: int) -> Contents:

@@ -1,7 +1,7 @@
 """Hashes over raw records: what a seal says, and what anyone computes again from the archive.
 
 A record's leaf covers all that a read-committed consumer sees of it: offset, append time, key,
-value, headers. Leaves make a Merkle tree (RFC 6962, section 2.1), its root goes into the segment's
+value, headers. Leaves make a Merkle tree (`core/merkle.py`), its root goes into the segment's
 head, that into the next one's; a seal's head covers its segments and the seal before.
 
 Rule 1: every hash begins with a byte that says what it is of, and every length is written down: no
@@ -13,7 +13,7 @@ Rule 3: this is a format. A change of a byte breaks every seal there is.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 
 from streamops.core.times import micros
@@ -22,7 +22,7 @@ from streamops.values import SegmentSeal
 from streamops.views.log import RawRecord
 
 SIZE = 32
-_LEAF, _NODE, _SEGMENT, _SEAL = b"\x00", b"\x01", b"\x02", b"\x03"
+_LEAF, _SEGMENT, _SEAL = b"\x00", b"\x02", b"\x03"
 _RECORD = struct.Struct(">cqqIII").pack
 _SPAN = struct.Struct(">qqq").pack
 
@@ -38,22 +38,6 @@ def leaf_hashes(records: Iterable[RawRecord]) -> list[bytes]:
         ).digest()
         for _, _, offset, append_ms, key, value, headers in records
     ]
-
-
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root of a tree over at least one leaf hash (RFC 6962, section 2.1).
-
-    Level by level: the last of an odd number goes up as it is, which gives that tree.
-    """
-    assert leaves, "a segment has records"
-    level = leaves
-    while len(level) > 1:
-        pairs = zip(level[::2], level[1::2], strict=False)
-        above = [sha256(_NODE + left + right).digest() for left, right in pairs]
-        if len(level) % 2:
-            above.append(level[-1])
-        level = above
-    return level[0]
 
 
 def segment_head(segment: SegmentSeal, before: str) -> str:

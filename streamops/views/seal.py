@@ -26,13 +26,14 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from streamops.core.merkle import merkle_root
 from streamops.core.times import EPOCH
 from streamops.errors import TransportError
 from streamops.events import CheckpointSealed
 from streamops.values import SegmentSeal
 from streamops.views.archive import Cover, file_name, sync, write_table
 from streamops.views.log import Log, Partition, RawRecord
-from streamops.views.record_hash import SIZE, leaf_hashes, merkle_root, seal_head, segment_head
+from streamops.views.record_hash import SIZE, leaf_hashes, seal_head, segment_head
 from streamops.views.seal_events import HOME, seals_on
 
 LEAVES = pa.schema([("offset", pa.int64()), ("leaf", pa.binary(SIZE))])

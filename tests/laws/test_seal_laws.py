@@ -23,7 +23,7 @@ from streamops.audit.seals import SealFiles
 from streamops.audit.start import Starter
 from streamops.core.epochs import Fold
 from streamops.core.meter import Meter
-from streamops.core.seal import decode_manifest, is_due, merkle_root
+from streamops.core.seal import LeafRef, decode_manifest, is_due, root_of
 from streamops.core.seal_leaf import Leaf
 from streamops.core.seal_leaves import leaves_of, load_state, places_of
 from streamops.core.seal_meter import join_hash, load_head
@@ -287,7 +287,8 @@ def tree(leaves: list[bytes]) -> bytes:
 
 @given(st.lists(st.binary(min_size=1, max_size=3), max_size=40))
 def test_a_root_is_that_of_rfc_6962(leaves):
-    assert merkle_root(leaves) == tree(leaves)
+    refs = [LeafRef("kind", "model", leaf.hex(), len(leaf)) for leaf in leaves]
+    assert root_of(refs) == tree(leaves).hex()
 
 
 def test_files_of_every_seal_are_sound(tmp_path):

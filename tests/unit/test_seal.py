@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.audit.in_order import longest_rise, rises
 from streamops.audit.record_chain import verify_chain
+from streamops.core.merkle import merkle_root
 from streamops.errors import TransportError
 from streamops.events import SealRequested
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import MemoryLog, RawRecord
-from streamops.views.record_hash import leaf_hashes, merkle_root, seal_head, segment_head
+from streamops.views.record_hash import leaf_hashes, seal_head, segment_head
 from streamops.views.seal import Sealer, SealPace, noted_files, read_seal, seal_paths
 from streamops.views.seal_events import HOME, requested_by, sealed_by, seals_on
 from tests.builders import at
