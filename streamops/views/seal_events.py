@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from confluent_kafka import KafkaError
+
 from streamops import codec
 from streamops.errors import InputError, TransportError
 from streamops.events import CheckpointSealed, SealRequested
 from streamops.kafka.clients import make_producer
+from streamops.kafka.delivery import hand_over
 from streamops.settings import Settings
 from streamops.views.log import TIMEOUT_S, Log, RawRecord
 
@@ -23,11 +26,18 @@ FLUSH_S = 0.5
 def send_seal(settings: Settings, event: CheckpointSealed) -> None:
     """Write a seal to `progress` and wait until the broker has it.
 
-    Raises TransportError if it isn't there in 30 s; the archiver's next start sends it again.
+    Raises TransportError if it isn't there in 30 s, or the client gave it up; the archiver's next
+    start sends it again.
     """
     producer = make_producer(settings, "archiver-seals")
     topic, partition = HOME
-    producer.produce(settings.topic(topic), codec.encode(event), KEY, partition)
+    refused = list[str]()
+
+    def note(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            refused.append(error.str())
+
+    hand_over(producer, settings.topic(topic), codec.encode(event), KEY, partition, note)
     deadline = time.monotonic() + TIMEOUT_S
     while producer.flush(FLUSH_S):
         if time.monotonic() > deadline:
@@ -35,6 +45,11 @@ def send_seal(settings: Settings, event: CheckpointSealed) -> None:
                 f"{settings.bootstrap} didn't take seal {event.number} in {TIMEOUT_S:.0f} s; the "
                 "archiver sends it again at its next start"
             )
+    if refused:
+        raise TransportError(
+            f"seal {event.number} was not delivered: {refused[0]}; the archiver sends it again at "
+            "its next start"
+        )
 
 
 def requested_by(record: RawRecord) -> str:
