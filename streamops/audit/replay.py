@@ -6,7 +6,7 @@ The open loop is closed by the log: what a trainer returned or a person approved
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from streamops.audit.namespace import namespace_of
@@ -50,12 +50,25 @@ def replay(
         skew_max_ms=skew_ms,
         seal_every=seal_every,
     )
+    yield from fed(log, partitions, host.feed, on_progress)
+
+
+def fed(
+    log: Log,
+    partitions: int,
+    feed: Callable[[Record], Iterable[Addressed]],
+    on_progress: Progress | None = None,
+) -> Iterator[Addressed]:
+    """Feed a log's raw records at one pace; yield what `feed` returns of each.
+
+    Raises TransportError where the log lacks a raw record.
+    """
     places = [(topic, p) for topic in RAW for p in range(partitions)]
-    held = {place: log.held(*place) for place in places}
-    total = sum(span.next - span.first for span in held.values())
+    held = [log.held(*place) for place in places]
+    total = sum(span.next - span.first for span in held)
     sources = [(topic, _records(log, topic, p)) for topic, p in places]
     for done, record in enumerate(by_epoch(sources), 1):
-        yield from host.feed(record)
+        yield from feed(record)
         if on_progress is not None and done % REPORT_EVERY == 0:
             on_progress(done, total)
     if on_progress is not None:

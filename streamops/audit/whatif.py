@@ -27,7 +27,7 @@ from streamops.audit.difference import (
     request_marks,
 )
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.pace import by_epoch
+from streamops.audit.replay import Progress, fed
 from streamops.config import ModelConfig, config_hash
 from streamops.core import numeric
 from streamops.core.detect import Detector
@@ -36,15 +36,13 @@ from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.errors import ConfigError
 from streamops.events import AlertRaised, ConfigActivated, Event, RetrainRequested, RunFailed
-from streamops.hosts.replay import RAW, ReplayHost
+from streamops.hosts.replay import ReplayHost
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 
 UNANSWERED = "unanswered: the log knows no such request"
-REPORT_EVERY = 2000
 COMMANDS = "lifecycle"
 
-Progress = Callable[[int, int], None]
 MakeDetector = Callable[[str], Detector]
 
 
@@ -135,17 +133,7 @@ class Fold:
 
     def run(self, on_progress: Progress | None = None) -> Iterator[Addressed]:
         """Yield every conclusion as it falls; raises TransportError where a record is missing."""
-        places = [(topic, p) for topic in RAW for p in range(self.namespace.partitions)]
-        held = [self._log.held(*place) for place in places]
-        total = sum(span.next - span.first for span in held)
-        sources = [(topic, map(to_record, self._log.read(topic, p))) for topic, p in places]
-        for record in by_epoch(sources):
-            self.records += 1
-            yield from self._feed(record)
-            if on_progress is not None and self.records % REPORT_EVERY == 0:
-                on_progress(self.records, total)
-        if on_progress is not None:
-            on_progress(total, total)
+        yield from fed(self._log, self.namespace.partitions, self._feed, on_progress)
 
     def require_all_configured(self) -> None:
         """Raise ConfigError for a configuration of a model that the log doesn't know."""
@@ -156,6 +144,7 @@ class Fold:
             )
 
     def _feed(self, record: Record) -> Iterator[Addressed]:
+        self.records += 1
         if record.topic == COMMANDS:
             at = record.offset + self._added[record.partition]
             record = record._replace(offset=at)
