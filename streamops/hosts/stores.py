@@ -35,7 +35,7 @@ def open_furthest(root: Path, name: str, instance: str) -> Store:
 
 def _beside(shared: Path, own: Path, stores: list[Store]) -> Store:
     """Open a store of one's own that is at least as far as the held one could be read."""
-    LOG.warning("%s is held by another process; this worker keeps %s", shared, own)
+    LOG.warning("%s is held by another process, or damaged; this worker keeps %s", shared, own)
     if not any(store.folder == own for store in stores):
         stores = [Store(own), *stores]
     best = _best(stores)
