@@ -74,9 +74,7 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
-        self._silence = Silence(
-            settings, lambda: _fetched(self.hosts, self._paused, self._backlogs)
-        )
+        self._silence = Silence(settings)
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
         self._has_read_archive = False
@@ -152,7 +150,8 @@ class KafkaHost:
             self.sender.serve()
             return
         self._take(messages)
-        if self._silence.is_dead(any(message.error() is None for message in messages)):
+        heard = any(message.error() is None for message in messages)
+        if self._silence.is_dead(heard, lambda: _fetched(self.hosts, self._paused, self._backlogs)):
             raise TransportError(
                 f"{self.name} gets no record though some wait: its client is stuck; start again"
             )

@@ -53,7 +53,7 @@ class Follower:
             for partition in self._partitions(settings.topic(topic))
         ]
         self._next = {(place.topic, place.partition): 0 for place in places}
-        self._silence = Silence(settings, self._positions)
+        self._silence = Silence(settings)
         self._consumer = self._make()
 
     def poll(self, timeout_s: float) -> Iterator[Record]:
@@ -64,7 +64,7 @@ class Follower:
             record = self._record(message)
             if record is not None:
                 yield record
-        if self._silence.is_dead(heard):
+        if self._silence.is_dead(heard, self._positions):
             LOG.warning("%s fell silent though records wait: client made anew", self._client)
             self._consumer.close()
             self._consumer = self._make()

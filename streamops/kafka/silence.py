@@ -24,11 +24,12 @@ PATIENCE_S = 2.0
 class Silence:
     """What one consumer heard last.
 
-    positions  return where the consumer reads next, by place: shortly named topic and partition
+    It holds nothing of its holder: a client in a circle of references would keep its threads and
+    its thread-local key, of which a process has 1,024, until the collector comes by.
     """
 
-    def __init__(self, settings: Settings, positions: Callable[[], Mapping[Place, int]]) -> None:
-        self._settings, self._positions = settings, positions
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._passed = dict[Place, int]()
         self._heard = time.monotonic()
         self._is_suspect = False
@@ -41,19 +42,23 @@ class Silence:
         """Return the end up to which a partition was read; 0 before the first."""
         return self._passed.get(place, 0)
 
-    def is_dead(self, heard: bool) -> bool:
-        """Tell whether the consumer must be given up; `heard` where it just gave something."""
+    def is_dead(self, heard: bool, positions: Callable[[], Mapping[Place, int]]) -> bool:
+        """Tell whether the consumer must be given up.
+
+        heard      it just gave something
+        positions  return where it reads next, by place: shortly named topic and partition
+        """
         now = time.monotonic()
         if heard:
             self._heard, self._is_suspect = now, False
         elif now - self._heard > SILENT_S:
-            waits, self._heard = self._waits(), time.monotonic()
+            waits, self._heard = self.waits(positions()), time.monotonic()
             dead, self._is_suspect = waits and self._is_suspect, waits
             return dead
         return False
 
-    def _waits(self) -> bool:
-        positions = self._positions()
+    def waits(self, positions: Mapping[Place, int]) -> bool:
+        """Tell whether records stand beyond what was read."""
         try:
             ends = next_offsets(self._settings, positions, PATIENCE_S)
         except TransportError:

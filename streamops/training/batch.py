@@ -179,6 +179,8 @@ class Trainer:
             [sys.executable, "-W", FORK_WARNING, "-m", "streamops.training.child", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # A buffer would take in two lines where one is read; nobody would wait for the other.
+            bufsize=0,
             env={**os.environ, **threads, "PYTHONHASHSEED": "0", "PYTHONPATH": _search_path()},
         )
         return self._process

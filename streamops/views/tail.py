@@ -27,7 +27,7 @@ class Tail:
     def __init__(self, settings: Settings, client: str, starts: Mapping[Partition, int]) -> None:
         self._settings, self._client = settings, client
         self._next = dict(starts)
-        self._silence = Silence(settings, lambda: self._next)
+        self._silence = Silence(settings)
         self._noted = time.monotonic()
         self._lags = dict[Partition, int]()
         self._consumer = self._make()
@@ -55,7 +55,7 @@ class Tail:
                 raws.append(to_raw(place[0], message))
                 self._next[place] = raws[-1].offset + 1
                 self._silence.pass_end(place, raws[-1].offset + 1)
-        if self._silence.is_dead(bool(raws)):
+        if self._silence.is_dead(bool(raws), lambda: self._next):
             LOG.warning("%s fell silent though records wait: client made anew", self._client)
             self._consumer.close()
             self._consumer = self._make()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import math
+import os
+import termios
 import textwrap
+import time
 
 import msgspec
 import numpy as np
@@ -11,7 +16,7 @@ import pytest
 
 from streamops.core.profile import bin_of
 from streamops.errors import InputError
-from streamops.training import frames
+from streamops.training import batch, frames
 from streamops.training.batch import Job, Limits, Trainer, train
 from streamops.training.fitting import fit, task_of
 from streamops.training.scoring import Answer, open_model, score_answers, score_segments
@@ -229,6 +234,31 @@ def test_an_endless_job_is_ended(functions, tmp_path):
         pytest.raises(InputError, match=r"more than 0\.3 s"),
     ):
         running.train(job(model="own_models:endless"))
+
+
+def test_a_trainer_that_slept_through_a_job_hears_its_end(tmp_path, monkeypatch):
+    """As after SIGSTOP: both lines of the child have come before the first is read."""
+    with Trainer(tmp_path, Limits(seconds=20.0)) as running:
+        running.train(job())
+        wait, waited = batch.select.select, []
+
+        def slept(reads, writes, errors, seconds):
+            answer = running._work / "answer"
+            while not (waited or (answer.exists() and two_lines_wait(reads[0]))):
+                time.sleep(0.02)
+            waited.append(seconds)
+            return wait(reads, writes, errors, seconds)
+
+        monkeypatch.setattr(batch.select, "select", slept)
+        assert running.train(job()).artifact
+    assert len(waited) == 2
+
+
+def two_lines_wait(pipe) -> bool:
+    held = array.array("i", [0])
+    fcntl.ioctl(pipe.fileno(), termios.FIONREAD, held)
+    # A process id, then a status: the second line ends what there is.
+    return held[0] >= len("1\n0\n") and held[0] > len(f"{os.getpid()}\n")
 
 
 def test_rows_must_remain_to_train_on(trainer):
