@@ -71,8 +71,8 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
 def _let_go_of_clients(request: pytest.FixtureRequest) -> Iterator[None]:
     """Free the clients of hosts that ran in this process, where there usually is one for good.
 
-    A host freezes what the collector has seen. Each Kafka client takes one of the 1,024 thread-local
-    keys that a process has; then no client, and no Rust extension, can be made any more.
+    A host freezes what the collector has seen. Each Kafka client takes one of the 1,024
+    thread-local keys of a process; then no client, and no Rust extension, can be made any more.
     """
     yield
     if request.node.nodeid.startswith(("tests/integration", "tests/contract")):
