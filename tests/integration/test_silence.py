@@ -89,7 +89,10 @@ def test_markers_behind_the_last_record_are_not_waiting_records(settings):
     producer.commit_transaction(30)
     with closing(Follower(settings, "test", ["data"])) as follower:
         until(lambda: list(follower.poll(0.1)) or follower._silence.passed(("data", 0)), "no end")
-        until(lambda: list(follower.poll(0.1)) or not follower._silence.waits(follower._positions()), "it waits")
+        until(
+            lambda: list(follower.poll(0.1)) or not follower._silence.waits(follower._positions()),
+            "it waits",
+        )
         assert follower._positions()[("data", 0)] < follower._silence.passed(("data", 0))
 
 
