@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.config import Rule
+from streamops.core import rulings
 from streamops.core.incidents import without_alerts
 from streamops.core.model_state import Ask, Entry
 from streamops.core.workbook import Workbook
@@ -103,12 +103,7 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
     model = book.get(event.config.model)
     if event.revision <= model.config_revision:
         return
-    before = {rule.name: rule for rule in model.config.rules}
-    kept = {
-        rule.name
-        for rule in event.config.rules
-        if rule.name in before and _about(rule) == _about(before[rule.name])
-    }
+    kept = {rule.name for rule in rulings.surviving(model.config.rules, event.config.rules)}
     gone = replace(model, rules={k: s for k, s in model.rules.items() if s.rule not in kept})
     resting, resolved = without_alerts(book, gone, "configuration changed")
     last = {key: state.revision for key, state in resting.rules.items()}
@@ -120,11 +115,7 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
             config_revision=event.revision,
             rules={k: s for k, s in model.rules.items() if s.rule in kept},
             revisions={**model.revisions, **last},
+            earlier=rulings.remembered(model),
         ),
         resolved,
     )
-
-
-def _about(rule: Rule) -> tuple[str, ...]:
-    """Return what a rule judges: a rule that judges something else starts anew."""
-    return rule.kind, rule.metric, rule.segment, rule.feature

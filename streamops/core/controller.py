@@ -25,7 +25,7 @@ class Controller:
     """The processor of lifecycle-q and metrics-q."""
 
     name = "controller"
-    semantics = 2
+    semantics = 3
     raw = ("lifecycle",)
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"metrics": ("monitor", "detect")}
     closing = Closing((), "own")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
-from streamops.config import ModelConfig
+from streamops.config import ModelConfig, Rule
 from streamops.core.policy import RuleState
 from streamops.events import CandidateScored
 from streamops.values import ModelVersion, Stage
 
 PANES_MAX = 20_000
 COMMANDS_MAX = 1000
+EARLIER_MAX = 16
 BEGINNING_US = -(1 << 62)
 
 TRANSITIONS: frozenset[tuple[Stage, Stage]] = frozenset(
@@ -73,6 +74,7 @@ class ModelState(msgspec.Struct, frozen=True, array_like=True):
     revision   of its deployments
     revisions  of fingerprints that no rule has a state for: they go on from there
     commands   ids of people's last commands: one sent twice is obeyed once
+    earlier    [hash, rules] of the configurations before this one, oldest first
     """
 
     config: ModelConfig
@@ -90,6 +92,7 @@ class ModelState(msgspec.Struct, frozen=True, array_like=True):
     retraining: Retraining = Retraining()
     revisions: dict[str, int] = {}
     commands: tuple[str, ...] = ()
+    earlier: tuple[tuple[str, tuple[Rule, ...]], ...] = ()
 
 
 class ControllerState(msgspec.Struct, frozen=True, array_like=True):

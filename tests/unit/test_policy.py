@@ -9,6 +9,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from streamops.config import config_hash
+from streamops.core import rulings
+from streamops.core.meter_state import default_config
+from streamops.core.model_state import EARLIER_MAX
 from streamops.core.policy import fingerprint
 from streamops.events import AlertRaised, AlertResolved, AlertSilenced, AlertSilenceRequested
 from tests.builders import (
@@ -245,6 +249,61 @@ def test_an_older_configuration_counts_for_nothing():
     found = desk(rule())
     assert len(configured(found, 1)) == 1
     assert len(found.pane(metric("psi", 1.0, "x"))) == 2
+
+
+OLD, NEW = config(rules=(rule(above=0.5),)), config(rules=(rule(above=0.2),))
+
+
+def under(found, settings, value=0.3):
+    """Fold a pane that was counted under a configuration; return the alerts it raised."""
+    events = found.pane(metric("psi", value, "x"), config_hash=config_hash(settings))
+    return of_type(events, AlertRaised)
+
+
+@pytest.mark.parametrize(("counted", "raised"), [(OLD, 0), (NEW, 1)], ids=["old", "new"])
+def test_a_pane_is_judged_by_the_rules_it_was_counted_under(counted, raised):
+    found = Desk(activated(OLD, 1))
+    found.epoch([activated(NEW, 2)])
+    alerts = under(found, counted)
+    assert len(alerts) == raised
+    assert all((a.limit, a.config_hash) == (0.2, config_hash(NEW)) for a in alerts)
+
+
+def test_panes_on_their_way_while_the_rules_are_loosened_still_raise():
+    found = Desk(activated(NEW, 1))
+    found.epoch([activated(OLD, 2)])
+    (alert,) = under(found, NEW)
+    assert (alert.limit, alert.config_hash) == (0.2, config_hash(NEW))
+
+
+def test_the_default_configuration_is_an_earlier_one_too():
+    found = Desk(activated(config(rules=()), 1))
+    default, hash_ = default_config(MODEL)
+    assert rulings.of_pane(found.state.models[MODEL], hash_) == ()
+    found = Desk()
+    found.epoch([activated(config(rules=(*default.rules, rule())), 1)])
+    assert rulings.of_pane(found.state.models[MODEL], hash_) == default.rules
+
+
+def test_a_rule_that_a_person_took_out_raises_nothing_for_earlier_panes():
+    found = Desk(activated(NEW, 1))
+    found.epoch([activated(config(rules=()), 2)])
+    assert under(found, NEW) == []
+
+
+def test_a_rule_that_is_new_does_not_judge_earlier_panes():
+    found = Desk(activated(config(rules=()), 1))
+    found.epoch([activated(NEW, 2)])
+    assert under(found, config(rules=())) == []
+    assert len(under(found, NEW)) == 1
+
+
+def test_a_configuration_long_ago_is_forgotten_in_the_order_it_came():
+    found = Desk()
+    for revision in range(1, EARLIER_MAX + 3):
+        found.epoch([activated(config(rules=(rule(above=revision / 100),)), revision)])
+    limits = [rules[0].above for _, rules in found.state.models[MODEL].earlier]
+    assert limits == [n / 100 for n in range(2, EARLIER_MAX + 2)]
 
 
 def test_a_fingerprint_names_model_rule_segment_and_feature():

@@ -1,0 +1,37 @@
+"""Which rules judge a pane after the configuration changed.
+
+Rule 1: a pane is judged by the rules of the configuration it was counted under, the one its metrics
+        and its alert name, wherever the new one's activation stands between them (EPOCHS 4).
+Rule 2: of those, only rules that the newest configuration still has, about the same thing: what a
+        person took out raises nothing more.
+"""
+
+from __future__ import annotations
+
+from streamops.config import Rule
+from streamops.core.model_state import EARLIER_MAX, ModelState
+
+
+def of_pane(model: ModelState, config_hash: str) -> tuple[Rule, ...]:
+    """Return the rules for a pane of this configuration; the newest for one not known here."""
+    newest = model.config.rules
+    if config_hash != model.config_hash:
+        for known, rules in reversed(model.earlier):
+            if known == config_hash:
+                return surviving(rules, newest)
+    return newest
+
+
+def surviving(rules: tuple[Rule, ...], newer: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Return those that `newer` has by name, about the same thing; their limits may differ."""
+    now = {rule.name: rule for rule in newer}
+    return tuple(r for r in rules if r.name in now and _about(r) == _about(now[r.name]))
+
+
+def remembered(model: ModelState) -> tuple[tuple[str, tuple[Rule, ...]], ...]:
+    """Return the earlier configurations, the one that is about to be replaced among them."""
+    return (*model.earlier, (model.config_hash, model.config.rules))[-EARLIER_MAX:]
+
+
+def _about(rule: Rule) -> tuple[str, ...]:
+    return rule.kind, rule.metric, rule.segment, rule.feature
