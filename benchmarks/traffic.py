@@ -10,7 +10,7 @@ import msgspec
 from streamops import codec
 from streamops.config import ModelConfig, check_config, config_hash
 from streamops.core.partition import partition_of
-from streamops.core.profile import category_profile, numeric_profile, profile_hash
+from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
     ConfigActivated,
@@ -25,6 +25,7 @@ from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
 from streamops.settings import Settings
 from streamops.values import ModelVersion, ReferenceProfile
+from streamops.versions import profile_hash
 
 START_US = 1_767_225_600 * SECOND_US  # 2026-01-01
 PANE_S = 60

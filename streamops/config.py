@@ -30,6 +30,9 @@ Strategy = Literal["recent", "all", "since_change", "online"]
 DetectorName = Literal["adwin", "page_hinkley", "ddm", "sr_mixture", "bf_sr"]
 Cut = Literal["closed", "mature", "restated"]
 DRIFT_METRICS = ("drift", "score_drift")
+YEAR_S = 366 * 86_400
+SPAN_MAX_S = 10 * YEAR_S
+COUNT_MAX = 1 << 40
 
 
 class Rule(
@@ -168,13 +171,21 @@ def config_hash(config: ModelConfig) -> str:
 
 
 def check_config(config: ModelConfig) -> ModelConfig:
-    """Return `config`, or raise ConfigError naming the first setting that can't hold."""
+    """Return `config`, or raise ConfigError naming the first setting that can't hold.
+
+    CONTROLLER refuses on the log what this refuses: a check added here changes its semantics.
+    """
     who = f"model {config.model!r}"
     _require(bool(config.model), "model", config.model, "give the model's name")
-    _require(config.pane_s > 0, f"{who}: pane_s", config.pane_s, "use at least 1 second")
-    for name in ("allowed_lateness_s", "maturity_s", "cohort_delay_s"):
+    _require(
+        0 < config.pane_s <= YEAR_S,
+        f"{who}: pane_s",
+        config.pane_s,
+        f"use 1 second to {YEAR_S:,}, a year",
+    )
+    for name in ("allowed_lateness_s", "maturity_s", "cohort_delay_s", "horizon_s"):
         value = getattr(config, name)
-        _require(value >= 0, f"{who}: {name}", value, "use 0 or more seconds")
+        _require(0 <= value <= SPAN_MAX_S, f"{who}: {name}", value, f"use 0 to {SPAN_MAX_S:,} s")
     _require(
         config.horizon_s >= config.maturity_s >= config.cohort_delay_s,
         f"{who}: horizon_s, maturity_s, cohort_delay_s",
@@ -193,7 +204,18 @@ def check_config(config: ModelConfig) -> ModelConfig:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
     for rule in config.rules:
         _check_rule(who, rule)
+    _check_retrain(f"{who}: retrain", config.retrain)
     return config
+
+
+def _check_retrain(who: str, policy: RetrainPolicy) -> None:
+    for name in ("repeat_panes", "every_panes", "every_labels", "cooldown_panes", "budget",
+                 "budget_panes", "min_labels"):  # fmt: skip
+        value = getattr(policy, name)
+        _require(0 <= value <= COUNT_MAX, f"{who}.{name}", value, f"use 0 to {COUNT_MAX:,}")
+    for name in ("recent_rows", "holdout_rows"):
+        value = getattr(policy, name)
+        _require(0 < value <= COUNT_MAX, f"{who}.{name}", value, f"use 1 to {COUNT_MAX:,}")
 
 
 def _check_rule(who: str, rule: Rule) -> None:

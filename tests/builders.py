@@ -18,7 +18,7 @@ from streamops.config import DRIFT_METRICS, ModelConfig, Rule, check_config, con
 from streamops.core.controller import Controller
 from streamops.core.meter import Meter
 from streamops.core.processor import Batch, Output, Record, Refusal
-from streamops.core.profile import category_profile, numeric_profile, profile_hash
+from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
     ActivationDelivered,
@@ -43,6 +43,7 @@ from streamops.values import (
     Stamp,
     Value,
 )
+from streamops.versions import profile_hash
 
 MODEL = "m"
 BEFORE = -1000.0

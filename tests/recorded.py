@@ -20,7 +20,7 @@ from streamops import codec
 from streamops.config import ModelConfig, RetrainPolicy, Rule, check_config, config_hash
 from streamops.core.pane_rows import measure_rows, numeric_bins
 from streamops.core.processor import Refusal
-from streamops.core.profile import category_profile, numeric_profile, profile_hash
+from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
     ActivationDelivered,
@@ -45,6 +45,7 @@ from streamops.events import (
 )
 from streamops.hosts.memory import MemoryHost
 from streamops.values import FeatureProfile, ModelVersion, ReferenceProfile
+from streamops.versions import profile_hash
 
 RAW = ("predictions", "labels", "lifecycle")
 CONCLUDED = (

@@ -14,7 +14,7 @@ import msgspec
 
 from streamops.config import ModelConfig, RetrainPolicy, Rule, config_hash
 from streamops.core.processor import Record
-from streamops.core.profile import category_profile, numeric_profile, profile_hash
+from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
     ActivationDelivered,
@@ -34,6 +34,7 @@ from streamops.events import (
 from streamops.hosts.memory import MemoryHost
 from streamops.hosts.seal_files import keep
 from streamops.values import ModelVersion, ReferenceProfile
+from streamops.versions import profile_hash
 from streamops.views.archive import cover_of, write_raw
 from streamops.views.log import RawRecord
 

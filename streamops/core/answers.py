@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from streamops.config import check_config, config_hash
 from streamops.core import rulings
 from streamops.core.incidents import without_alerts
 from streamops.core.model_state import Ask, Entry
 from streamops.core.workbook import Workbook
+from streamops.errors import ConfigError, InputError
 from streamops.events import (
     ActivationDelivered,
     CandidateScored,
@@ -27,6 +29,7 @@ from streamops.events import (
     TopologyActivated,
     VersionActivated,
 )
+from streamops.versions import check_version
 
 RECORDED = (
     RunStarted,
@@ -41,6 +44,9 @@ RECORDED = (
 def take(book: Workbook, event: Event | object) -> str | None:
     """Apply one lifecycle event; return why it can't be applied, or None."""
     match event:
+        case ModelRegistered() | ConfigApplied() if why := unfit(event):
+            _no_answer(book, event)
+            return why
         case ModelRegistered():
             return _registered(book, event)
         case ActivationDelivered():
@@ -54,6 +60,24 @@ def take(book: Workbook, event: Event | object) -> str | None:
         case _ if not isinstance(event, RECORDED):
             return f"type is {type(event).__name__}; it doesn't belong on lifecycle"
     return None
+
+
+def unfit(request: ModelRegistered | ConfigApplied) -> str | None:
+    """Return why this can't be activated, or None; who broadcasts leaves it alone as well."""
+    try:
+        if isinstance(request, ModelRegistered):
+            check_version(request.version)
+        elif (right := config_hash(check_config(request.config))) != request.config_hash:
+            return f"config_hash is {request.config_hash!r}; this configuration's is {right}"
+    except (InputError, ConfigError) as error:
+        return str(error)
+    return None
+
+
+def _no_answer(book: Workbook, event: ModelRegistered | ConfigApplied) -> None:
+    """A version that can't be activated is a failed run: its request waits for nothing more."""
+    if isinstance(event, ModelRegistered):
+        _fail(book, event.version.model, event.request_id)
 
 
 def _registered(book: Workbook, event: ModelRegistered) -> str | None:
@@ -91,12 +115,16 @@ def _scored(book: Workbook, event: CandidateScored) -> str | None:
 
 
 def _failed(book: Workbook, event: RunFailed) -> str | None:
-    model = book.get(event.model)
-    ask = model.asks.get(event.request_id)
+    _fail(book, event.model, event.request_id)
+    return None
+
+
+def _fail(book: Workbook, name: str, request_id: str) -> None:
+    model = book.get(name)
+    ask = model.asks.get(request_id)
     if ask is not None and ask.scored is None and not ask.failed:
         failed: Ask = replace(ask, failed=True)
-        book.put(replace(model, asks={**model.asks, event.request_id: failed}))
-    return None
+        book.put(replace(model, asks={**model.asks, request_id: failed}))
 
 
 def _configured(book: Workbook, event: ConfigActivated) -> None:

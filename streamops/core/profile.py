@@ -9,18 +9,16 @@ Rule 3: layout. numeric: [below low, bins by interior edges, above high, missing
 
 from __future__ import annotations
 
-import hashlib
 import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from streamops.core.quality import fault
-from streamops.values import FeatureProfile, ReferenceProfile
+from streamops.values import FeatureProfile
 
 BINS = 20
 CATEGORIES_MAX = 20
@@ -115,7 +113,9 @@ def numeric_profile(name: str, values: Sequence[float | None], bins: int = BINS)
 
 def _quantum(low: float, high: float) -> float:
     span = max(high - low, abs(low), abs(high))
-    return math.ldexp(1.0, math.frexp(span)[1]) / QUANTA if span > 0 else 1.0 / QUANTA
+    if span == 0:
+        return 1.0 / QUANTA
+    return max(math.ldexp(1.0, math.frexp(span)[1]) / QUANTA, math.ulp(0.0))
 
 
 def category_profile(
@@ -132,8 +132,3 @@ def category_profile(
     return FeatureProfile(
         name=name, kind=kind, counts=(*known, other, missing), categories=categories
     )
-
-
-def profile_hash(profile: ReferenceProfile) -> str:
-    """Return the SHA-256 (hex) of the profile's canonical encoding."""
-    return hashlib.sha256(msgspec.json.encode(profile, order="deterministic")).hexdigest()

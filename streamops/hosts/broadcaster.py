@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from confluent_kafka import KafkaError, Message
 
 from streamops import codec
+from streamops.core.answers import unfit
 from streamops.core.processor import Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
 from streamops.disk import broker_disk
@@ -114,6 +115,9 @@ class Broadcaster:
             case ConfigApplied() | ModelRegistered() as event:
                 if len(record.value) > CONCLUSION_BYTES_MAX:
                     self._refuse(record)
+                elif why := unfit(event):
+                    # CONTROLLER reads it as well, and refuses it on the log.
+                    LOG.warning("%s is not activated: %s", event.id, why)
                 else:
                     self.activations.ask(event)
             case ConfigActivated() | VersionActivated() as event if record.partition == FOUNDING:

@@ -25,6 +25,7 @@ from streamops.events import (
 from streamops.sdk.ids import new_id
 from streamops.sdk.plain import plain_number
 from streamops.values import ModelVersion
+from streamops.versions import check_version
 
 
 class Commands(ABC):
@@ -186,9 +187,12 @@ class Commands(ABC):
         id: str | None = None,
         time: datetime | None = None,
     ) -> ModelRegistered:
-        """Register a version with its reference profile."""
+        """Register a version with its reference profile.
+
+        Raises InputError naming the field where the version can't be monitored.
+        """
         event = ModelRegistered(
-            version=version,
+            version=check_version(version),
             run_id=run_id,
             request_id=request_id,
             artifact_uri=artifact_uri,

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import msgspec
 
-from streamops.core.profile import profile_hash
 from streamops.errors import InputError, ServiceError
 from streamops.training.batch import Failure, Job, Trained
 from streamops.training.fitting import fit
 from streamops.training.frames import Columns, Row, infer_columns, profile_rows
 from streamops.training.scoring import Answer, SklearnModel, open_model, score_answers
 from streamops.values import Value
+from streamops.versions import profile_hash
 
 PR_SET_PDEATHSIG = 1
 MEMORY_FLOOR_BYTES = 1 << 28

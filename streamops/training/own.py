@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from streamops.core.profile import category_text, profile_hash
+from streamops.core.profile import category_text
 from streamops.errors import InputError
 from streamops.training.fitting import task_of
 from streamops.training.frames import column_profiles, infer_columns, profile_rows
 from streamops.training.scoring import About, SklearnModel, Task, score_answers
 from streamops.values import ModelVersion, Value
+from streamops.versions import profile_hash
 
 Rows = Sequence[Mapping[str, Any]]
 

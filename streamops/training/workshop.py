@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from streamops.core.profile import profile_hash
 from streamops.events import ModelRegistered, RetrainRequested
 from streamops.training.batch import Job, Trained, Trainer
 from streamops.training.fitting import DEFAULT_MODEL
@@ -23,6 +22,7 @@ from streamops.training.outcomes import OutcomeRow
 from streamops.training.runs import Rows, Run, content_hash, version_name
 from streamops.training.scoring import Answer, open_model, score_answers
 from streamops.values import ModelVersion
+from streamops.versions import profile_hash
 
 PROFILE_ROWS = 4000
 

@@ -33,6 +33,7 @@ from streamops.kafka.admin import delete_namespace
 from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
+from streamops.versions import profile_hash
 from tests.builders import MODEL, at, config, version
 from tests.hosting import PATIENCE_S, control, fold, new_settings, running
 
@@ -55,6 +56,27 @@ def plain(**fields: Any) -> dict[str, Any]:
     """A prediction as a stranger's program might build it."""
     given = {"type": "PredictionMade", "id": "bad", "time": datetime.now(UTC), "model": MODEL}
     return {**given, "version": "v1", "prediction": 1, "score": 0.5, "features": {}, **fields}
+
+
+def applied(settings: ModelConfig) -> bytes:
+    """A configuration as someone may write it who doesn't use the SDK."""
+    hash_ = config_hash(settings)
+    return codec.encode(
+        ConfigApplied(
+            id="unfit", time=datetime.now(UTC), config=settings, config_hash=hash_, actor="ann"
+        )
+    )
+
+
+def without_bins() -> bytes:
+    """A version whose first column has no counts, as a stranger's trainer may register it."""
+    made = version("v9")
+    first, *others = made.profile.features
+    profile = msgspec.structs.replace(
+        made.profile, features=(msgspec.structs.replace(first, counts=()), *others)
+    )
+    unfit = msgspec.structs.replace(made, profile=profile, profile_hash=profile_hash(profile))
+    return codec.encode(ModelRegistered(id="unfit", time=datetime.now(UTC), version=unfit))
 
 
 def bad_records() -> dict[str, Bad]:
@@ -113,6 +135,12 @@ def bad_records() -> dict[str, Bad]:
         "a tick from 2100 on lifecycle": Bad("lifecycle", future_tick, tick_ahead),
         "a tick from 1970": Bad("predictions", old_tick, tick_back),
         "a tick from 1970 on lifecycle": Bad("lifecycle", old_tick, tick_back),
+        "panes of no length": Bad(
+            "lifecycle", applied(msgspec.structs.replace(CONFIG, pane_s=0)), r"pane_s is 0; use 1"
+        ),
+        "a version without bins": Bad(
+            "lifecycle", without_bins(), r"feature 'x': counts is 0; give \d+: below, inner bins"
+        ),
         "a label for nothing": Bad(
             "labels",
             codec.encode(

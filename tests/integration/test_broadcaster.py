@@ -223,6 +223,25 @@ def test_a_version_too_large_to_be_activated_is_refused_and_the_next_is_activate
     assert "register fewer features or bins" in refused[1]
 
 
+def test_what_can_not_be_folded_is_not_activated(driven):
+    unfit = msgspec.structs.replace(registered().version, profile_hash="h")
+    long_panes = msgspec.structs.replace(applied(1, 0.2).config, pane_s=1 << 50)
+    with running(driven, [run_broadcaster]):
+        ask(
+            driven,
+            msgspec.structs.replace(registered(), id="registered/unfit", version=unfit),
+            msgspec.structs.replace(
+                applied(1, 0.2),
+                id="applied/unfit",
+                config=long_panes,
+                config_hash=config_hash(long_panes),
+            ),
+            registered(),
+        )
+        until(driven, "lifecycle", delivered(1))
+    assert activations(driven, "labels", 0) == [(1, "activated/registered/1")]
+
+
 def test_a_stop_that_was_set_before_ends_it(driven):
     stop = threading.Event()
     stop.set()

@@ -130,7 +130,7 @@ def test_init_writes_what_apply_reads(tmp_path, capsys):
         ("models = []", r"no \[\[models\]\]"),
         ("models = 3", "Expected `array`"),
         ('[[models]]\nmodel = "a"\npane = 3', "unknown field `pane`"),
-        ('[[models]]\nmodel = "a"\npane_s = 0', "pane_s is 0; use at least 1"),
+        ('[[models]]\nmodel = "a"\npane_s = 0', "pane_s is 0; use 1 second"),
         ('[[models]]\nmodel = "a"\n[[models]]\nmodel = "a"', "'a' twice"),
         ("[[models", r"a\.toml"),
     ],

@@ -209,6 +209,19 @@ def test_a_failed_run_is_a_final_answer():
     assert stages(events)[-1] == ("v3", "Production", "v1")
 
 
+def test_a_version_that_can_not_be_activated_is_a_failed_run():
+    desk = with_champion()
+    request, other = asked(desk)
+    registration, _ = registered("v2", request.id)
+    unfit = replace(registration, version=replace(registration.version, profile_hash="h"))
+    events = desk.epoch([unfit])
+    (refused,) = of_type(events, RecordRefused)
+    assert "profile_hash is 'h'" in refused.reason
+    assert open_requests(events) == (other.id,)
+    (late,) = of_type(desk.epoch([scored("v2", 0.9, request.id)]), RecordRefused)
+    assert "register it before scoring it" in late.reason
+
+
 def test_when_every_run_failed_the_champion_stays():
     desk = with_champion()
     gone = [

@@ -13,9 +13,9 @@ from streamops.core.profile import (
     category_profile,
     category_text,
     numeric_profile,
-    profile_hash,
     to_quanta,
 )
+from streamops.versions import profile_hash
 from tests.builders import profile
 
 
