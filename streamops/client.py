@@ -258,7 +258,7 @@ class Client(Commands):
     ) -> Run:
         """A context for one training run; see `Run` for what it records by itself.
 
-        dataset     version it learns from
+        dataset     what it learns from: NAME@VERSION of `dataset`, or NAME for the newest by then
         request_id  the RetrainRequested it answers; the run's id is that id (EPOCHS 22)
         """
         plain = {k: plain_value(f"parameter {k}", v) for k, v in (parameters or {}).items()}

@@ -169,7 +169,7 @@ def _version(log: ArchiveLog, partitions: int, made: Made) -> Version:
         registered=registered,
         started=started if run else None,
         completed=done if run else None,
-        dataset=_dataset(log, started.dataset if started and run else ""),
+        dataset=_dataset(log, started) if started and run else None,
         step=next((e for e in moves if isinstance(e, StageChanged) and e.id == step), None),
     )
 
@@ -178,13 +178,20 @@ def _is_version(event: ModelRegistered, made: Made) -> bool:
     return (event.version.model, event.version.version) == (made.model, made.version)
 
 
-def _dataset(log: ArchiveLog, name: str) -> DatasetVersioned | None:
-    found = None
-    for partition in log.partitions("data") if name else ():
+def _dataset(log: ArchiveLog, run: RunStarted) -> DatasetVersioned | None:
+    """The data set that a run names: one version as NAME@VERSION, or the newest by then."""
+    found: list[DatasetVersioned] = []
+    for partition in log.partitions("data") if run.dataset else ():
         for record in _events(log, "data", partition):
-            if isinstance(record.event, DatasetVersioned) and record.event.dataset == name:
-                found = record.event
-    return found
+            data = record.event
+            if isinstance(data, DatasetVersioned) and _is_meant(data, run):
+                found.append(data)
+    return max(found, key=lambda data: (data.time, data.version), default=None)
+
+
+def _is_meant(data: DatasetVersioned, run: RunStarted) -> bool:
+    is_this = f"{data.dataset}@{data.version}" == run.dataset
+    return is_this or (data.dataset == run.dataset and data.time <= run.time)
 
 
 def _outcomes(

@@ -235,8 +235,9 @@ def environment() -> dict[str, str]:
 
 
 def dataset_name(request: RetrainRequested) -> str:
-    """Return the data set of a run: the model's outcomes, by epochs."""
-    return f"{request.model}/outcomes?epochs={request.first_epoch}-{request.last_epoch}"
+    """Return the data set of a run: what its strategy takes of the model's outcomes, by epochs."""
+    epochs = f"{request.first_epoch}-{request.last_epoch}"
+    return f"{request.model}/outcomes?epochs={epochs}&strategy={request.strategy}"
 
 
 def _is_online(request: Request) -> TypeGuard[RetrainRequested]:

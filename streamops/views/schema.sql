@@ -132,7 +132,8 @@ WITH registered AS (
     FROM models_registered GROUP BY 1, 2
 ),
 started AS (
-    SELECT run_id, arg_min(dataset, time) AS dataset, arg_min(code_commit, time) AS code_commit
+    SELECT run_id, min(time) AS time, arg_min(dataset, time) AS dataset,
+        arg_min(code_commit, time) AS code_commit
     FROM runs_started GROUP BY run_id
 ),
 completed AS (
@@ -150,13 +151,18 @@ spans AS (
         WHERE c.last_epoch > 0 GROUP BY ALL
     ) GROUP BY run_id
 ),
+-- A run names a data set, or one of its versions as NAME@VERSION.
 data AS (
-    SELECT dataset, arg_max(version, time) AS version, arg_max(content_hash, time) AS content_hash
-    FROM datasets_versioned GROUP BY dataset
+    SELECT s.run_id, arg_max({'dataset': d.dataset, 'version': d.version, 'hash': d.content_hash},
+        (d.time, d.version)) AS found
+    FROM started s JOIN datasets_versioned d ON d.dataset || '@' || d.version = s.dataset
+        OR (d.dataset = s.dataset AND d.time <= s.time)
+    GROUP BY s.run_id
 )
 SELECT p.id AS prediction_id, p.time, p.model, p.version, p.topic, p.partition, p."offset",
     o.label, o."offset" AS outcome_offset, r.artifact, r.run_id, r.request_id, s.code_commit,
-    s.dataset, d.version AS dataset_version, d.content_hash AS dataset_hash, c.trained_rows,
+    coalesce(d.found.dataset, s.dataset) AS dataset, d.found.version AS dataset_version,
+    d.found.hash AS dataset_hash, c.trained_rows,
     c.first_epoch AS trained_first_epoch, c.last_epoch AS trained_last_epoch, t.trained_on
 FROM predictions p
 LEFT JOIN outcomes o ON o.prediction_id = p.id AND NOT o.correction
@@ -164,7 +170,7 @@ LEFT JOIN registered r ON r.model = p.model AND r.version = p.version
 LEFT JOIN started s ON s.run_id = r.run_id
 LEFT JOIN completed c ON c.run_id = r.run_id
 LEFT JOIN spans t ON t.run_id = r.run_id
-LEFT JOIN data d ON d.dataset = s.dataset
+LEFT JOIN data d ON d.run_id = r.run_id
 WHERE p.epoch <= (SELECT epoch FROM concluded);
 COMMENT ON VIEW lineage IS
     'One row a prediction: its version, the run behind it, and the data set or outcomes it learned.';
