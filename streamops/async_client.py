@@ -67,6 +67,7 @@ class AsyncClient:
 
     send = at_once(Client.send)
     log_prediction = at_once(Client.log_prediction)
+    log_failure = at_once(Client.log_failure)
     log_label = at_once(Client.log_label)
     promote = at_once(Client.promote)
     approve = at_once(Client.approve)

@@ -138,15 +138,13 @@ class Client(Commands):
         try:
             given = answer(predictor, features)
         except Exception as error:
-            self.send(
-                PredictionFailed(
-                    model=model,
-                    version=version,
-                    error=one_line(error),
-                    latency_ms=elapsed_ms(begin),
-                    segments=dict(segments or {}),
-                    **origin(id, None),
-                )
+            self.log_failure(
+                model=model,
+                version=version,
+                error=error,
+                latency_ms=elapsed_ms(begin),
+                segments=segments,
+                id=id,
             )
             raise
         latency_ms = elapsed_ms(begin)
@@ -194,6 +192,32 @@ class Client(Commands):
             latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
             segments=dict(segments or {}),
             deployment_step=deployment_step,
+            **origin(id, time),
+        )
+        self.send(event)
+        return event.id
+
+    def log_failure(
+        self,
+        *,
+        model: str,
+        version: str,
+        error: BaseException | str,
+        id: str | None = None,
+        time: datetime | None = None,
+        latency_ms: float | None = None,
+        segments: Mapping[str, str] | None = None,
+    ) -> str:
+        """Log that a model gave no answer, for the error rate; returns the prediction's id.
+
+        error       what it raised, kept as one line; the other arguments as in `log_prediction`
+        """
+        event = PredictionFailed(
+            model=model,
+            version=version,
+            error=error if isinstance(error, str) else one_line(error),
+            latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
+            segments=dict(segments or {}),
             **origin(id, time),
         )
         self.send(event)

@@ -28,7 +28,7 @@ from streamops.client import Client
 from streamops.disk import broker_disk
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered
-from streamops.serving.scorer import Scored, Scorer
+from streamops.serving.scorer import Scored, Scorer, Serving
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -90,9 +90,16 @@ class Gateway:
             self.disk.check()
         begin = time.perf_counter()
         rows = read_rows(request.inputs)
-        answers = self.scorer.predict_many(rows, model)
-        latency_ms = (time.perf_counter() - begin) * MS
         segments = request.parameters.get("segments", {})
+        serving = self.scorer.serving(model)
+        try:
+            answers = self.scorer.predict_many(rows, model)
+        except InputError:
+            raise
+        except Exception as error:
+            self._log_failures(model, serving, len(rows), error, segments)
+            raise
+        latency_ms = (time.perf_counter() - begin) * MS
         ids = [
             self._log(model, row, answer, latency_ms, segments)
             for row, answer in zip(rows, answers, strict=True)
@@ -108,6 +115,18 @@ class Gateway:
         """Send what is left."""
         self.client.close()
         self.scorer.close()
+
+    def _log_failures(
+        self,
+        model: str,
+        serving: Serving | None,
+        rows: int,
+        error: Exception,
+        segments: Mapping[str, str],
+    ) -> None:
+        version = "" if serving is None else serving.target.version
+        for _ in range(rows):
+            self.client.log_failure(model=model, version=version, error=error, segments=segments)
 
     def _log(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -14,13 +15,20 @@ import pytest
 from streamops import codec
 from streamops.core.times import EPOCH
 from streamops.errors import InputError
-from streamops.events import ActivationDelivered, ModelRegistered, PredictionMade, StageChanged
+from streamops.events import (
+    ActivationDelivered,
+    ModelRegistered,
+    PredictionFailed,
+    PredictionMade,
+    StageChanged,
+)
 from streamops.kafka.admin import create_topics
 from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
 from streamops.serving.gateway import Tensor, read_rows, run_gateway
 from streamops.settings import Settings
 from streamops.training.batch import train
+from streamops.training.scoring import SklearnModel
 from streamops.values import ModelVersion
 
 WAIT_S = 60
@@ -161,3 +169,19 @@ def test_a_bad_request_is_a_400_and_an_unknown_model_a_404(http, settings, train
     assert http.post("/v2/models/m/infer", json={"wrong": 1}).status_code == 400
     unknown = http.post("/v2/models/other/infer", json={"inputs": [tensor("x", [1.0])]})
     assert unknown.status_code == 404
+
+
+def test_a_model_that_raises_is_logged_as_failed_once_a_row(http, settings, trained, monkeypatch):
+    deploy(settings, trained[1])
+    until_ready(http)
+    monkeypatch.setattr(SklearnModel, "answer", lambda self, rows: 1 // 0)
+    body = {"inputs": [tensor("x", [1.0, 2.0])], "parameters": {"segments": {"shop": "north"}}}
+    assert http.post("/v2/models/m/infer", json=body).status_code == 500
+    with closing(Follower(settings, "test-reader", ("predictions",))) as follower:
+        deadline, logged = time.monotonic() + WAIT_S, []
+        while len(logged) < 2:
+            logged += [record.event for record in follower.poll(0.1)]
+            assert time.monotonic() < deadline
+    assert [type(event) for event in logged] == [PredictionFailed] * 2
+    assert {(e.version, e.segments["shop"]) for e in logged} == {("1", "north")}
+    assert "ZeroDivisionError" in logged[0].error
