@@ -11,7 +11,7 @@ RUN /opt/streamops/bin/pip install --no-cache-dir --no-deps --no-build-isolation
 FROM python:3.13-slim-trixie
 COPY --from=build /opt/streamops /opt/streamops
 RUN useradd --create-home --uid 10001 streamops \
-    && install -d -o streamops -g streamops /var/lib/streamops
+    && install -d -o streamops -g streamops /var/lib/streamops /var/lib/streamops/archive
 USER 10001
 WORKDIR /var/lib/streamops
 ENV PATH=/opt/streamops/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1

@@ -19,6 +19,8 @@ PARTITIONS_EMBEDDED = 4
 PARTITIONS_CLUSTER = 24
 # Ten minutes of embedded ticks.
 SEAL_EVERY = 600
+INTERVAL_EMBEDDED_S = 1.0
+INTERVAL_CLUSTER_S = 5.0
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON alone on stdout.")]
 
@@ -51,7 +53,11 @@ class Place:
     ] = None
 
     def template(
-        self, partitions: int | None = None, seal_every: int | None = None, **more: Any
+        self,
+        partitions: int | None = None,
+        seal_every: int | None = None,
+        interval_s: float | None = None,
+        **more: Any,
     ) -> Settings:
         """What a stack is started with: options, then what its folder recorded, then defaults."""
         recorded = self._recorded()
@@ -62,6 +68,7 @@ class Place:
             data=self.data.absolute(),
             partitions=partitions or self._partitions(recorded),
             seal_every=self._seal_every(recorded) if seal_every is None else seal_every,
+            interval_s=self._interval_s(recorded) if interval_s is None else interval_s,
             **more,
         )
         topic_name(own.namespace, "alerts")  # refuses a namespace Kafka can't take
@@ -89,6 +96,11 @@ class Place:
     def _recorded(self) -> Settings | None:
         found = Folder(self.data).read_settings()
         return found.settings if found else None
+
+    def _interval_s(self, recorded: Settings | None) -> float:
+        if recorded is not None and self.namespace in (None, recorded.namespace):
+            return recorded.interval_s
+        return INTERVAL_CLUSTER_S if self.bootstrap else INTERVAL_EMBEDDED_S
 
     def _seal_every(self, recorded: Settings | None) -> int:
         if recorded is not None and self.namespace in (None, recorded.namespace):

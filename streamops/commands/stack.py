@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, print_table, say
 from streamops.commands.place import HERE, Json, Place
@@ -48,6 +48,22 @@ SealEvery = Annotated[
         help="Seal the state at the end of every so many epochs, fixed once; 600, and 0 for never.",
     ),
 ]
+Interval = Annotated[
+    float | None,
+    Parameter(
+        env_var="STREAMOPS_INTERVAL_S",
+        validator=validators.Number(gt=0),
+        help="Seconds between ticks, recorded when the namespace is made; 1 embedded, 5 on a "
+        "cluster.",
+    ),
+]
+Port = Annotated[
+    int,
+    Parameter(
+        env_var="STREAMOPS_PORT",
+        help="Where gateway or page listen; 0: 8080 for the gateway, a free one for the page.",
+    ),
+]
 Control = Annotated[
     Literal["faust", "kafka"],
     Parameter(env_var="STREAMOPS_CONTROL", help="Host of the control plane."),
@@ -62,6 +78,7 @@ def up(
     ] = False,
     partitions: Partitions = None,
     seal_every: SealEvery = None,
+    interval_s: Interval = None,
     services: Annotated[
         str | None, Parameter(help="Only these services, separated by commas.")
     ] = None,
@@ -96,6 +113,7 @@ def up(
     template = place.template(
         partitions,
         seal_every,
+        interval_s,
         control=control,
         meter_workers=meter_workers,
         disk_floor_mb=disk_floor_mb,
@@ -197,6 +215,7 @@ def run(
     ] = None,
     partitions: Partitions = None,
     seal_every: SealEvery = None,
+    interval_s: Interval = None,
     control: Control = "faust",
     worker: Annotated[
         int, Parameter(help="Number of this worker of the service; each has its own.")
@@ -205,6 +224,7 @@ def run(
         str,
         Parameter(env_var="STREAMOPS_HOST", help="Where gateway and page listen."),
     ] = HOST,
+    port: Port = 0,
 ) -> NoReturn:
     """Run one service in the foreground, for containers and supervisors of your own.
 
@@ -216,9 +236,9 @@ def run(
         given = read_service_settings(settings)
     else:
         own = msgspec.structs.replace(place.settings(partitions), control=control)
-        if seal_every is not None:
-            own = msgspec.structs.replace(own, seal_every=seal_every)
-        given = ServiceSettings(settings=own, host=host)
+        fixed = {"seal_every": seal_every, "interval_s": interval_s}
+        own = msgspec.structs.replace(own, **{k: v for k, v in fixed.items() if v is not None})
+        given = ServiceSettings(settings=own, host=host, gateway_port=port, page_port=port)
     run_service(name, msgspec.structs.replace(given, worker=worker))
     # Threads of client libraries may outlive their service; none has anything left to do.
     sys.stdout.flush()

@@ -48,6 +48,24 @@ def test_every_dependency_and_volume_of_the_compose_file_exists():
     assert {m for m in mounts if m.startswith("./") and not (ROOT / m).exists()} == set()
 
 
+def test_a_volume_below_the_home_of_the_services_is_theirs_to_write():
+    """A new named volume takes the owner of what the image has there; else it is root's."""
+    services = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    ours = [s for s in services if s.get("image", "").startswith("streamops")]
+    places = {volume.split(":")[1] for s in ours for volume in s.get("volumes", [])}
+    (made,) = [
+        line for line in (ROOT / "Dockerfile").read_text().split("\n") if "install -d" in line
+    ]
+    assert places <= set(made.split())
+
+
+def test_page_and_gateway_can_be_reached_from_the_machine_alone():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    for name in ("gateway", "materializer"):
+        port = services[name]["command"][services[name]["command"].index("--port") + 1]
+        assert services[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
 def test_prometheus_asks_every_service():
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     running = {name for name, s in services.items() if s.get("command", [""])[0] == "run"}

@@ -168,6 +168,12 @@ def test_partitions_are_4_embedded_and_24_on_a_cluster(tmp_path):
     assert Place(data=tmp_path, bootstrap="h:1").template().partitions == 24
 
 
+def test_ticks_are_a_second_apart_embedded_and_five_on_a_cluster_unless_set(tmp_path):
+    assert Place(data=tmp_path).template().interval_s == 1
+    assert Place(data=tmp_path, bootstrap="kafka:9092").template().interval_s == 5
+    assert Place(data=tmp_path).template(interval_s=0.5).interval_s == 0.5
+
+
 def test_a_namespace_seals_as_it_did_from_its_beginning(tmp_path):
     assert Place(data=tmp_path).template().seal_every == SEAL_EVERY
     assert Place(data=tmp_path).template(seal_every=0).seal_every == 0
