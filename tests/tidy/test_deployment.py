@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -90,6 +91,20 @@ def test_the_linter_would_see_a_bad_instruction(tmp_path):
 def test_a_dashboard_is_json_with_known_data(file):
     panels = json.loads(file.read_text())["panels"]
     assert {panel["datasource"]["uid"] for panel in panels} == {"prometheus"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deploy").rglob("*.json")), ids=lambda f: f.name)
+def test_a_dashboard_asks_for_metrics_that_there_are(file):
+    asked = {
+        name
+        for panel in json.loads(file.read_text())["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"streamops_\w+", target["expr"])
+    }
+    reference = (ROOT / "docs" / "reference" / "prometheus.md").read_text()
+    known = set(re.findall(r"^\| `(streamops_\w+)`", reference, re.MULTILINE))
+    assert {name.removesuffix("_bucket") for name in asked} <= known
+    assert asked or file.name == "processes.json"
 
 
 def test_the_base_installation_is_a_producers():
