@@ -24,7 +24,10 @@ class Parts:
     target: Annotated[str, Parameter(help="Column of the label.")] = ""
     time: Annotated[str, Parameter(help="Column of the time, or of the order.")] = ""
     label_time: Annotated[str, Parameter(help="Column of the time at which labels came.")] = ""
-    label_delay: Annotated[float, Parameter(help="Seconds from prediction to label.")] = 0.0
+    label_delay: Annotated[
+        float | None,
+        Parameter(help="Seconds from prediction to label, in place of a label time; 0 if none."),
+    ] = None
     exclude: Annotated[
         tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
     ] = ()

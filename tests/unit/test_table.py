@@ -109,6 +109,26 @@ def test_a_manifest_says_what_flags_do_not(tmp_path):
     assert (other.target, other.rows[0].features) == ("z", {"leak": 9, "y": 0})
 
 
+@pytest.mark.parametrize("delay_s", [60.0, 0.0])
+def test_a_delay_overrides_the_manifests_label_time(tmp_path, delay_s):
+    columns = {"at": [noon(0), noon(1)], "known": [noon(3600)] * 2, "x": [1, 2], "y": [0, 1]}
+    file = parquet(tmp_path, columns)
+    entry = {
+        "file": "t.parquet", "target": "y", "time_column": "at", "label_time_column": "known",
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps({"datasets": [entry]}))
+    waits = [row.label_us - row.time_us for row in read_table(file, Columns()).rows]
+    assert waits == [3600 * S, 3599 * S]
+    delayed = read_table(file, Columns(label_delay_s=delay_s))
+    assert [row.label_us - row.time_us for row in delayed.rows] == [delay_s * S] * 2
+    assert delayed.rows[0].features == {"x": 1}, "when the label came is known too late"
+
+
+def test_a_delay_beside_a_label_time_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--label-delay is 0 and --label-time 'known'"):
+        read_table(tmp_path / "t.csv", Columns(label_time="known", label_delay_s=0))
+
+
 def test_values_become_plain(tmp_path):
     columns = {
         "x": [float("nan"), float("inf")],
