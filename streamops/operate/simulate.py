@@ -32,6 +32,7 @@ from streamops.operate.first_version import (
     task_of_rows,
     train_first,
 )
+from streamops.operate.folder import Folder
 from streamops.operate.lockstep import Lockstep
 from streamops.operate.stack import Stack
 from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
@@ -160,7 +161,8 @@ def _running(stack: Stack, console: Console) -> Iterator[None]:
 
 
 def clear_home(home: Path) -> None:
-    """Empty the folder of an earlier run; ConfigError for a folder that no run made."""
+    """Empty the folder of an earlier run; ConfigError for one that is in use or no run made."""
+    Folder(home).refuse_if_held("--home")
     marks = [home / name for name in MADE_BY_A_RUN]
     if home.exists() and any(home.iterdir()) and not any(mark.exists() for mark in marks):
         raise ConfigError(

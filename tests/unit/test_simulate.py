@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamops.errors import ConfigError
+from streamops.operate.folder import Folder
 from streamops.operate.simulate import clear_home
 
 
@@ -21,6 +22,16 @@ def test_a_folder_that_no_simulation_made_is_left_alone(tmp_path: Path) -> None:
 def test_an_earlier_run_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("{}")
     (tmp_path / "views.duckdb").write_text("")
+    clear_home(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    (tmp_path / "settings.json").write_text("{}")
+    with folder.lock(), pytest.raises(ConfigError, match=r"in use: .* another folder with --home"):
+        clear_home(tmp_path)
+    assert (tmp_path / "settings.json").exists()
     clear_home(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
