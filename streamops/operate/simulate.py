@@ -34,6 +34,7 @@ from streamops.operate.first_version import (
 )
 from streamops.operate.folder import Folder
 from streamops.operate.lockstep import Lockstep
+from streamops.operate.script import own_command
 from streamops.operate.stack import Stack
 from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
 from streamops.operate.table import Columns, Row, Table, read_table
@@ -148,16 +149,25 @@ def simulate(
 
 @contextmanager
 def _running(stack: Stack, console: Console) -> Iterator[None]:
-    with console.status("starting broker and services"):
-        stack.start()
-        stack.wait_ready()
     try:
+        with console.status("starting broker and services"):
+            stack.start()
+            stack.wait_ready()
+        console.print(f"While it runs, the page is at {stack.page}", soft_wrap=True)
         yield
     except BaseException:
-        console.print(f"The services' logs are in {stack.settings.data / 'logs'}")
+        console.print(logs_of(stack.settings.data), soft_wrap=True, highlight=False)
         raise
     finally:
         stack.stop()
+
+
+def logs_of(home: Path) -> str:
+    """Where a run's logs are, in a sentence; an existing Kafka's are not here."""
+    folder = Folder(home)
+    broker = folder.log("broker")
+    own = f", the broker's is {broker}" if broker.exists() else ""
+    return f"The services' logs are in {folder.logs}{own}"
 
 
 def clear_home(home: Path) -> None:
@@ -259,7 +269,13 @@ class _Run:
         from streamops.operate.summary import print_summary
 
         self.stack.start_services(("materializer",))
-        print_summary(summary, self.console, where=str(self.options.home), page=self.stack.page)
+        print_summary(
+            summary,
+            self.console,
+            where=str(self.options.home),
+            page=self.stack.page,
+            command=own_command(),
+        )
         self.console.print("Kept up; press Ctrl-C to stop.")
         try:
             while True:

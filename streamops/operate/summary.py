@@ -162,8 +162,10 @@ def _line(alert: AlertRaised) -> AlertLine:
     )
 
 
-def print_summary(summary: Summary, console: Console, *, where: str, page: str = "") -> None:
-    """Print the result for a person."""
+def print_summary(
+    summary: Summary, console: Console, *, where: str, page: str = "", command: str = "streamops"
+) -> None:
+    """Print the result for a person. `command`: what calls this streamops."""
     score, retrains = summary.score, summary.retrains
     console.rule("[bold]streamops: what happened")
     console.print(
@@ -193,8 +195,8 @@ def print_summary(summary: Summary, console: Console, *, where: str, page: str =
     if summary.seal:
         console.print("Sealed; whoever keeps this line can tell if the archive is altered:")
         console.print(summary.seal, soft_wrap=True, highlight=False, markup=False)
-    console.print(f"Next: streamops verify --all --archive {where}/archive"
-                  + (f" · page {page}" if page else ""))  # fmt: skip
+    console.print(f"Next: {command} verify --all --archive {where}/archive"
+                  + (f" · page {page}" if page else ""), soft_wrap=True)  # fmt: skip
 
 
 def _alert_grid(alerts: tuple[AlertLine, ...]) -> Grid:
