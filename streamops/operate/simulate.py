@@ -217,9 +217,7 @@ class _Run:
         pane_us = config.pane_s * SECOND_US
         start_us = plan.streamed[0].time_us // pane_us * pane_us
         with self.console.status("training version 1"):
-            trained = train_first(
-                plan.training, self.settings.artifacts, plan.task, self.options.trainer
-            )
+            trained = train_first(plan.training, self.settings, plan.task, self.options.trainer)
         self._open(trained, start_us)
         labels = [row.label for row in plan.training if row.label is not None]
         self.application.use_first(trained.artifact, labels[-1])
