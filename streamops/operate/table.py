@@ -149,17 +149,23 @@ def _is_sorted(column: pa.ChunkedArray) -> bool:
 
 
 def _micros(column: pa.ChunkedArray) -> list[int | None]:
-    cast = column.cast(pa.timestamp("us"))
+    # Nanoseconds lose what is below a microsecond; any other loss is an overflow.
+    is_finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+    cast = column.cast(pa.timestamp("us"), safe=not is_finer)
     values: list[int | None] = cast.cast(pa.int64()).to_pylist()
     return values
 
 
 def spread(times: list[int | None]) -> list[int]:
-    """Return growing times: missing or tied ones stand evenly between the known ones around."""
+    """Return growing times: missing or tied ones stand evenly between the known ones around.
+
+    Those before the first known one are tied with it.
+    """
     found: list[int] = []
     start = 0
+    first = next((time for time in times if time is not None), ORDER_START_US)
     while start < len(times):
-        at = times[start] if times[start] is not None else (found[-1] if found else 0)
+        at = times[start] if times[start] is not None else (found[-1] if found else first)
         end = start + 1
         while end < len(times) and (times[end] is None or times[end] == at):
             end += 1
@@ -195,6 +201,8 @@ def values_of(column: pa.ChunkedArray) -> list[Any]:
         return [None if value is None else value / SECOND_US for value in micros]
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     values: list[Any] = column.to_pylist()
     return [_plain(value) for value in values]
 
