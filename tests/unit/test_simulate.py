@@ -10,8 +10,10 @@ from streamops.cli import main
 from streamops.errors import EXIT_TRANSPORT, ConfigError
 from streamops.operate.folder import Folder
 from streamops.operate.simulate import clear_home
-from streamops.operate.summary import Retrains, Summary, Verified
+from streamops.operate.summary import COUNTED, Retrains, Summary, Verified
 from streamops.operate.tally import Score
+from streamops.topics import load_topics
+from streamops.views.log import NOT_LOG
 
 
 def test_a_folder_that_no_simulation_made_is_left_alone(tmp_path: Path) -> None:
@@ -42,6 +44,10 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     clear_home(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_views_are_compared_on_every_topic_of_the_log() -> None:
+    assert set(COUNTED) == set(load_topics()) - NOT_LOG
 
 
 def a_table(folder: Path) -> str:
