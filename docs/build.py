@@ -104,7 +104,7 @@ def demo_output(summary: Summary) -> str:
     """Return what the demo prints at its end, as a code block."""
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, color_system=None)
-    print_summary(summary, console, where=".streamops/demo")
+    print_summary(summary, console, where=".streamops/demo", command=".venv/bin/streamops")
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     part = f"(This run played {summary.rows:,} of {DEMO_ROWS:,} rows only.)\n\n"
     note = "" if summary.rows == DEMO_ROWS else part

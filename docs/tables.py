@@ -42,7 +42,7 @@ MEANINGS = {
     "Columns.time": "event time; a column that is no timestamp gives order only",
     "Columns.label_time": "when the label became known",
     "Columns.exclude": "columns that are no features",
-    "Columns.label_delay_s": "a fixed delay of every label, seconds, where there is no such column",
+    "Columns.label_delay_s": "a fixed delay of every label, seconds, in place of `label_time`",
     "Summary.rows": "rows streamed: the table less the training tenth",
     "Summary.predictions": "PredictionMade on `predictions`, each id once",
     "Summary.labels": "LabelArrived on `labels`, each id once",

@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streamops.errors import ServiceError, exit_code
+from streamops.errors import EXIT_CONFIG, ServiceError, exit_code
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -112,12 +112,28 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"streamops: {error}", file=sys.stderr)
         return exit_code(error)
+    except ModuleNotFoundError as error:
+        if DEBUG in given or not is_foreign(error):
+            raise
+        print(lacking(error), file=sys.stderr)
+        return EXIT_CONFIG
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def is_foreign(error: ModuleNotFoundError) -> bool:
+    """Whether a package is missing that only some installations bring."""
+    return (error.name or "streamops").partition(".")[0] != "streamops"
+
+
+def lacking(error: ModuleNotFoundError) -> str:
+    """Which module is missing, and the installation that has it."""
+    module = (error.name or "").partition(".")[0]
+    return f"streamops: the module {module} is not installed: pip install 'streamops[server]'"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Client(Commands):
     source     who sends, a URI reference; the host and the program if none
     kafka      further client settings (security), as librdkafka names them
     encoding   json, or msgpack where bytes are dear
-    buffer     most records that wait for the broker
+    buffer     most records that wait for the broker; 256 MiB bound them too
     on_full    what a full buffer does to a call: raise TransportError, or block
     delivery_timeout_s  how long a record is tried before it counts as not delivered
     on_error   called with each record's delivery failure, from the call that learns of it

@@ -42,6 +42,14 @@ def is_simulation(nodeid: str) -> bool:
     return nodeid.startswith(("tests/simulation/test_kills", "tests/simulation/test_simulate"))
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was not looked at, before pytest's own closing line."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])}
+    for reason in sorted(reasons):
+        if "browser tests not run" in reason:
+            terminalreporter.line(reason.removeprefix("Skipped: "))
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """A running embedded broker; a test that kills it starts it again."""

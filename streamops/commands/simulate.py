@@ -24,7 +24,10 @@ class Parts:
     target: Annotated[str, Parameter(help="Column of the label.")] = ""
     time: Annotated[str, Parameter(help="Column of the time, or of the order.")] = ""
     label_time: Annotated[str, Parameter(help="Column of the time at which labels came.")] = ""
-    label_delay: Annotated[float, Parameter(help="Seconds from prediction to label.")] = 0.0
+    label_delay: Annotated[
+        float | None,
+        Parameter(help="Seconds from prediction to label, in place of a label time; 0 if none."),
+    ] = None
     exclude: Annotated[
         tuple[str, ...], Parameter(help="Column to leave out; give it again for more.")
     ] = ()
@@ -68,7 +71,8 @@ def simulate(
     """
     from rich.console import Console
 
-    from streamops.operate.simulate import SimulateOptions
+    from streamops.operate.script import own_command
+    from streamops.operate.simulate import SimulateOptions, logs_of
     from streamops.operate.simulate import simulate as play
     from streamops.operate.summary import print_summary
     from streamops.operate.table import Columns
@@ -92,13 +96,12 @@ def simulate(
         bootstrap=bootstrap,
         kafka=read_kafka_config(kafka_config),
     )
-    try:
-        summary = play(options, Console(file=sys.stderr))
-    except Exception:
-        say(f"the run failed; its logs are in {home / 'logs'}")
-        raise
+    summary = play(options, Console(file=sys.stderr))
     if json:
         print_json(summary)
     elif not keep:
-        print_summary(summary, Console(), where=str(home))
-    return 0 if summary.verified.ok and summary.views_match_topics else FAILED
+        print_summary(summary, Console(), where=str(home), command=own_command())
+    if summary.verified.ok and summary.views_match_topics:
+        return 0
+    say(f"the run failed, see above. {logs_of(home)}")
+    return FAILED

@@ -321,8 +321,7 @@ def _end_on_sigterm() -> None:
 
 def _detach(folder: Folder) -> None:
     """Run this very command without --detach in a session of its own; wait until it is ready."""
-    if folder.is_running():
-        folder.lock()  # says who holds it
+    folder.refuse_if_held("--data")
     folder.logs.mkdir(parents=True, exist_ok=True)
     log = folder.log("supervisor")
     command = [sys.executable, "-m", "streamops", *(a for a in sys.argv[1:] if a != "--detach")]

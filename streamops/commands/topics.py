@@ -73,7 +73,12 @@ def apply(*, place: Place = HERE, partitions: Partitions = None, json: Json = Fa
     from streamops.kafka.clients import base_conf
 
     settings = place.settings(partitions)
-    left = apply_topics(base_conf(settings, "topics"), settings.namespace, settings.partitions)
+    left = apply_topics(
+        base_conf(settings, "topics"),
+        settings.namespace,
+        settings.partitions,
+        join_span_ms=join_span_ms(settings),
+    )
     return _report(left, json=json)
 
 

@@ -24,6 +24,7 @@ from streamops.events import (
 )
 from streamops.operate.table import Row
 from streamops.sdk.run import read_commit, read_environment
+from streamops.settings import Settings
 from streamops.training.batch import Job, Trained, Trainer
 from streamops.training.fitting import task_of
 from streamops.values import ModelVersion
@@ -37,7 +38,7 @@ def task_of_rows(rows: list[Row]) -> str:
     return task_of([row.label for row in rows if row.label is not None])
 
 
-def train_first(rows: list[Row], artifacts: Path, task: str, trainer: str) -> Trained:
+def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) -> Trained:
     """Train version 1 on labelled rows; its reference is measured on their newest tenth."""
     labelled = [row for row in rows if row.label is not None]
     job = Job(
@@ -48,7 +49,8 @@ def train_first(rows: list[Row], artifacts: Path, task: str, trainer: str) -> Tr
         model=trainer,
         refit=True,
     )
-    with Trainer(artifacts) as training:
+    work = settings.data / "trainer" / "first"
+    with Trainer(settings.artifacts, work=work) as training:
         return training.train(job)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import msgspec
 import psutil
@@ -91,24 +91,33 @@ class Folder:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             held.close()
-            state = self.read_state()
-            who = f" by process {state.pid}" if state else ""
-            raise ConfigError(
-                f"data folder {self.path} is in use{who}: `streamops down --data {self.path}` ends "
-                "that stack, or choose another folder with --data"
-            ) from None
+            self._refuse("--data")
         return held
+
+    def refuse_if_held(self, option: str) -> None:
+        """Raise ConfigError, naming the option that chooses another, where a stack holds it."""
+        if self.is_running():
+            self._refuse(option)
 
     def is_running(self) -> bool:
         """Whether a supervisor holds the folder."""
         try:
-            with (self.path / "lock").open("ab") as probe:
+            # For reading: asking leaves no trace in a folder that no stack made.
+            with (self.path / "lock").open("rb") as probe:
                 fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
         except OSError:
             return True
         return False
+
+    def _refuse(self, option: str) -> NoReturn:
+        state = self.read_state()
+        who = f" by process {state.pid}" if state else ""
+        raise ConfigError(
+            f"data folder {self.path} is in use{who}: `streamops down --data {self.path}` ends "
+            f"that stack, or choose another folder with {option}"
+        ) from None
 
     def read_state(self) -> StackState | None:
         """State of the running stack or of the last one; None where there was none."""

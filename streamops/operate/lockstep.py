@@ -30,9 +30,12 @@ from streamops.kafka.clients import make_producer
 from streamops.kafka.delivery import flush_all, hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
+from streamops.training.batch import DEFAULT_LIMITS
 
 POLL_S = 0.02
+# Without any news; a batch job says nothing until it ends.
 PATIENCE_S = 240.0
+PATIENCE_ANSWERS_S = DEFAULT_LIMITS.seconds + PATIENCE_S
 RETRY_S = 0.2
 
 Place = tuple[str, int]
@@ -50,6 +53,7 @@ class Lockstep:
         self.answered: dict[str, str] = {}
         self.delivered: set[str] = set()
         self._registered: dict[str, str] = {}
+        self._heard: set[str] = set()
         self._producer = make_producer(settings, "driver", **{"linger.ms": 0})
         self._follower = Follower(settings, "driver", ["lifecycle", "progress"])
 
@@ -77,7 +81,8 @@ class Lockstep:
             asked = self.wait_concluded(self.epoch - 1)
             if not asked:
                 return
-            self._wait(f"answers to {sorted(asked)}", partial(self._are_answered, asked))
+            answered = partial(self._are_answered, asked)
+            self._wait(f"answers to {sorted(asked)}", answered, PATIENCE_ANSWERS_S)
 
     def wait_concluded(self, epoch: int) -> set[str]:
         """Wait until every controller concluded the epoch; return the open requests."""
@@ -111,16 +116,30 @@ class Lockstep:
             for i in asked
         )
 
-    def _wait(self, what: str, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+    def _wait(self, what: str, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        """Wait until `done`; TransportError where nothing new is heard for `patience_s`."""
+        deadline = time.monotonic() + patience_s
         while not done():
             for record in self._follower.poll(POLL_S):
+                if self._is_new(record.event):
+                    deadline = time.monotonic() + patience_s
                 self._note(record.event)
             self.watch()
             if time.monotonic() > deadline:
                 raise TransportError(
-                    f"waited {PATIENCE_S:g} s for {what}; look at the services' logs"
+                    f"waited {patience_s:g} s for {what} and heard nothing new; look at the "
+                    "services' logs"
                 )
+
+    def _is_new(self, event: Event | object) -> bool:
+        """Whether something was done: a service that dies and begins again only repeats itself."""
+        if isinstance(event, EpochConcluded):
+            last = self.concluded.get(event.partition)
+            return last is None or event.epoch > last.epoch
+        if not isinstance(event, Event) or event.id in self._heard:
+            return False
+        self._heard.add(event.id)
+        return True
 
     def _note(self, event: Event | object) -> None:
         match event:

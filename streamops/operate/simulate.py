@@ -32,7 +32,9 @@ from streamops.operate.first_version import (
     task_of_rows,
     train_first,
 )
+from streamops.operate.folder import Folder
 from streamops.operate.lockstep import Lockstep
+from streamops.operate.script import own_command
 from streamops.operate.stack import Stack
 from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
 from streamops.operate.table import Columns, Row, Table, read_table
@@ -147,20 +149,30 @@ def simulate(
 
 @contextmanager
 def _running(stack: Stack, console: Console) -> Iterator[None]:
-    with console.status("starting broker and services"):
-        stack.start()
-        stack.wait_ready()
     try:
+        with console.status("starting broker and services"):
+            stack.start()
+            stack.wait_ready()
+        console.print(f"While it runs, the page is at {stack.page}", soft_wrap=True)
         yield
     except BaseException:
-        console.print(f"The services' logs are in {stack.settings.data / 'logs'}")
+        console.print(logs_of(stack.settings.data), soft_wrap=True, highlight=False)
         raise
     finally:
         stack.stop()
 
 
+def logs_of(home: Path) -> str:
+    """Where a run's logs are, in a sentence; an existing Kafka's are not here."""
+    folder = Folder(home)
+    broker = folder.log("broker")
+    own = f", the broker's is {broker}" if broker.exists() else ""
+    return f"The services' logs are in {folder.logs}{own}"
+
+
 def clear_home(home: Path) -> None:
-    """Empty the folder of an earlier run; ConfigError for a folder that no run made."""
+    """Empty the folder of an earlier run; ConfigError for one that is in use or no run made."""
+    Folder(home).refuse_if_held("--home")
     marks = [home / name for name in MADE_BY_A_RUN]
     if home.exists() and any(home.iterdir()) and not any(mark.exists() for mark in marks):
         raise ConfigError(
@@ -205,9 +217,7 @@ class _Run:
         pane_us = config.pane_s * SECOND_US
         start_us = plan.streamed[0].time_us // pane_us * pane_us
         with self.console.status("training version 1"):
-            trained = train_first(
-                plan.training, self.settings.artifacts, plan.task, self.options.trainer
-            )
+            trained = train_first(plan.training, self.settings, plan.task, self.options.trainer)
         self._open(trained, start_us)
         labels = [row.label for row in plan.training if row.label is not None]
         self.application.use_first(trained.artifact, labels[-1])
@@ -257,7 +267,13 @@ class _Run:
         from streamops.operate.summary import print_summary
 
         self.stack.start_services(("materializer",))
-        print_summary(summary, self.console, where=str(self.options.home), page=self.stack.page)
+        print_summary(
+            summary,
+            self.console,
+            where=str(self.options.home),
+            page=self.stack.page,
+            command=own_command(),
+        )
         self.console.print("Kept up; press Ctrl-C to stop.")
         try:
             while True:

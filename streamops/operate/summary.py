@@ -14,11 +14,13 @@ from rich.table import Table as Grid
 from streamops.core.processor import Record
 from streamops.events import (
     AlertRaised,
+    CheckpointSealed,
     Event,
     GateEvaluated,
     LabelArrived,
     MetricEvaluated,
     OutcomeJoined,
+    PaneSummarized,
     PredictionMade,
     RecordRefused,
     RetrainRequested,
@@ -30,9 +32,10 @@ from streamops.kafka.follow import Follower
 from streamops.operate.tally import Score
 from streamops.settings import Settings
 
+# All but `checkpoints`, which is compacted and no part of the log.
 COUNTED = (
-    "predictions", "labels", "outcomes", "metrics", "lifecycle", "alerts", "retraining",
-    "deployments", "dlq",
+    "predictions", "labels", "outcomes", "summaries", "metrics", "lifecycle", "data", "alerts",
+    "retraining", "deployments", "progress", "dlq", "audit",
 )  # fmt: skip
 SHOWN_MAX = 12
 E = TypeVar("E", bound=Event)
@@ -117,7 +120,7 @@ def _identity(record: Record, event: Event) -> Identity:
     return record.topic, type(event).__name__, which
 
 
-_HEAVY = (PredictionMade, LabelArrived, OutcomeJoined)
+_HEAVY = (PredictionMade, LabelArrived, OutcomeJoined, PaneSummarized, CheckpointSealed)
 
 
 def _slim(event: Event) -> Event:
@@ -162,8 +165,10 @@ def _line(alert: AlertRaised) -> AlertLine:
     )
 
 
-def print_summary(summary: Summary, console: Console, *, where: str, page: str = "") -> None:
-    """Print the result for a person."""
+def print_summary(
+    summary: Summary, console: Console, *, where: str, page: str = "", command: str = "streamops"
+) -> None:
+    """Print the result for a person. `command`: what calls this streamops."""
     score, retrains = summary.score, summary.retrains
     console.rule("[bold]streamops: what happened")
     console.print(
@@ -193,8 +198,8 @@ def print_summary(summary: Summary, console: Console, *, where: str, page: str =
     if summary.seal:
         console.print("Sealed; whoever keeps this line can tell if the archive is altered:")
         console.print(summary.seal, soft_wrap=True, highlight=False, markup=False)
-    console.print(f"Next: streamops verify --all --archive {where}/archive"
-                  + (f" · page {page}" if page else ""))  # fmt: skip
+    console.print(f"Next: {command} verify --all --archive {where}/archive"
+                  + (f" · page {page}" if page else ""), soft_wrap=True)  # fmt: skip
 
 
 def _alert_grid(alerts: tuple[AlertLine, ...]) -> Grid:

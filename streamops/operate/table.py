@@ -29,13 +29,13 @@ SEGMENT_VALUES_MAX = 10
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """Which columns play which part; empty: none, or found in the manifest."""
+    """Which columns play which part; what is not given the manifest may say."""
 
     target: str = ""
     time: str = ""
     label_time: str = ""
     exclude: tuple[str, ...] = ()
-    label_delay_s: float = 0.0
+    label_delay_s: float | None = None
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -60,8 +60,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 def read_table(file: Path, columns: Columns) -> Table:
     """Read a Parquet or CSV file as a stream.
 
-    Raises ConfigError for a missing file or column, InputError for a label time before its row.
+    Raises ConfigError for a missing file or column and for a delay beside a label time, InputError
+    for a label time before its row.
     """
+    if columns.label_time and columns.label_delay_s is not None:
+        raise ConfigError(
+            f"--label-delay is {columns.label_delay_s:g} and --label-time {columns.label_time!r}; "
+            "a label comes by one of them: leave out the other"
+        )
     frame = read_frame(file)
     columns = _with_manifest(file, columns, frame.column_names)
     if not columns.target:
@@ -109,12 +115,14 @@ def _with_manifest(file: Path, given: Columns, names: Sequence[str]) -> Columns:
         return given
     for entry in json.loads(manifest.read_text()).get("datasets", []):
         if entry.get("file") == file.name:
-            left = tuple(entry.get("exclude_from_features") or ())
+            left = given.exclude or tuple(entry.get("exclude_from_features") or ())
+            known = entry.get("label_time_column") or ""
             return Columns(
                 target=given.target or entry.get("target") or "",
                 time=given.time or entry.get("time_column") or "",
-                label_time=given.label_time or entry.get("label_time_column") or "",
-                exclude=given.exclude or tuple(name for name in left if name in names),
+                label_time=given.label_time or (known if given.label_delay_s is None else ""),
+                # Nobody knows when a label will come: it is no feature, whoever says the delay.
+                exclude=tuple(name for name in (*left, known) if name in names),
                 label_delay_s=given.label_delay_s,
             )
     return given
@@ -141,17 +149,23 @@ def _is_sorted(column: pa.ChunkedArray) -> bool:
 
 
 def _micros(column: pa.ChunkedArray) -> list[int | None]:
-    cast = column.cast(pa.timestamp("us"))
+    # Nanoseconds lose what is below a microsecond; any other loss is an overflow.
+    is_finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+    cast = column.cast(pa.timestamp("us"), safe=not is_finer)
     values: list[int | None] = cast.cast(pa.int64()).to_pylist()
     return values
 
 
 def spread(times: list[int | None]) -> list[int]:
-    """Return growing times: missing or tied ones stand evenly between the known ones around."""
+    """Return growing times: missing or tied ones stand evenly between the known ones around.
+
+    Those before the first known one are tied with it.
+    """
     found: list[int] = []
     start = 0
+    first = next((time for time in times if time is not None), ORDER_START_US)
     while start < len(times):
-        at = times[start] if times[start] is not None else (found[-1] if found else 0)
+        at = times[start] if times[start] is not None else (found[-1] if found else first)
         end = start + 1
         while end < len(times) and (times[end] is None or times[end] == at):
             end += 1
@@ -165,7 +179,7 @@ def spread(times: list[int | None]) -> list[int]:
 
 def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[int]:
     if not columns.label_time:
-        delay_us = round(columns.label_delay_s * SECOND_US)
+        delay_us = round((columns.label_delay_s or 0.0) * SECOND_US)
         return [time + delay_us for time in times]
     known = _micros(frame.column(columns.label_time))
     for number, (time, label) in enumerate(zip(times, known, strict=True)):
@@ -187,6 +201,8 @@ def values_of(column: pa.ChunkedArray) -> list[Any]:
         return [None if value is None else value / SECOND_US for value in micros]
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     values: list[Any] = column.to_pylist()
     return [_plain(value) for value in values]
 

@@ -7,6 +7,7 @@ Kafka elsewhere is never asked.
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -26,7 +27,7 @@ LOOPBACK = ("127.0.0.1:", "localhost:")
 
 
 class BrokerDisk:
-    """The disk under the broker, once it is known."""
+    """The disk under the broker, once it is known; any thread may check."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,6 +36,7 @@ class BrokerDisk:
         self._admin: AdminClient | None = None
         self._is_known = not settings.bootstrap.startswith(LOOPBACK)
         self._due = 0.0
+        self._lock = threading.Lock()
 
     def check(self) -> None:
         """Raise TransportError, naming folder, free space and floor, where it is below its floor;
@@ -45,11 +47,16 @@ class BrokerDisk:
             self._disk.check()
 
     def _find(self) -> None:
-        if self._asked is None:
-            if time.monotonic() >= self._due:
-                self._ask()
-        elif self._asked.done():
-            self._note(self._asked)
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            if self._asked is None:
+                if time.monotonic() >= self._due:
+                    self._ask()
+            elif self._asked.done():
+                self._note(self._asked)
+        finally:
+            self._lock.release()
 
     def _ask(self) -> None:
         self._due = time.monotonic() + ASK_AGAIN_S

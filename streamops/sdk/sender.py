@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal
 
@@ -26,6 +26,7 @@ from streamops.events import ConfigApplied, Event, ModelRegistered
 from streamops.kafka.clients import make_producer
 from streamops.sdk.address import address
 from streamops.sdk.disk import BrokerDisk
+from streamops.sdk.oversized import Oversized
 from streamops.settings import Settings
 from streamops.topics import load_topics
 
@@ -36,6 +37,7 @@ EXPIRY_SCAN_S = 2.0
 # What Kafka's record and batch headers add at most to key, value and headers, bytes.
 RECORD_OVERHEAD = 128
 BUFFER_KBYTES = 262_144
+TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE)
 
 # A person's command is taken whatever the disk says: it is small, and may be what makes room.
 INGEST = ("predictions", "labels")
@@ -50,7 +52,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
     source    who sends, a URI reference; with the id it makes a record unique (CloudEvents)
     encoding  of the value
-    buffer    most records that wait for the broker
+    buffer    most records that wait for the broker; 256 MiB bound them too
     on_full   what a full buffer does to `send`: raise TransportError, or block
     delivery_timeout_s  how long a record is tried, and how long a full buffer blocks
     on_error  called with each delivery failure, from the call that learns of it
@@ -74,6 +76,7 @@ class Sender:
         self._lock = threading.Lock()
         self._failures: list[ServiceError] = []
         self._disk = BrokerDisk(settings)
+        self._oversized = Oversized(settings)
         self._producer = make_producer(
             settings,
             "client",
@@ -96,6 +99,7 @@ class Sender:
         if self.closed:
             raise RuntimeError("the client is closed; make another")
         self._serve(0)
+        self._note(self._oversized.answered())
         self._raise_failures("; the record of this call was not taken, send it again")
         topic, key = address(event)
         if topic in INGEST:
@@ -107,7 +111,9 @@ class Sender:
 
     def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Return once every record was acknowledged; TransportError for each that was not."""
+        deadline = time.monotonic() + timeout_s
         left = self._producer.flush(timeout_s)
+        self._note(self._oversized.all(max(0.0, deadline - time.monotonic())))
         self._raise_failures("")
         if left:
             raise TransportError(
@@ -139,12 +145,22 @@ class Sender:
     def _wait_or_raise(self, deadline: float) -> None:
         blocks = self.sending.on_full == "block"
         if not blocks or time.monotonic() > deadline:
-            way_out = "send slower or raise it" + ("" if blocks else ', or set on_full="block"')
-            raise TransportError(
-                f"the buffer is full: buffer={self.sending.buffer} "
-                f"(queue.buffering.max.messages) records wait for the broker; {way_out}"
-            )
+            way_out = "" if blocks else ', or set on_full="block"'
+            raise TransportError(f"the buffer is full: {self._bound()}{way_out}")
         self._serve(BLOCK_POLL_S)
+
+    def _bound(self) -> str:
+        """Which of the buffer's two bounds was hit, and what helps."""
+        waiting = len(self._producer)
+        if waiting >= self.sending.buffer:
+            return (
+                f"buffer={self.sending.buffer} (queue.buffering.max.messages) records wait for the "
+                "broker; send slower or raise it"
+            )
+        return (
+            f"the {waiting:,} records that wait for the broker fill its {BUFFER_KBYTES / 1024:g} "
+            "MiB (queue.buffering.max.kbytes); send slower or less in one record"
+        )
 
     def _serve(self, timeout_s: float) -> None:
         self._producer.poll(timeout_s)
@@ -152,11 +168,19 @@ class Sender:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
-        failure = delivery_failure(error, message)
-        with self._lock:
-            self._failures.append(failure)
-        if self.sending.on_error is not None:
-            self.sending.on_error(failure)
+        if error.code() in TOO_LARGE:
+            size = len(message.value() or b"")
+            what = f"{record_of(error, message)}; its value has {size:,} bytes"
+            self._oversized.add(message.topic() or "", what)
+        else:
+            self._note([delivery_failure(error, message)])
+
+    def _note(self, failures: Sequence[ServiceError]) -> None:
+        for failure in failures:
+            with self._lock:
+                self._failures.append(failure)
+            if self.sending.on_error is not None:
+                self.sending.on_error(failure)
 
     def _raise_failures(self, consequence: str) -> None:
         if not self._failures:
@@ -221,13 +245,15 @@ def check_size(event: Event, topic: str, size: int) -> None:
         )
 
 
-def delivery_failure(error: KafkaError, message: Message) -> ServiceError:
-    """What went wrong with one record, and whose fault it is."""
+def record_of(error: KafkaError, message: Message) -> str:
+    """Which record came back, and why."""
     key = (message.key() or b"").decode(errors="replace")
-    what = f"{message.topic()}, key {key!r}: {error.str()}"
-    if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE):
-        size = len(message.value() or b"")
-        return InputError(f"{what}; its value has {size:,} bytes, more than the broker's limit")
+    return f"{message.topic()}, key {key!r}: {error.str()}"
+
+
+def delivery_failure(error: KafkaError, message: Message) -> TransportError:
+    """What went wrong with one record on its way."""
+    what = record_of(error, message)
     if error.code() in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):
         return TransportError(f"{what}; `streamops topics apply` creates a namespace's topics")
     return TransportError(what)

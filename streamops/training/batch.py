@@ -134,12 +134,16 @@ class Trainer:
     """Runs jobs one after another, each in a forked child; a context manager.
 
     artifacts  folder of the namespace's artifacts
+    work       folder of a job's rows, this trainer's alone and emptied now: one that was killed may
+               have left rows there; a temporary one if none
     """
 
-    def __init__(self, artifacts: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, artifacts: Path, limits: Limits = DEFAULT_LIMITS, work: Path | None = None
+    ) -> None:
         self.artifacts = artifacts
         self.limits = limits
-        self._work = Path(tempfile.mkdtemp(prefix="streamops-train-"))
+        self._work = empty(work) if work else Path(tempfile.mkdtemp(prefix="streamops-train-"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Trainer:
@@ -230,6 +234,13 @@ class Trainer:
                     pipe.close()
         process.terminate()
         process.wait()
+
+
+def empty(folder: Path) -> Path:
+    """The folder, readable by its owner only and with nothing in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
 
 
 def _search_path() -> str:

@@ -68,7 +68,7 @@ class TrainerWorker:
         self._follower = Follower(settings, "trainer", ("lifecycle", "retraining"))
         self._outcomes = OutcomeStore(settings)
         self._producer: Any = make_producer(settings, "trainer", **{"linger.ms": 0})
-        self._workshop = Workshop(settings.artifacts, settings.data / "trainer" / "online")
+        self._workshop = Workshop(settings.artifacts, settings.data / "trainer")
         self._open: dict[str, Request] = {}
         self._answered: set[str] = set()
         self._sent: set[str] = set()

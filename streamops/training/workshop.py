@@ -31,12 +31,14 @@ class Workshop:
     """What runs are made with: the training child, the online folds, the artifacts.
 
     One thread calls; an online fold that was begun goes on in another beside it.
+
+    folder  holds the online folds' snapshots and the rows of the job under way; disposable
     """
 
-    def __init__(self, artifacts: Path, online: Path) -> None:
+    def __init__(self, artifacts: Path, folder: Path) -> None:
         self.artifacts = artifacts
-        self.trainer = Trainer(artifacts)
-        self.online = OnlineLearner(online)
+        self.trainer = Trainer(artifacts, work=folder / "work")
+        self.online = OnlineLearner(folder / "online")
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="online")
         self._begun: dict[str, Future[Trained]] = {}
         self._judged: tuple[str, tuple[Answer, ...]] = ("", ())

@@ -30,24 +30,27 @@ FLAGS = (
     "--disable-sync",
 )
 LOOPBACK = ("127.0.0.1", "localhost")
+# The run's end says so too: see conftest.
+NOT_RUN = "browser tests not run: no Chromium"
 
 
+@pytest.fixture(scope="session", autouse=True)
 def chromium() -> str:
-    """Path of Chromium; skips where there is none, or fails where it is required."""
+    """Path of Chromium; skips before a broker starts where there is none, or fails where it is
+    required."""
     names = (os.environ.get("STREAMOPS_CHROMIUM", ""), "chromium", "chromium-browser")
     found = next((path for name in names if name and (path := shutil.which(name))), None)
     if found is None and os.environ.get("STREAMOPS_REQUIRE_BROWSER") == "1":
         pytest.fail("browser tests not run: no Chromium, and STREAMOPS_REQUIRE_BROWSER is 1")
     if found is None:
-        pytest.skip("browser tests not run: no Chromium")
+        pytest.skip(NOT_RUN)
     return found
 
 
 @pytest.fixture(scope="module")
-def browser():
-    path = chromium()
+def browser(chromium):
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield started
         started.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from streamops import Client
+from streamops.cli import main
+from streamops.config import ModelConfig
 from streamops.errors import ConfigError, TransportError
 from streamops.kafka import broker as broker_module
 from streamops.kafka.admin import (
@@ -115,6 +119,22 @@ def test_retention_must_span_the_join(conf, namespace):
         topic_name(namespace, "predictions"),
     ]
     assert "horizon" in str(short[0])
+
+
+def test_check_and_apply_say_the_same_of_a_horizon_beyond_the_retention(
+    bootstrap, namespace, conf, tmp_path, capsys
+):
+    create_topics(conf, namespace, 1)
+    config = ModelConfig(model="m", pane_s=3600, horizon_s=8 * 86400)
+    with Client(bootstrap, namespace=namespace) as client:
+        client.apply(config)
+    place = ["--bootstrap", bootstrap, "--namespace", namespace, "--partitions", "1", "--json"]
+    said = []
+    for command in ("check", "apply"):
+        assert main(["topics", command, *place, "--data", str(tmp_path)]) == 1
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert {found["setting"] for found in said[0]} == {"retention"}
 
 
 def test_deleting_a_namespace_leaves_its_neighbour(conf, namespace):

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from confluent_kafka.admin import NewTopic
 
 import streamops
 from streamops import codec
-from streamops.errors import InputError, TransportError
+from streamops.errors import InputError, ServiceError, TransportError
 from streamops.events import (
     AlertRaised,
     AlertResolved,
@@ -157,9 +158,26 @@ def test_predict_logs_answers_and_failures(client: streamops.Client, bootstrap: 
     assert failed.error == "ZeroDivisionError: division by zero"
 
 
+def commit_in(folder: Path) -> str:
+    """The commit of a new repository with one file."""
+    (folder / "train.py").write_text("1")
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "train.py"], ["commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *who, *command], cwd=folder, check=True)
+    asked = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(asked, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def test_a_run_records_itself_on_the_models_partition(
-    client: streamops.Client, bootstrap: str, topics: str
+    client: streamops.Client,
+    bootstrap: str,
+    topics: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    committed = commit_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
     with client.run("m", parameters={"depth": 3}, dataset="customers@1") as run:
         run.log_parameter("rounds", 60)
         run.log_metric("accuracy", 0.9)
@@ -172,6 +190,7 @@ def test_a_run_records_itself_on_the_models_partition(
     assert isinstance(started, RunStarted)
     assert isinstance(completed, RunCompleted)
     assert started.parameters == {"depth": 3}
+    assert started.code_commit == committed
     assert started.environment["python"] == ".".join(map(str, sys.version_info[:3]))
     assert "msgspec" in started.environment
     assert (completed.run_id, completed.artifact) == (started.run_id, artifact)
@@ -235,16 +254,41 @@ def test_a_record_over_the_topics_limit_is_refused_and_just_below_is_taken(
     assert len(read_all(bootstrap, f"{topics}.predictions")) == 1
 
 
-def test_a_broker_with_a_lower_limit_is_named_with_the_size(bootstrap: str, namespace: str):
+@pytest.fixture
+def low_limit(bootstrap: str, namespace: str) -> str:
+    """A namespace whose predictions take 2,000 bytes, less than is declared."""
     admin = connect({"bootstrap.servers": bootstrap})
     low = {"max.message.bytes": "2000"}
     settle(admin.create_topics([NewTopic(f"{namespace}.predictions", 1, 1, config=low)]))
-    noise = "".join(hashlib.sha256(bytes([i])).hexdigest() for i in range(100))
+    return namespace
+
+
+NOISE = "".join(hashlib.sha256(bytes([i])).hexdigest() for i in range(100))
+LIMIT_TOLD = r"value has 6,\d{3} bytes, more than the broker's limit of 2,000 \(max.message.bytes\)"
+
+
+def test_a_broker_with_a_lower_limit_is_named_with_the_size(bootstrap: str, low_limit: str):
+    told: list[ServiceError] = []
     with (
-        pytest.raises(InputError, match=r"value has 6,\d{3} bytes, more than the broker's limit"),
-        streamops.Client(bootstrap, namespace=namespace) as client,
+        pytest.raises(InputError, match=LIMIT_TOLD),
+        streamops.Client(bootstrap, namespace=low_limit, on_error=told.append) as client,
     ):
-        client.log_prediction(model="m", version="1", prediction=1, features={"x": noise})
+        client.log_prediction(model="m", version="1", prediction=1, features={"x": NOISE})
+    assert [type(error) for error in told] == [InputError]
+
+
+def test_a_lower_limit_is_told_by_a_later_call_that_does_not_wait(bootstrap: str, low_limit: str):
+    client = streamops.Client(bootstrap, namespace=low_limit)
+    client.log_prediction(model="m", version="1", prediction=1, features={"x": NOISE})
+
+    def go_on() -> None:
+        for _ in range(1000):
+            client.log_prediction(model="m", version="1", prediction=1, features={"x": 1})
+            threading.Event().wait(0.02)
+
+    with pytest.raises(InputError, match=LIMIT_TOLD):
+        go_on()
+    client.close()
 
 
 def test_a_missing_topic_is_an_error_and_told_what_to_do(bootstrap: str, namespace: str):

@@ -7,16 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 
+from streamops import Client
 from streamops.errors import EXIT_CONFIG, ConfigError
+from streamops.events import PredictionMade
 from streamops.kafka.admin import check_topics
-from streamops.operate.folder import Folder
+from streamops.kafka.follow import Follower
+from streamops.operate.folder import Folder, StackState
 from streamops.operate.services import SERVICES
 from streamops.operate.stack import Stack
 from streamops.settings import Settings
@@ -84,6 +89,44 @@ def test_services_end_and_start_while_the_broker_stays(stack):
     assert set(stack.pids) == {"broker", "broadcaster", "meter"}
 
 
+def predictions(state: StackState) -> list[str]:
+    """Ids on the predictions of a running stack."""
+    settings = Settings(
+        bootstrap=state.bootstrap, namespace=state.namespace, partitions=state.partitions
+    )
+    with closing(Follower(settings, "test", ["predictions"])) as follower:
+        found = [record.event for record in follower.to_end()]
+    return [event.id for event in found if isinstance(event, PredictionMade)]
+
+
+def test_ctrl_c_ends_every_process_cleanly(tmp_path):
+    """As in a terminal, every process of the foreground gets the signal; SIGTERM is `down`'s."""
+    log = tmp_path / "up.log"
+    command = [sys.executable, "-m", "streamops", "up", "--services", "broadcaster"]
+    with log.open("wb") as out:
+        up = subprocess.Popen(
+            [*command, "--data", str(tmp_path)], stderr=out, start_new_session=True
+        )
+    folder = Folder(tmp_path)
+    deadline = time.monotonic() + TIMEOUT_S
+    while "ready; " not in log.read_text():
+        assert up.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    children = [psutil.Process(pid) for pid in processes(tmp_path).values()]
+    assert len(children) == 2
+    os.killpg(up.pid, signal.SIGINT)
+    assert up.wait(TIMEOUT_S) == 0
+    assert log.read_text().endswith("streamops: stopping\n")
+    assert [child for child in children if child.is_running()] == []
+    state = folder.read_state()
+    assert state is not None
+    assert state.phase == "stopped"
+    ended = {report.name: report.exit_code for report in state.children}
+    assert ended == {"broker": 128 + signal.SIGTERM, "broadcaster": 0}
+    assert not folder.is_running()
+
+
 def test_killed_and_started_again_it_goes_on(tmp_path):
     up = ("up", "--detach", "--services", "broadcaster,meter", "--partitions", "2")
     begun = streamops(*up, data=tmp_path)
@@ -93,6 +136,8 @@ def test_killed_and_started_again_it_goes_on(tmp_path):
     assert first is not None
     children = [psutil.Process(pid) for pid in processes(tmp_path).values()]
     assert len(children) == 3
+    with Client(first.bootstrap, namespace=first.namespace) as client:
+        written = client.log_prediction(model="m", version="1", prediction=1, features={"x": 1})
 
     os.kill(first.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs([psutil.Process(first.pid), *children], TIMEOUT_S)
@@ -108,6 +153,7 @@ def test_killed_and_started_again_it_goes_on(tmp_path):
     second = folder.read_state()
     assert second is not None
     assert (second.bootstrap, second.partitions) == (first.bootstrap, 2)
+    assert written in predictions(second)
     checked = streamops("topics", "check", data=tmp_path)
     assert checked.returncode == 0, checked.stdout
     children = [psutil.Process(pid) for pid in processes(tmp_path).values()]

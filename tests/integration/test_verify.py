@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from streamops import codec
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
 from streamops.audit.verify import AlertVerdict, ChainVerdict, Verification, verify
+from streamops.cli import main
 from streamops.events import (
     AlertRaised,
     DriftDetected,
@@ -196,6 +198,32 @@ def test_one_changed_feature_value_names_exactly_the_alerts_that_rest_on_it(host
         assert not verdict(found, id).integrity
         assert verdict(found, id).completeness
         assert verdict(found, id).reasons
+
+
+def test_the_command_exits_non_zero_and_names_the_alerts(host, copy, monkeypatch, capsys):
+    """The same archive before and after; a story's detector is not the one that commands use."""
+    monkeypatch.setattr(
+        "streamops.audit.verify.verify", partial(verify, make_detector=make_counting)
+    )
+    command = ["verify", "--all", "--archive", str(copy)]
+    assert main([*command, "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert before["ok"] is True
+    assert {alert["id"] for alert in before["alerts"]} == {alert.id for alert in raised(host)}
+
+    mine = [made for made in labelled_predictions(host) if made.model == "churn"]
+    made = mine[int(0.34 * len(mine))]
+    rewrite(copy, "predictions", editing(made.id, lambda e: e["features"].update(x=0.4321)))
+    expected = resting_on(host, made)
+    assert expected
+    assert main([*command, "--json"]) == 1
+    after = json.loads(capsys.readouterr().out)
+    assert after["ok"] is False
+    assert {alert["id"] for alert in after["alerts"] if not alert["integrity"]} == expected
+    assert all(alert["completeness"] for alert in after["alerts"])
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert {alert.id for alert in raised(host) if alert.id in said} == expected
 
 
 def test_the_changed_values_touch_different_sets_of_alerts(host):

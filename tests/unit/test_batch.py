@@ -6,6 +6,9 @@ import array
 import fcntl
 import math
 import os
+import signal
+import subprocess
+import sys
 import termios
 import textwrap
 import time
@@ -20,6 +23,7 @@ from streamops.training import batch, frames
 from streamops.training.batch import Job, Limits, Trainer, train
 from streamops.training.fitting import fit, task_of
 from streamops.training.scoring import Answer, open_model, score_answers, score_segments
+from streamops.training.workshop import Workshop
 
 ROWS = [
     {"x": (at * 37) % 101 / 10, "kind": ["a", "b", None, "c"][at % 4], "on": at % 3 == 0}
@@ -252,6 +256,34 @@ def test_a_trainer_that_slept_through_a_job_hears_its_end(tmp_path, monkeypatch)
         monkeypatch.setattr(batch.select, "select", slept)
         assert running.train(job()).artifact
     assert len(waited) == 2
+
+
+KILLED_AT_WORK = """
+import os, signal, sys
+from pathlib import Path
+from streamops.training.batch import Job
+from streamops.training.workshop import Workshop
+workshop = Workshop(Path("artifacts"), Path("trainer"))
+workshop.trainer._answer = lambda status: os.kill(os.getpid(), signal.SIGKILL)
+workshop.trainer.train(Job(features=[], labels=[], task="binary"))
+"""
+
+
+def test_a_trainer_that_is_killed_leaves_rows_in_its_folder_only(tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_WORK], cwd=tmp_path, env=environment, timeout=120
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert list(temporary.iterdir()) == []
+    work = tmp_path / "trainer" / "work"
+    assert (work / "job").exists()
+    assert work.stat().st_mode & 0o077 == 0
+    again = Workshop(tmp_path / "artifacts", tmp_path / "trainer")
+    assert list(work.iterdir()) == []
+    again.close()
 
 
 def two_lines_wait(pipe) -> bool:

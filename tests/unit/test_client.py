@@ -175,6 +175,18 @@ def test_a_full_buffer_is_told_at_once(closed_port: str):
         client.close(5)
 
 
+def test_a_buffer_full_of_bytes_names_that_bound(closed_port: str, monkeypatch):
+    monkeypatch.setattr("streamops.sdk.sender.BUFFER_KBYTES", 64)
+    client = streamops.Client(closed_port, delivery_timeout_s=0.2)
+    for _ in range(3):
+        log(client, features={"x": "a" * 20_000})
+    named = r"the 3 records that wait .* fill its 0\.0625 MiB \(queue.buffering.max.kbytes\); send"
+    with pytest.raises(TransportError, match=named):
+        log(client, features={"x": "a" * 20_000})
+    with pytest.raises(TransportError, match="3 not delivered"):
+        client.close(5)
+
+
 def test_a_full_buffer_blocks_where_asked_until_there_is_room(closed_port: str):
     client = streamops.Client(closed_port, buffer=1, on_full="block", delivery_timeout_s=0.1)
     client.log_label("p", 0)

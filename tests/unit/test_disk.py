@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
+from typing import Any
+
 import pytest
+from confluent_kafka.admin import ConfigEntry
 
 from streamops import disk
 from streamops.disk import Disk, Floor, broker_disk, disk_of, floor_file, read_floor, write_floor
@@ -89,3 +94,31 @@ def test_a_broker_that_is_away_refuses_nothing():
     watched = BrokerDisk(Settings(bootstrap="127.0.0.1:1"))
     for _ in range(10):
         watched.check()
+
+
+def test_a_question_that_two_threads_find_answered_is_read_once(monkeypatch):
+    """One of them forgets the question while the other is about to read it."""
+
+    class Answered(Future[dict[str, Any]]):
+        asked = 0
+
+        def done(self) -> bool:
+            self.asked += 1
+            if self.asked == 1:
+                other = threading.Thread(target=watched.check)
+                other.start()
+                other.join()
+            return True
+
+    class Admin:
+        def __init__(self, _: object) -> None: ...
+
+        def describe_configs(self, resources: list[Any], **_: object) -> dict[Any, Any]:
+            answer = Answered()
+            answer.set_result({"log.dir": ConfigEntry("log.dir", "")})
+            return dict.fromkeys(resources, answer)
+
+    monkeypatch.setattr("streamops.sdk.disk.AdminClient", Admin)
+    watched = BrokerDisk(Settings(bootstrap="127.0.0.1:1"))
+    watched.check()  # asks
+    watched.check()

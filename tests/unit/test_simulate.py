@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from streamops.errors import ConfigError
+from streamops.cli import main
+from streamops.errors import EXIT_TRANSPORT, ConfigError
+from streamops.operate.folder import Folder
 from streamops.operate.simulate import clear_home
+from streamops.operate.summary import COUNTED, Retrains, Summary, Verified
+from streamops.operate.tally import Score
+from streamops.topics import load_topics
+from streamops.views.log import NOT_LOG
 
 
 def test_a_folder_that_no_simulation_made_is_left_alone(tmp_path: Path) -> None:
@@ -25,6 +31,64 @@ def test_an_earlier_run_is_cleared(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    (tmp_path / "settings.json").write_text("{}")
+    with folder.lock(), pytest.raises(ConfigError, match=r"in use: .* another folder with --home"):
+        clear_home(tmp_path)
+    assert (tmp_path / "settings.json").exists()
+    clear_home(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     clear_home(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_views_are_compared_on_every_topic_of_the_log() -> None:
+    assert set(COUNTED) == set(load_topics()) - NOT_LOG
+
+
+def a_table(folder: Path) -> str:
+    """A file of 200 labelled rows."""
+    file = folder / "table.csv"
+    file.write_text("x,y\n" + "".join(f"{n},{n % 2}\n" for n in range(200)))
+    return str(file)
+
+
+def failed_run(folder: Path) -> Summary:
+    """A result that isn't proven, and the logs of its run."""
+    logs = Folder(folder)
+    for log in (logs.log("meter"), logs.log("broker")):
+        log.parent.mkdir(parents=True)
+        log.touch()
+    return Summary(
+        rows=1, predictions=1, labels=1, outcomes=1, panes=1, refused=0, alerts=(),
+        retrains=Retrains(requested=0, run=0, failed=0, refused=0, promoted=0),
+        score=Score(metric="accuracy", first_model=1, operated=1, previous_label=1),
+        verified=Verified(alerts=1, ok=False), views_match_topics=True, seconds=1, peak_pss_mb=1,
+    )  # fmt: skip
+
+
+def test_a_run_that_fails_names_its_logs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("streamops.kafka.admin.TIMEOUT_S", 0.3)
+    home = tmp_path / "run"
+    command = ["simulate", a_table(tmp_path), "--target", "y", "--home", str(home)]
+    assert main([*command, "--bootstrap", "127.0.0.1:1"]) == EXIT_TRANSPORT
+    assert f"The services' logs are in {home / 'logs'}\n" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_by_its_verdict_names_its_logs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("streamops.operate.simulate.simulate", lambda *_: failed_run(tmp_path))
+    assert main(["simulate", a_table(tmp_path), "--target", "y", "--home", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"The services' logs are in {tmp_path / 'logs'}, " in said
+    assert f"the broker's is {tmp_path / 'broker' / 'broker.log'}" in said
+
+
+def test_a_flag_that_cannot_be_names_no_logs(tmp_path, capsys) -> None:
+    home = tmp_path / "run"
+    assert main(["simulate", a_table(tmp_path), "--target", "z", "--home", str(home)]) == 2
+    assert "logs" not in capsys.readouterr().err
+    assert not home.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def test_tied_and_missing_times_are_spread_evenly():
     assert spread([5, 5, 8]) == [5, 6, 8]
     assert spread([7]) == [7]
     assert spread([0, None]) == [0, S]
+    assert spread([None, None, 9, 12]) == [9, 10, 11, 12]
+    assert spread([None, None]) == [ORDER_START_US, ORDER_START_US + S]
     assert spread([]) == []
 
 
@@ -109,6 +112,26 @@ def test_a_manifest_says_what_flags_do_not(tmp_path):
     assert (other.target, other.rows[0].features) == ("z", {"leak": 9, "y": 0})
 
 
+@pytest.mark.parametrize("delay_s", [60.0, 0.0])
+def test_a_delay_overrides_the_manifests_label_time(tmp_path, delay_s):
+    columns = {"at": [noon(0), noon(1)], "known": [noon(3600)] * 2, "x": [1, 2], "y": [0, 1]}
+    file = parquet(tmp_path, columns)
+    entry = {
+        "file": "t.parquet", "target": "y", "time_column": "at", "label_time_column": "known",
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps({"datasets": [entry]}))
+    waits = [row.label_us - row.time_us for row in read_table(file, Columns()).rows]
+    assert waits == [3600 * S, 3599 * S]
+    delayed = read_table(file, Columns(label_delay_s=delay_s))
+    assert [row.label_us - row.time_us for row in delayed.rows] == [delay_s * S] * 2
+    assert delayed.rows[0].features == {"x": 1}, "when the label came is known too late"
+
+
+def test_a_delay_beside_a_label_time_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--label-delay is 0 and --label-time 'known'"):
+        read_table(tmp_path / "t.csv", Columns(label_time="known", label_delay_s=0))
+
+
 def test_values_become_plain(tmp_path):
     columns = {
         "x": [float("nan"), float("inf")],
@@ -121,6 +144,38 @@ def test_values_become_plain(tmp_path):
         {"x": None, "day": 86400.0, "kind": "a"},
         {"x": None, "day": None, "kind": "b"},
     ]
+
+
+def test_decimals_are_numbers(tmp_path):
+    price = pa.array([Decimal("1.50"), None, Decimal("-2.25")])
+    table = read_table(
+        parquet(tmp_path, {"price": price, "y": pa.array([Decimal(1), Decimal(2), None])}),
+        Columns(target="y"),
+    )
+    assert [row.features for row in table.rows] == [
+        {"price": 1.5},
+        {"price": None},
+        {"price": -2.25},
+    ]
+    assert [row.label for row in table.rows] == [1.0, 2.0, None]
+    assert all(type(row.label) is float for row in table.rows[:2])
+    assert table.segments == {}
+
+
+def test_nanoseconds_are_taken_to_the_microsecond(tmp_path):
+    at = pa.array([NOON_US * 1000 + 1_999, NOON_US * 1000 + 2_001], pa.timestamp("ns", "UTC"))
+    file = parquet(tmp_path, {"at": at, "known": at, "y": [0, 1]})
+    table = read_table(file, Columns(target="y", time="at"))
+    assert [row.time_us - NOON_US for row in table.rows] == [1, 2]
+    assert table.rows[0].features == {"known": (NOON_US + 1) / S}
+
+
+def test_a_missing_time_at_the_beginning_is_not_1970(tmp_path):
+    file = parquet(tmp_path, {"at": [None, noon(0), noon(10)], "x": [1, 2, 3], "y": [0, 1, 0]})
+    table = read_table(file, Columns(target="y", time="at"))
+    assert [(row.time_us - NOON_US, row.features["x"]) for row in table.rows] == [
+        (0, 1), (5 * S, 2), (10 * S, 3),
+    ]  # fmt: skip
 
 
 def test_the_text_column_with_the_fewest_values_is_the_segment(tmp_path):
