@@ -49,7 +49,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Answers": {
         "alerts": "answers:alerts",
-        "sql": "answers:sql",
+        "sql": "sql:sql",
         "verify": "answers:verify",
         "replay": "answers:replay",
         "explain": "answers:explain",

@@ -66,7 +66,8 @@ COMMENT ON VIEW alerts_open IS
 CREATE OR REPLACE VIEW metric_values AS
 SELECT model, version, segment, pane_start, time AS pane_end, cut, restatement, status,
     m->>0 AS metric, m->>1 AS feature, TRY_CAST(m->>2 AS DOUBLE) AS value,
-    TRY_CAST(m->>3 AS DOUBLE) AS reference, TRY_CAST(m->>4 AS BIGINT) AS n, id AS metric_id, epoch
+    TRY_CAST(m->>3 AS DOUBLE) AS reference, TRY_CAST(m->>4 AS BIGINT) AS n, id AS metric_id, epoch,
+    append_time AS recorded_at
 FROM (
     SELECT *, unnest(CAST(metrics AS JSON[])) AS m FROM metrics_evaluated
     WHERE epoch <= (SELECT epoch FROM concluded)
@@ -104,6 +105,18 @@ GROUP BY model, version, segment, pane_start, pane_end
 ORDER BY model, pane_start, version, segment;
 COMMENT ON VIEW performance_by_pane IS
     'One row a mature pane, version and segment: how well the model did once its labels were due.';
+
+CREATE OR REPLACE VIEW restatements AS
+SELECT model, version, segment, pane_start, pane_end, metric, cut, restatement, value,
+    value - lag(value) OVER said AS change, n, n - lag(n) OVER said AS more,
+    epoch AS known_epoch, recorded_at AS known_from, lead(recorded_at) OVER said AS known_until
+FROM metric_values WHERE feature = '' AND cut IN ('mature', 'restated')
+WINDOW said AS (
+    PARTITION BY model, version, segment, pane_start, metric ORDER BY epoch, restatement
+)
+ORDER BY model, pane_start, version, segment, metric, known_epoch, restatement;
+COMMENT ON VIEW restatements IS
+    'One row a statement of a pane''s performance: first once its labels were due, again when late labels changed it; what it said, by how much that differs from the one before (more: rows), and from when until when it was the last word.';
 
 CREATE OR REPLACE VIEW label_coverage AS
 WITH sums AS (
@@ -253,9 +266,5 @@ ORDER BY model, time, epoch, topic, partition, "offset";
 COMMENT ON VIEW model_timeline IS
     'One row a lifecycle fact of a model, in order of time, with where it stands on the log.';
 
-COMMENT ON TABLE positions IS
-    'One row a partition: the next offset, its open epoch, and how many records were read, stored as events, dropped as repeats, or unreadable.';
-COMMENT ON TABLE records_unreadable IS
-    'One row a record that is no event, or is on the wrong topic, and why.';
 COMMENT ON VIEW topic_counts IS
     'One row a topic and event type: how many different events of it are stored.';
