@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "verify": "answers:verify",
         "replay": "answers:replay",
         "explain": "answers:explain",
+        "retrains": "retrains:retrains",
         "whatif": "whatif:whatif",
         "seal": "seal:seal",
         "verify-chain": "seal:verify_chain",
