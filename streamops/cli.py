@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "explain": "answers:explain",
         "retrains": "retrains:retrains",
         "whatif": "whatif:whatif",
+        "report": "report:report",
         "seal": "seal:seal",
         "verify-chain": "seal:verify_chain",
         "simulate": "simulate:simulate",
