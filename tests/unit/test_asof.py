@@ -294,6 +294,25 @@ def test_the_command_prints_json_of_a_point(views, capsys):
     assert json.loads(capsys.readouterr().out) == [{"n": expected}]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM latest.ticks",
+        "COPY (SELECT 1) TO '{folder}/out.csv'",
+        "SELECT * FROM read_text('/etc/hostname')",
+        "ATTACH '{folder}/other.duckdb'",
+        "SET enable_external_access = true",
+        "DETACH latest; ATTACH '{folder}/views.duckdb' AS latest",
+    ],
+)
+def test_looking_back_opens_no_door(views, tmp_path, sql):
+    before = views.read_bytes()
+    with pytest.raises(InputError, match=r"^sql failed: "):
+        rows(views, sql.format(folder=tmp_path), recorded=HALF)
+    assert views.read_bytes() == before
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_question_of_now_is_answered_as_before(views):
     settings = Settings(bootstrap="", data=views.parent)
     assert query(settings, "SELECT 1").rows == [[1]]
