@@ -87,6 +87,7 @@ class Span(NamedTuple):
 
 def regrets(
     log: ArchiveLog,
+    partitions: int,
     artifacts: Path,
     versions: Versions,
     decisions: Sequence[Decision],
@@ -97,7 +98,7 @@ def regrets(
     done = 0
     for model in sorted({decision.model for decision in decisions}):
         own = [decision for decision in decisions if decision.model == model]
-        for ending, held in reigns(log, model, {d.until for d in own}):
+        for ending, held in reigns(complete_epochs(log, partitions, model), {d.until for d in own}):
             judge = Judge(artifacts, versions, model)
             for decision in (d for d in own if d.until == ending):
                 span = later(held, decision)
@@ -110,12 +111,12 @@ def regrets(
 
 
 def reigns(
-    log: ArchiveLog, model: str, ends: set[int | None]
+    epochs: Iterator[tuple[int, list[OutcomeJoined]]], ends: set[int | None]
 ) -> Iterator[tuple[int | None, dict[int, list[OutcomeJoined]]]]:
     """Yield, for each end of decisions' spans, the outcomes since the end before, by epoch."""
     waiting = sorted(end for end in ends if end is not None)
     held: dict[int, list[OutcomeJoined]] = {}
-    for epoch, outcomes in complete_epochs(log, model):
+    for epoch, outcomes in epochs:
         while waiting and epoch > waiting[0]:
             yield waiting.pop(0), held
             held = {}
@@ -127,11 +128,10 @@ def reigns(
         yield None, held
 
 
-def complete_epochs(log: ArchiveLog, model: str) -> Iterator[tuple[int, list[OutcomeJoined]]]:
+def complete_epochs(
+    log: ArchiveLog, partitions: int, model: str
+) -> Iterator[tuple[int, list[OutcomeJoined]]]:
     """Yield each complete epoch and the model's outcomes in it, in their fixed order."""
-    partitions = max(log.partitions("outcomes"), default=-1) + 1
-    if not partitions:
-        return
     place = partition_of(model, partitions)
     sources = sources_of("outcomes", SOURCES, place, partitions)
     inbox, epoch = DerivedInbox("outcomes", next_epoch=0, sources=sources), 0

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamops.audit.namespace import namespace_of
 from streamops.audit.regret import Decision, Regret, regrets
 from streamops.events import (
     AlertRaised,
@@ -143,13 +144,13 @@ def retrains(
     artifacts    the namespace's folder of artifacts; what isn't there is left unscored
     on_progress  called with (decisions compared, in all)
 
-    Raises TransportError where the archive lacks records.
+    Raises ConfigError where the folder is no archive, TransportError where it lacks records.
     """
-    log = ArchiveLog(archive)
+    partitions, log = namespace_of(archive).partitions, ArchiveLog(archive)
     facts = Facts(log)
     found = [told(facts, request) for request in asked(facts, model)]
     decisions = [d for d in (decision(facts, retrain) for retrain in found) if d is not None]
-    known = regrets(log, artifacts, facts.registered, decisions, on_progress)
+    known = regrets(log, partitions, artifacts, facts.registered, decisions, on_progress)
     whole = tuple(
         msgspec.structs.replace(retrain, regret=known.get(retrain.request)) for retrain in found
     )

@@ -279,3 +279,5 @@ def test_the_command_prints_the_ledger(played, capsys):
 def test_no_archive_is_named(tmp_path, capsys):
     assert main(["retrains", "--archive", str(tmp_path / "gone")]) == 2
     assert "isn't there" in capsys.readouterr().err
+    assert main(["retrains", "--archive", str(tmp_path)]) == 2
+    assert "has no raw/topic=predictions" in capsys.readouterr().err
