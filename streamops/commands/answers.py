@@ -1,4 +1,4 @@
-"""alerts, sql, verify, replay, explain: what the system concluded, and the proof."""
+"""alerts, verify, replay, explain: what the system concluded, and the proof."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from streamops.commands.output import print_csv, print_json, print_line, print_table, progress, say
+from streamops.commands.output import print_json, print_line, print_table, progress, say
 from streamops.commands.place import HERE, Json, Place
 from streamops.errors import ConfigError
 
@@ -77,31 +77,6 @@ def describe_alert(alert: Any) -> str:
         return f"{when}  resolved           {alert.model}: {alert.reason}  [{alert.fingerprint}]"
     what = "seen" if alert.acknowledge else f"silent until {alert.until:%Y-%m-%d %H:%M:%S}"
     return f"{when}  {what}, by {alert.actor}  {alert.model}  [{alert.fingerprint}]"
-
-
-def sql(
-    query: Annotated[str, Parameter(help="A SELECT over the views (docs/reference/views.md).")],
-    *,
-    place: Place = HERE,
-    json: Json = False,
-    csv: Annotated[bool, Parameter(name="--csv", negative="", help="Print CSV.")] = False,
-) -> None:
-    """Ask the views a question in SQL, while the stack runs or when it is down.
-
-    Example: streamops sql "select * from current_models" --csv
-    """
-    from streamops.settings import Settings
-    from streamops.views.queries import query as ask
-
-    answer = ask(Settings(bootstrap="", data=place.data.absolute()), query)
-    if json:
-        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
-    elif csv:
-        print_csv(answer.columns, answer.rows)
-    else:
-        print_table(answer.columns, answer.rows)
-    if answer.truncated:
-        say(f"only the first {len(answer.rows)} rows are shown: add a limit or an aggregate")
 
 
 def verify(

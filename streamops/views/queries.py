@@ -15,17 +15,20 @@ import msgspec
 
 from streamops.errors import ConfigError, InputError, TransportError
 from streamops.settings import Settings
+from streamops.views.asof import AsOf
 from streamops.views.copies import copy_store
 from streamops.views.sandbox import LIMITS, Answer, Limits, run_query
-from streamops.views.store import connect
+from streamops.views.store import connect, travel_to
 
 PATH = "/api/sql"
+NOW = AsOf()
 
 
 class Question(msgspec.Struct, frozen=True):
     """The body of POST /api/sql; the answer's body is an `Answer`, a failure's {"detail": why}."""
 
     sql: str
+    at: AsOf = NOW
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -39,30 +42,32 @@ def address_file(settings: Settings) -> Path:
     return settings.data / "web.url"
 
 
-def query(settings: Settings, sql: str, limits: Limits = LIMITS) -> Answer:
-    """Return the columns and rows of a SQL text over the views.
+def query(settings: Settings, sql: str, limits: Limits = LIMITS, at: AsOf = NOW) -> Answer:
+    """Return the columns and rows of a SQL text over the views as of a point.
 
-    Raises InputError for SQL that fails or takes too much, ConfigError where there are no views,
-    TransportError where the process that has the file gives no answer.
+    Raises InputError for SQL that fails or takes too much and for a point without views,
+    ConfigError where there are no views at all, TransportError where the process that has the file
+    gives no answer.
     """
+    question = Question(sql, at)
     try:
         address = address_file(settings).read_text().strip()
     except FileNotFoundError:
-        return query_file(settings, sql, limits)
+        return query_file(settings, question, limits)
     try:
-        return query_owner(address, sql, limits)
+        return query_owner(address, question, limits)
     except ConnectionRefusedError:
-        return query_file(settings, sql, limits)
+        return query_file(settings, question, limits)
 
 
-def query_owner(address: str, sql: str, limits: Limits = LIMITS) -> Answer:
+def query_owner(address: str, question: Question, limits: Limits = LIMITS) -> Answer:
     """Ask the process that owns the file; ConnectionRefusedError if none listens there."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port, timeout=limits.seconds + 10
     )
     try:
-        body = msgspec.json.encode(Question(sql))
+        body = msgspec.json.encode(question)
         connection.request("POST", PATH, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         status, data = response.status, response.read()
@@ -88,7 +93,7 @@ def read_answer(where: str, status: int, data: bytes) -> Answer:
     raise TransportError(f"{where}: {detail}")
 
 
-def query_file(settings: Settings, sql: str, limits: Limits = LIMITS) -> Answer:
+def query_file(settings: Settings, question: Question, limits: Limits = LIMITS) -> Answer:
     """Run the SQL on a copy of the file, while no process writes to it."""
     if not settings.views.exists():
         raise ConfigError(
@@ -96,7 +101,13 @@ def query_file(settings: Settings, sql: str, limits: Limits = LIMITS) -> Answer:
             "namespace's data folder"
         )
     with tempfile.TemporaryDirectory(prefix="streamops-sql-") as folder:
-        return run_query(copy(settings.views, Path(folder)), sql, limits)
+        return answer_question(copy(settings.views, Path(folder)), question, limits)
+
+
+def answer_question(snapshot: Path, question: Question, limits: Limits = LIMITS) -> Answer:
+    """Answer a question on a copy of the views."""
+    travel = None if question.at == NOW else travel_to(question.at)
+    return run_query(snapshot, question.sql, limits, travel)
 
 
 def copy(views: Path, folder: Path) -> Path:

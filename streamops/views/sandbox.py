@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from streamops.errors import InputError
+from streamops.views.asof import Travel, prepare
 
 ROOT = Path(__file__).parents[2]
 CHUNK = 1000
@@ -48,11 +49,12 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the child is asked."""
+    """What the child is asked; `travel` is a point in the past, none for the copy as it stands."""
 
     snapshot: str
     sql: str
     limits: Limits
+    travel: Travel | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -77,13 +79,17 @@ CELLS = (
 LIMITS = Limits()
 
 
-def run_query(snapshot: Path, sql: str, limits: Limits = LIMITS) -> Answer:
+def run_query(
+    snapshot: Path, sql: str, limits: Limits = LIMITS, travel: Travel | None = None
+) -> Answer:
     """Run one SQL text on a copy of the views and return its last statement's result.
 
-    Raises InputError with the engine's words for SQL that fails, and for what takes more time or
-    memory than `limits` allows.
+    travel  the point in the past that the views are of; none: as the copy stands
+
+    Raises InputError with the engine's words for SQL that fails, for what takes more time or
+    memory than `limits` allows, and for a point that has no views.
     """
-    request = Request(str(snapshot), sql, limits)
+    request = Request(str(snapshot), sql, limits, travel)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "streamops.views.sandbox"],
@@ -105,7 +111,7 @@ def run_query(snapshot: Path, sql: str, limits: Limits = LIMITS) -> Answer:
             f"{limits.memory // 1024**2} MiB of memory; ask for less"
         ) from None
     if reply.answer is None:
-        raise InputError(f"sql failed: {reply.error}")
+        raise InputError(reply.error)
     return reply.answer
 
 
@@ -114,14 +120,7 @@ def answer(request: Request) -> Answer:
     limits = request.limits
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import duckdb
-
-    megabytes = limits.memory // 3 // 1024**2
-    con = duckdb.connect(
-        request.snapshot,
-        read_only=True,
-        config={"memory_limit": f"{megabytes}MB", "threads": 1, "temp_directory": ""},
-    )
+    con = opened(request)
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     found = con.execute(request.sql)
@@ -135,6 +134,23 @@ def answer(request: Request) -> Answer:
                 return Answer(columns, rows, truncated=True)
             rows.append(cells)
     return Answer(columns, rows)
+
+
+def opened(request: Request) -> Any:
+    """Return a connection that sees the copy, or the views of a point before it."""
+    import duckdb
+
+    megabytes = request.limits.memory // 3 // 1024**2
+    config: dict[str, Any] = {
+        "memory_limit": f"{megabytes}MB",
+        "threads": 1,
+        "temp_directory": "",
+    }
+    if request.travel is None:
+        return duckdb.connect(request.snapshot, read_only=True, config=config)
+    con = duckdb.connect(config=config)
+    prepare(con, request.snapshot, request.travel)
+    return con
 
 
 def plain(value: Any) -> Any:
@@ -159,9 +175,11 @@ def main() -> None:
     try:
         reply = Reply(answer(request))
     except MemoryError:
-        reply = Reply(error="out of memory; ask for less")
-    except Exception as error:
+        reply = Reply(error="sql failed: out of memory; ask for less")
+    except InputError as error:
         reply = Reply(error=str(error))
+    except Exception as error:
+        reply = Reply(error=f"sql failed: {error}")
     sys.stdout.buffer.write(msgspec.json.encode(reply))
 
 

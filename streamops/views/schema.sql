@@ -66,7 +66,8 @@ COMMENT ON VIEW alerts_open IS
 CREATE OR REPLACE VIEW metric_values AS
 SELECT model, version, segment, pane_start, time AS pane_end, cut, restatement, status,
     m->>0 AS metric, m->>1 AS feature, TRY_CAST(m->>2 AS DOUBLE) AS value,
-    TRY_CAST(m->>3 AS DOUBLE) AS reference, TRY_CAST(m->>4 AS BIGINT) AS n, id AS metric_id, epoch
+    TRY_CAST(m->>3 AS DOUBLE) AS reference, TRY_CAST(m->>4 AS BIGINT) AS n, id AS metric_id, epoch,
+    append_time AS recorded_at
 FROM (
     SELECT *, unnest(CAST(metrics AS JSON[])) AS m FROM metrics_evaluated
     WHERE epoch <= (SELECT epoch FROM concluded)
@@ -104,6 +105,18 @@ GROUP BY model, version, segment, pane_start, pane_end
 ORDER BY model, pane_start, version, segment;
 COMMENT ON VIEW performance_by_pane IS
     'One row a mature pane, version and segment: how well the model did once its labels were due.';
+
+CREATE OR REPLACE VIEW restatements AS
+SELECT model, version, segment, pane_start, pane_end, metric, cut, restatement, value,
+    value - lag(value) OVER said AS change, n, n - lag(n) OVER said AS more,
+    epoch AS known_epoch, recorded_at AS known_from, lead(recorded_at) OVER said AS known_until
+FROM metric_values WHERE feature = '' AND cut IN ('mature', 'restated')
+WINDOW said AS (
+    PARTITION BY model, version, segment, pane_start, metric ORDER BY epoch, restatement
+)
+ORDER BY model, pane_start, version, segment, metric, known_epoch, restatement;
+COMMENT ON VIEW restatements IS
+    'One row a statement of a pane''s performance: first once its labels were due, again when late labels changed it; what it said, by how much that differs from the one before (more: rows), and from when until when it was the last word.';
 
 CREATE OR REPLACE VIEW label_coverage AS
 WITH sums AS (
@@ -174,6 +187,58 @@ LEFT JOIN data d ON d.run_id = r.run_id
 WHERE p.epoch <= (SELECT epoch FROM concluded);
 COMMENT ON VIEW lineage IS
     'One row a prediction: its version, the run behind it, and the data set or outcomes it learned.';
+
+CREATE OR REPLACE VIEW retrains AS
+WITH ended AS (
+    SELECT run_id, append_time, rows, '' AS error, "offset" FROM runs_completed
+    UNION ALL
+    SELECT run_id, append_time, NULL, error, "offset" FROM runs_failed
+),
+firsts AS (
+    SELECT run_id, arg_min(append_time, "offset") AS append_time, arg_min_null(rows, "offset") AS rows,
+        arg_min(error, "offset") AS error
+    FROM ended GROUP BY run_id
+),
+started AS (SELECT run_id, min(append_time) AS append_time FROM runs_started GROUP BY run_id),
+answers AS (
+    SELECT request_id, arg_min(version->>'version', "offset") AS version FROM models_registered
+    WHERE request_id <> '' GROUP BY request_id
+),
+gates AS (
+    SELECT request_id, arg_min(passed, "offset") AS passed, arg_min(checks, "offset") AS checks,
+        min(epoch) AS epoch
+    FROM gates_evaluated WHERE epoch <= (SELECT epoch FROM concluded) GROUP BY request_id
+),
+scores AS (
+    SELECT request_id, arg_min(candidate, "offset") AS candidate, arg_min(champion, "offset") AS champion
+    FROM candidates_scored GROUP BY request_id
+),
+promoted AS (
+    SELECT model, version, min(time) AS time, min(epoch) AS epoch FROM stages_changed
+    WHERE after = 'Production' AND epoch <= (SELECT epoch FROM concluded) GROUP BY model, version
+),
+kinds AS (SELECT id, any_value(kind) AS kind FROM alerts_raised GROUP BY id)
+SELECT r.id AS request_id, r.time, r.model, r.strategy,
+    coalesce(k.kind, split_part(r.cause, '/', 1)) AS trigger, r.cause, r.reason, r.champion_version,
+    r.first_epoch, r.last_epoch, r.labels, r.used, r.budget, r.trainer,
+    date_diff('ms', s.append_time, e.append_time) / 1000 AS seconds, e.rows, a.version,
+    CASE WHEN e.error <> '' THEN 'failed' WHEN g.passed IS NULL THEN 'open'
+        WHEN NOT g.passed THEN 'refused' WHEN p.version IS NULL THEN 'passed' ELSE 'promoted'
+    END AS verdict,
+    c.candidate->>r.metric AS candidate, c.champion->>r.metric AS champion, r.metric, g.checks,
+    g.epoch AS decided_epoch, p.epoch AS promoted_epoch, e.error, r.epoch
+FROM retrains_requested r
+LEFT JOIN kinds k ON k.id = r.cause
+LEFT JOIN started s ON s.run_id = r.id
+LEFT JOIN firsts e ON e.run_id = r.id
+LEFT JOIN answers a ON a.request_id = r.id
+LEFT JOIN gates g ON g.request_id = r.id
+LEFT JOIN scores c ON c.request_id = r.id
+LEFT JOIN promoted p ON p.model = r.model AND p.version = a.version
+WHERE r.epoch <= (SELECT epoch FROM concluded)
+ORDER BY r.time, r.id;
+COMMENT ON VIEW retrains IS
+    'One row a request for a challenger: its cause, what training cost (seconds by append times, rows), its score beside the champion''s, and the gate''s verdict. `streamops retrains` adds what came after: its regret.';
 
 CREATE OR REPLACE VIEW model_timeline AS
 WITH facts AS (
@@ -253,9 +318,5 @@ ORDER BY model, time, epoch, topic, partition, "offset";
 COMMENT ON VIEW model_timeline IS
     'One row a lifecycle fact of a model, in order of time, with where it stands on the log.';
 
-COMMENT ON TABLE positions IS
-    'One row a partition: the next offset, its open epoch, and how many records were read, stored as events, dropped as repeats, or unreadable.';
-COMMENT ON TABLE records_unreadable IS
-    'One row a record that is no event, or is on the wrong topic, and why.';
 COMMENT ON VIEW topic_counts IS
     'One row a topic and event type: how many different events of it are stored.';

@@ -25,6 +25,7 @@ from streamops.errors import TransportError
 from streamops.events import Event
 from streamops.topics import load_topics
 from streamops.views import positions
+from streamops.views.asof import AsOf, Base, Travel
 from streamops.views.log import Partition, RawRecord, to_record
 from streamops.views.positions import Position
 from streamops.views.tables import INSTANT, Row, Table, arrow_rows, part, rows_of, tables
@@ -33,26 +34,56 @@ MEMORY = "128MB"
 THREADS = 2
 # A topic's count of each type, from the tables themselves.
 COUNT = "SELECT topic, '{kind}' AS type, count(*) AS events FROM \"{name}\" GROUP BY topic"
-UNREADABLE_TABLE = """
-CREATE TABLE IF NOT EXISTS records_unreadable (
+UNREADABLE = "records_unreadable"
+UNREADABLE_TABLE = f"""
+CREATE TABLE IF NOT EXISTS {UNREADABLE} (
     topic VARCHAR, partition INTEGER, "offset" BIGINT, append_time TIMESTAMP, reason VARCHAR
 )"""
+ABOUT = {
+    "positions": (
+        "One row a partition: the next offset, its open epoch, and how many records were read, "
+        "stored as events, dropped as repeats, or unreadable."
+    ),
+    UNREADABLE: "One row a record that is no event, or is on the wrong topic, and why.",
+}
+# What the fold did, not what was so: how far it has come isn't asked for an event time.
+OF_THE_LOG = frozenset({"EpochClosed", "EpochConcluded", "Sealed", "Tick", "TopologyActivated"})
+NO_PAST = "positions says where the materializer stands now; ask latest.positions"
 PLAIN = pa.timestamp("us")
 
 Unreadable = tuple[Row, str]
 
 
 def statements() -> list[str]:
-    """Return what makes an empty file: tables, then the views of schema.sql."""
-    counts = " UNION ALL ".join(COUNT.format(kind=k, name=t.name) for k, t in tables().items())
-    views = files("streamops.views").joinpath("schema.sql").read_text()
+    """Return what makes an empty file: tables, then the views."""
     return [
         *(table.create() for table in tables().values()),
         positions.CREATE,
         UNREADABLE_TABLE,
-        f"CREATE OR REPLACE VIEW topic_counts AS {counts} ORDER BY topic, type",
-        views,
+        *(f"COMMENT ON TABLE {name} IS '{about}'" for name, about in ABOUT.items()),
+        *view_statements(),
     ]
+
+
+def view_statements() -> list[str]:
+    """Return what makes the views over the tables."""
+    counts = " UNION ALL ".join(COUNT.format(kind=k, name=t.name) for k, t in tables().items())
+    return [
+        f"CREATE OR REPLACE VIEW topic_counts AS {counts} ORDER BY topic, type",
+        files("streamops.views").joinpath("schema.sql").read_text(),
+    ]
+
+
+def travel_to(at: AsOf) -> Travel:
+    """Return what makes the views of a point, in a database beside a copy of the file."""
+    bases = [Base(table.name, timed=kind not in OF_THE_LOG) for kind, table in tables().items()]
+    return Travel(
+        at=at,
+        schema=schema_hash(),
+        bases=(*bases, Base(UNREADABLE, timed=False, epochal=False)),
+        statements=tuple(view_statements()),
+        gone={"positions": NO_PAST},
+    )
 
 
 def schema_hash() -> str:
@@ -160,7 +191,7 @@ class Batch:
             if len(fresh):
                 insert(con, table.name, fresh)
         if self.unreadable:
-            insert(con, "records_unreadable", unreadable_rows(self.unreadable))
+            insert(con, UNREADABLE, unreadable_rows(self.unreadable))
         positions.save(con, self.after)
 
     def _refuse(self, row: Row, reason: str) -> None:

@@ -14,8 +14,8 @@ from litestar.concurrency import sync_to_thread
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from streamops.errors import InputError, TransportError
-from streamops.views.queries import Failure, Question
-from streamops.views.sandbox import Answer, run_query
+from streamops.views.queries import Failure, Question, answer_question
+from streamops.views.sandbox import Answer
 from streamops.web.desk import Desk, Own, part
 from streamops.web.gauges import MEDIA_TYPE, exposition
 from streamops.web.reads.alerts import AlertPage, Alerts, alert_page, alerts
@@ -168,7 +168,7 @@ def answer_sql(desk: Desk, body: bytes) -> Response[Any]:
     except msgspec.MsgspecError as error:
         return Response(Failure(f'body is no {{"sql": "…"}}: {error}'), status_code=400)
     try:
-        answer: Answer = run_query(desk.source.snapshot(), question.sql)
+        answer: Answer = answer_question(desk.source.snapshot(), question)
     except InputError as error:
         return Response(Failure(str(error)), status_code=400)
     except TransportError as error:

@@ -17,11 +17,15 @@ import pytest
 from rich.console import Console
 
 from streamops.audit.record_chain import verify_chain
+from streamops.audit.retrains import retrains
 from streamops.audit.seal_line import read_line
 from streamops.audit.verify import verify
 from streamops.core.times import SECOND_US
+from streamops.events import OutcomeJoined
 from streamops.operate.summary import Summary, print_summary
 from streamops.operate.table import ORDER_START_US, Columns
+from streamops.views.archive import ArchiveLog
+from streamops.views.log import to_record
 from tests.simulated import ROWS as ROWS_PLAYED
 from tests.simulated import essence, play
 
@@ -51,6 +55,33 @@ def test_every_row_is_an_outcome_and_every_alert_is_proven(quiet):
     assert retrains.run == retrains.refused + retrains.promoted
     assert summary.score.metric == "accuracy"
     assert summary.peak_pss_mb > 0
+
+
+def test_the_regret_of_promoted_retrains_is_what_a_hand_counts(quiet):
+    """By its file on the log a promoted model gives the answers that were served."""
+    log = ArchiveLog(quiet.home / "archive")
+    outcomes = [
+        e
+        for p in log.partitions("outcomes")
+        for e in (to_record(raw).event for raw in log.read("outcomes", p))
+        if isinstance(e, OutcomeJoined)
+    ]
+    found = retrains(quiet.home / "archive", quiet.home / "artifacts")
+    promoted = [r for r in found.retrains if r.verdict == "promoted" and r.regret]
+    assert len([r for r in found.retrains if r.verdict == "promoted"]) == (
+        quiet.summary.retrains.promoted
+    )
+    assert promoted
+    for retrain in promoted:
+        regret = retrain.regret
+        later = [o for o in outcomes if regret.after < o.stamp.epoch <= regret.until]
+        right = [o.prediction == o.label for o in later]
+        assert {o.version for o in later} == {retrain.version}
+        assert regret.rows == len(later)
+        assert regret.new == pytest.approx(sum(right) / len(right))
+        if retrain.champion == "v1":
+            assert regret.regret == pytest.approx(regret.old - regret.new)
+        assert retrain.seconds >= 0
 
 
 def test_the_latest_alerts_are_verified_from_a_seal_as_from_the_beginning(quiet):

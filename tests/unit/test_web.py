@@ -386,6 +386,15 @@ def test_free_sql_runs_on_a_copy(story):
     assert story.get("/api/overview").json()["topics"] == before
 
 
+def test_free_sql_looks_back(story):
+    asked = {"sql": "SELECT epoch FROM concluded", "at": {"as_of_epoch": 3}}
+    assert story.post("/api/sql", json=asked).json()["rows"] == [[3]]
+    asked = {"sql": "SELECT count(*) FROM predictions WHERE time > '2026-05-01'", "at": {}}
+    now = story.post("/api/sql", json=asked).json()["rows"]
+    asked["at"] = {"for": "2026-05-01T01:50:00Z"}
+    assert story.post("/api/sql", json=asked).json()["rows"] < now
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
@@ -393,6 +402,14 @@ def test_free_sql_runs_on_a_copy(story):
         ("not json", "application/json", 400),
         ('{"sql": "SELECT 1"}', "text/plain", 415),
         ('{"sql": "SELECT * FROM read_text(\'/etc/passwd\')"}', "application/json", 400),
+        ('{"sql": "SELECT 1", "at": {"as_of": "2026-05-01T12:00"}}', "application/json", 400),
+        ('{"sql": "SELECT 1", "at": {"as_of_epoch": -1}}', "application/json", 400),
+        ('{"sql": "SELECT 1", "at": {"as_of": "1970-01-02T00:00Z"}}', "application/json", 400),
+        (
+            '{"sql": "SELECT 1", "at": {"as_of": "2026-05-01T12:00Z", "as_of_epoch": 1}}',
+            "application/json",
+            400,
+        ),
     ],
 )
 def test_bad_sql_is_refused_with_a_reason(story, body, kind, status):
