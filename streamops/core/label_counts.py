@@ -41,8 +41,8 @@ Pairs = dict[tuple[str, str], int]
 class Columns(Protocol):
     """What labels and their predictions bring, a column each."""
 
-    offsets: tuple[int, ...]
-    values: tuple[bytes, ...]
+    offsets: Sequence[int]
+    values: Sequence[bytes]
     label: dict[str, Sequence[Any]]
     made: dict[str, Sequence[Any]]
     entries: Sequence[Pending]

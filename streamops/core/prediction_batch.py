@@ -31,7 +31,7 @@ from streamops.core.meter_state import (
 from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.prediction_counts import count_predictions
-from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
@@ -69,10 +69,10 @@ class Run:
     read   its features as their reader's struct, None where they aren't counted
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        _, _, self.offsets, self.append_ms, _, self.values, made = zip(*records, strict=True)
-        columns: Any = zip(*map(astuple, made), strict=True)
-        self.records: Sequence[Record] = records
+    def __init__(self, records: Rows) -> None:
+        self.offsets, self.append_ms, _, self.values, made = records.columns
+        columns: Any = zip(*map(astuple, made), strict=True)  # type: ignore[arg-type]
+        self.records = records
         self.column: dict[str, Sequence[Any]] = dict(zip(_FIELDS, columns, strict=True))
         self.texts: Sequence[bytes] = list(map(bytes, self.column["features"]))
         self.time_us = micros_all(self.column["time"])
@@ -94,7 +94,7 @@ class Run:
         return part
 
 
-def take_predictions(work: Step, records: Sequence[Record]) -> None:
+def take_predictions(work: Step, records: Rows) -> None:
     """Fold predictions in their order: plain ones together, others by themselves."""
     if len(records) < RUN_MIN:
         for record in records:

@@ -33,8 +33,8 @@ _LATENCY_BINS = len(LATENCY_EDGES_MS) + 1
 class Columns(Protocol):
     """What predictions bring, a column each."""
 
-    offsets: tuple[int, ...]
-    values: tuple[bytes, ...]
+    offsets: Sequence[int]
+    values: Sequence[bytes]
     column: dict[str, Sequence[Any]]
 
 

@@ -12,6 +12,7 @@ import gc
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -25,13 +26,13 @@ from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.hold import Hold
-from streamops.hosts.memory import RawRow, to_records
+from streamops.hosts.memory import to_rows
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
-from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.clients import columns_of, make_consumer, take
 from streamops.kafka.offsets import first_offsets
 from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
@@ -161,39 +162,40 @@ class KafkaHost:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Feed records to their folds; those that a fold has already are passed over."""
-        places: dict[tuple[str, int], list[RawRow]] = {}
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages)
+        places: defaultdict[Any, list[Message]] = defaultdict(list)
+        where = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+        for place, message in zip(where, messages, strict=True):
+            places[place].append(message)
+        for (name, partition), some in places.items():
+            self._take_place(self._names[name], partition, some)
+
+    def _take_place(self, topic: str, partition: int, messages: list[Message]) -> None:
+        host = self.hosts.get(partition)
+        if host is None or (topic, partition) in self._backlogs:
+            return
+        position: Any = host.fold.inboxes[topic].position
+        if messages[0].offset() < position:
+            messages = [message for message in messages if message.offset() >= position]
+        if messages:
+            with self.work.stage("decode"):
+                records = to_rows(topic, partition, *columns_of(messages))
+            self._feed(host, topic, records)
+
+    def _without_errors(self, messages: Sequence[Message]) -> list[Message]:
+        """Note where partitions ended, judge other errors, and return what was fetched."""
+        fetched: list[Message] = []
         for message in messages:
             error = message.error()
-            place: Any = message.topic(), message.partition()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    self._silence.pass_end((self._names[place[0]], place[1]), message.offset() or 0)
-                _judge(error)
+            if error is None:
+                fetched.append(message)
                 continue
-            row: Any = (
-                message.offset(), message.timestamp()[1], message.key() or b"",
-                message.value() or b"",
-            )  # fmt: skip
-            rows = places.get(place)
-            if rows is None:
-                places[place] = [row]
-            else:
-                rows.append(row)
-        for (name, partition), rows in places.items():
-            self._take_place(self._names[name], partition, rows)
-
-    def _take_place(self, topic: str, partition: int, rows: list[RawRow]) -> None:
-        host = self.hosts.get(partition)
-        if host is None:
-            return
-        if (topic, partition) in self._backlogs:
-            return
-        position = host.fold.inboxes[topic].position
-        rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
-        if rows:
-            with self.work.stage("decode"):
-                records = to_records(topic, partition, rows)
-            self._feed(host, topic, records)
+            if error.code() == KafkaError._PARTITION_EOF:
+                place: Any = self._names[str(message.topic())], message.partition()
+                self._silence.pass_end(place, message.offset() or 0)
+            _judge(error)
+        return fetched
 
     def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:
         before = host.fold.epoch

@@ -6,11 +6,15 @@ first ones again (011), no expiry and acks=all leave no gap, one partitioner ser
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
 from streamops.settings import Settings
+
+_SECOND = itemgetter(1)
 
 
 def base_conf(settings: Settings, client: str) -> dict[str, Any]:
@@ -71,3 +75,14 @@ def take(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
     """
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(limit, 0)]
+
+
+def columns_of(messages: Sequence[Message]) -> tuple[Any, Any, Any, Any]:
+    """Return offsets, append times in milliseconds, keys and values; none of the last is None."""
+    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    return (
+        list(map(Message.offset, messages)),
+        list(map(_SECOND, map(Message.timestamp, messages))),
+        [key or b"" for key in keys] if None in keys else keys,
+        [value or b"" for value in values] if None in values else values,
+    )
