@@ -210,7 +210,7 @@ class Fold(Generic[S]):
             value = codec.with_evidence(conclusion, stamp, evidence)
             return Addressed(topic, target, key, None, value)
         made = replace(output.event, stamp=stamp)
-        return Addressed(topic, target, key, made, codec.encode(made))
+        return Addressed(topic, target, key, made, codec.stamped(made, conclusion, stamp))
 
     def _target(self, key: str) -> int:
         own = self.processor.closing.scope == "own"

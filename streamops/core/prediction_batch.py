@@ -41,6 +41,7 @@ from streamops.values import ModelVersion
 RUN_MIN = 16
 NEVER_US = 1 << 62
 _FIELDS = PredictionMade.__struct_fields__
+_NONE: dict[str, str] = {}
 
 
 class Ruler(NamedTuple):
@@ -152,14 +153,15 @@ def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
 def _read(run: Run, plain: Flags) -> None:
     """Read the features of profiled versions; rows that the definition must judge aren't plain."""
     run.read = [None] * len(run.records)
-    readers, of_group = numbered([group.reader for group in run.groups])
+    known = [None if g.reader is None else g.reader.decoder for g in run.groups]
+    decoders, of_group = numbered(known)
     for at, rows in groups_of(of_group[run.codes]):
-        reader = readers[at]
-        if reader is None:
+        decoder = decoders[at]
+        if decoder is None:
             judged = np.array([group.version is not None for group in run.groups])
             plain[rows[judged[run.codes[rows]]]] = False
             continue
-        found = reader.read_all(pick(run.texts, rows))
+        found = decoder.read_all(pick(run.texts, rows))
         if len(rows) == len(run.read):
             run.read = found
         else:
@@ -212,16 +214,19 @@ def _fold(work: Step, run: Run) -> None:
 
 
 def _entries(run: Run) -> list[Pending]:
-    column, groups = run.column, run.groups
-    hashes: Any = repeat(groups[0].keys[0].config_hash)
-    if len(groups) > 1:
-        of_group = [group.keys[0].config_hash for group in groups]
-        hashes = map(of_group.__getitem__, run.codes.tolist())
+    column, keys = run.column, [group.keys for group in run.groups]
+    # Equal texts as one object: pending predictions are many.
+    shared: Any = [(k.model, k.version, k.start_us, k.config_hash) for k, *_ in keys]
+    columns: Any = map(repeat, shared[0])
+    if len(shared) > 1:
+        columns = zip(*map(shared.__getitem__, run.codes.tolist()), strict=True)
+    models, versions, starts, hashes = columns
+    segments = column["segments"] if any(column["segments"]) else repeat(_NONE)
     return list(
         map(
-            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), column["model"],
-            column["version"], column["prediction"], column["score"], run.texts,
-            column["segments"], repeat(False), run.offsets, run.start_us.tolist(), hashes,
+            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), models, versions,
+            column["prediction"], column["score"], run.texts, segments, repeat(False), run.offsets,
+            starts, hashes,
         )
     )  # fmt: skip
 

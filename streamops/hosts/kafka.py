@@ -39,7 +39,7 @@ from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
-CHUNK = 1000
+CHUNK = 4000
 POLL_S = 0.05
 EPOCHS_AHEAD_MAX = 64
 CHECKPOINT_EVERY_S = 1.0

@@ -225,7 +225,7 @@ PLAIN_EPOCHS = st.tuples(
 )
 
 
-def plain_batches(given_):
+def plain_epochs(given_):
     some, first, second = given_
     made = [{**fields, "id": f"p{n}"} for n, (fields, _) in enumerate(some)]
     labels = [
@@ -234,13 +234,13 @@ def plain_batches(given_):
     ]
     half = len(made) // 2
     epochs = [(first, made[:half], []), (second, made[half:], labels[:half])]
-    return batches([*epochs, (5, [], labels[half:]), (100, [], [])])
+    return [*epochs, (5, [], labels[half:]), (100, [], [])]
 
 
 @settings(max_examples=300, deadline=None)
 @given(PLAIN_EPOCHS, SKEWS)
 def test_long_runs_at_once_are_one_by_one(given_, skew):
-    log = plain_batches(given_)
+    log = batches(plain_epochs(given_))
     assert folded(Meter(skew_max_ms=skew), log) == folded(
         Meter(skew_max_ms=skew, at_once=False), log
     )
