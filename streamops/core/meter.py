@@ -26,7 +26,7 @@ from streamops.core.meter_state import (
     version_of,
 )
 from streamops.core.outcome_batch import release_all
-from streamops.core.pane_due import PaneDue
+from streamops.core.pane_due import LastDue, PaneDue
 from streamops.core.panes import PaneKey, note_evidence
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
@@ -71,7 +71,7 @@ class Meter:
         self.join = JoinTable() if join is None else join
         self.skew_max_ms = skew_max_ms
         self._at_once = at_once
-        self._known: tuple[MeterState, PaneDue] | None = None
+        self._last = LastDue()
 
     def initial(self) -> MeterState:
         """Return the state before the first record."""
@@ -79,21 +79,15 @@ class Meter:
 
     def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
         """Fold one epoch of predictions and labels."""
-        if not self._at_once:
-            work = _Step(state, self.join, self.skew_max_ms, None)
+        due = self._last.take(state) if self._at_once else None
+        work = _Step(state, self.join, self.skew_max_ms, due)
+        if self._at_once:
+            take_all(work, batch.records)
+        else:
             for record in batch.records:
                 work.take(record)
-            return work.state, work.outputs
-        work = _Step(state, self.join, self.skew_max_ms, self._due_of(state))
-        take_all(work, batch.records)
-        if work.due is not None:
-            self._known = work.state, work.due
+        self._last.keep(work.state, work.due)
         return work.state, work.outputs
-
-    def _due_of(self, state: MeterState) -> PaneDue:
-        """Return the panes of a state by when they are due: at hand for the one last returned."""
-        known, self._known = self._known, None
-        return known[1] if known is not None and known[0] is state else PaneDue(state)
 
 
 class _Step(Workspace):
@@ -156,8 +150,7 @@ class _Step(Workspace):
 
     def _tick(self, record: Record, tick: Tick) -> None:
         state, time_us, p = self.state, micros(tick.time), record.partition
-        if self.due is not None and self.due.revision != state.revision:
-            self.due = PaneDue(state)
+        self.due = self.due and self.due.as_configured(state)
         if record.topic == "predictions":
             state.predictions_us = max(state.predictions_us, time_us)
             self.outputs += [orphan(w, p) for w in self.join.expire_waiting(time_us)]

@@ -27,6 +27,10 @@ class PaneDue:
         self.closed(state, state.closed - state.matured)
         self.matured(state, state.matured | (state.after.keys() - state.panes.keys()))
 
+    def as_configured(self, state: MeterState) -> PaneDue:
+        """Return this, or another where something was activated since."""
+        return self if self.revision == state.revision else PaneDue(state)
+
     def opened(self, state: MeterState, key: PaneKey) -> None:
         """Note a pane that is to be closed."""
         lateness_s = config_of(state, key).allowed_lateness_s
@@ -55,3 +59,19 @@ class PaneDue:
     def to_restate(self, tick_us: int) -> list[PaneKey]:
         """Hand over what labels' tick has reached."""
         return list(chain(*self._restate.take(tick_us)))
+
+
+class LastDue:
+    """The due panes of the state that was returned last, so that they are at hand for the next."""
+
+    def __init__(self) -> None:
+        self._known: tuple[MeterState, PaneDue] | None = None
+
+    def take(self, state: MeterState) -> PaneDue:
+        """Hand over what is known of this very state, or make it; it is kept no longer."""
+        known, self._known = self._known, None
+        return known[1] if known is not None and known[0] is state else PaneDue(state)
+
+    def keep(self, state: MeterState, due: PaneDue | None) -> None:
+        """Keep what belongs to a state."""
+        self._known = None if due is None else (state, due)

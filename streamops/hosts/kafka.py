@@ -12,8 +12,8 @@ import gc
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -32,7 +32,7 @@ from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
-from streamops.kafka.clients import columns_of, make_consumer, take
+from streamops.kafka.clients import by_place, columns_of, make_consumer, take
 from streamops.kafka.offsets import first_offsets
 from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
@@ -162,13 +162,13 @@ class KafkaHost:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Feed records to their folds; those that a fold has already are passed over."""
-        if any(map(Message.error, messages)):
-            messages = self._without_errors(messages)
-        places: defaultdict[Any, list[Message]] = defaultdict(list)
-        where = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-        for place, message in zip(where, messages, strict=True):
-            places[place].append(message)
-        for (name, partition), some in places.items():
+        for message in compress(messages, map(Message.error, messages)):
+            error: Any = message.error()
+            if error.code() == KafkaError._PARTITION_EOF:
+                place: Any = self._names[str(message.topic())], message.partition()
+                self._silence.pass_end(place, message.offset() or 0)
+            _judge(error)
+        for (name, partition), some in by_place(messages).items():
             self._take_place(self._names[name], partition, some)
 
     def _take_place(self, topic: str, partition: int, messages: list[Message]) -> None:
@@ -182,20 +182,6 @@ class KafkaHost:
             with self.work.stage("decode"):
                 records = to_rows(topic, partition, *columns_of(messages))
             self._feed(host, topic, records)
-
-    def _without_errors(self, messages: Sequence[Message]) -> list[Message]:
-        """Note where partitions ended, judge other errors, and return what was fetched."""
-        fetched: list[Message] = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                fetched.append(message)
-                continue
-            if error.code() == KafkaError._PARTITION_EOF:
-                place: Any = self._names[str(message.topic())], message.partition()
-                self._silence.pass_end(place, message.offset() or 0)
-            _judge(error)
-        return fetched
 
     def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:
         before = host.fold.epoch

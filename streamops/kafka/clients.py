@@ -6,6 +6,7 @@ first ones again (011), no expiry and acks=all leave no gap, one partitioner ser
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
@@ -75,6 +76,18 @@ def take(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
     """
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(limit, 0)]
+
+
+def by_place(messages: Sequence[Message]) -> dict[Any, list[Message]]:
+    """Return what was fetched by topic and partition, errors left out."""
+    found: defaultdict[Any, list[Message]] = defaultdict(list)
+    where = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+    for place, message in zip(where, messages, strict=True):
+        found[place].append(message)
+    if any(map(Message.error, messages)):
+        sound = {place: [m for m in some if m.error() is None] for place, some in found.items()}
+        return {place: some for place, some in sound.items() if some}
+    return found
 
 
 def columns_of(messages: Sequence[Message]) -> tuple[Any, Any, Any, Any]:
