@@ -125,6 +125,13 @@ def with_evidence(bare: bytes, stamp: Stamp, evidence: bytes) -> bytes:
     return b'%b,"stamp":%b,"evidence":%b}' % (bare[:-1], _ENCODER.encode(stamp), evidence)
 
 
+def stamped(event: events.Event, bare: bytes, stamp: Stamp) -> bytes:
+    """Return the encoding of an event under its stamp; `bare` is its `conclusion`."""
+    if type(event) in _EVIDENCED and event.evidence is not None:  # type: ignore[attr-defined]
+        return with_evidence(bare, stamp, _ENCODER.encode(event.evidence))  # type: ignore[attr-defined]
+    return _ENCODER.encode(msgspec.structs.replace(event, stamp=stamp))
+
+
 def is_msgpack(value: bytes) -> bool:
     """Tell whether the first byte is a MessagePack map's."""
     return bool(value) and (0x80 <= value[0] <= 0x8F or value[0] in (0xDE, 0xDF))

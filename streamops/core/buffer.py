@@ -2,21 +2,22 @@
 
 Rule 1: records lie in groups (an epoch, and in a derived partition a source of it), each under a
         number; a number is held once, and the first record under it stays (EPOCHS 9).
-Rule 2: a group is read in the order of its numbers, whatever the order of arrival.
+Rule 2: a group is read in the order of its numbers, whatever the order of arrival. Records that
+        come together come in that order, and none lies between them.
 Rule 3: what kind of memory it is changes nothing else; the host chooses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Protocol
 
 from streamops.core.processor import Record
+from streamops.core.rows import one_behind_the_other
 
 # An epoch and a source; a raw partition's records have none.
 Group = tuple[int, str]
-_OFFSET = itemgetter(2)
 
 
 class Buffer(Protocol):
@@ -55,6 +56,7 @@ class MemoryBuffer:
 
     def __init__(self) -> None:
         self._groups: dict[Group, dict[int, Record]] = {}
+        self._parts: dict[Group, list[Sequence[Record]]] = {}
 
     def add(self, group: Group, number: int, record: Record) -> bool:
         """Hold a record; False where the number is held already."""
@@ -62,21 +64,42 @@ class MemoryBuffer:
 
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records, numbered by their offsets."""
-        self._groups.setdefault(group, {}).update(zip(map(_OFFSET, records), records, strict=True))
+        if records:
+            self._parts.setdefault(group, []).append(records)
 
     def count(self, group: Group) -> int:
         """Return how many records a group has."""
-        return len(self._groups.get(group, ()))
+        return len(self._groups.get(group, ())) + sum(map(len, self._parts.get(group, ())))
 
-    def read(self, group: Group) -> list[Record]:
+    def read(self, group: Group) -> Sequence[Record]:
         """Return a group's records in the order of their numbers."""
-        held = self._groups.get(group, {})
-        return [held[number] for number in sorted(held)]
+        return in_order(self._groups.get(group, {}), self._parts.get(group, ()))
 
     def drop(self, group: Group) -> None:
         """Forget a group."""
         self._groups.pop(group, None)
+        self._parts.pop(group, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self._groups.clear()
+        self._parts.clear()
+
+
+def in_order(single: Mapping[int, Record], parts: Sequence[Sequence[Record]]) -> Sequence[Record]:
+    """Return records that came one by one, and those that came together, by their numbers."""
+    if parts and not single:
+        return one_behind_the_other(sorted(parts, key=_first_offset))
+    return [record for _, record in numbered(single, parts)]
+
+
+def numbered(
+    single: Mapping[int, Record], parts: Sequence[Sequence[Record]]
+) -> list[tuple[int, Record]]:
+    """Return the same with their numbers."""
+    together = [(record.offset, record) for part in parts for record in part]
+    return sorted([*single.items(), *together], key=itemgetter(0))
+
+
+def _first_offset(part: Sequence[Record]) -> int:
+    return part[0].offset

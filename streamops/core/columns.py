@@ -7,7 +7,7 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import TypeVar
 
 import numpy as np
@@ -58,3 +58,39 @@ def pick(column: Sequence[T], rows: Indices) -> Sequence[T]:
 
 def _first_row(group: tuple[int, Indices]) -> int:
     return int(group[1][0])
+
+
+class Groups:
+    """Rows of several groups, one behind the other; a row may be in more than one.
+
+    rows    of all groups
+    of_row  the group of each
+    """
+
+    def __init__(self, groups: Sequence[Indices]) -> None:
+        self.size = len(groups)
+        self.rows = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
+        self.of_row = np.repeat(np.arange(self.size), list(map(len, groups)))
+
+    def where(self, flags: Flags) -> Groups:
+        """Return the same groups with those rows only that are flagged."""
+        kept, some = flags[self.rows], Groups(())
+        some.size, some.rows, some.of_row = self.size, self.rows[kept], self.of_row[kept]
+        return some
+
+    def histograms(self, codes: Indices, width: int) -> list[list[int]]:
+        """Return for each group how often it has each of the codes below `width`."""
+        at = self.of_row * width + codes[self.rows]
+        counts = np.bincount(at, minlength=self.size * width).reshape(self.size, width)
+        found: list[list[int]] = counts.tolist()
+        return found
+
+    def totals(self, terms: Indices, rows_max: int) -> list[int]:
+        """Return each group's sum; `rows_max` terms add up in 64 bits."""
+        found = [0] * self.size
+        for first in range(0, len(self.rows), rows_max):
+            some = slice(first, first + rows_max)
+            block = np.zeros(self.size, dtype=np.int64)
+            np.add.at(block, self.of_row[some], terms[self.rows[some]])
+            found = list(map(add, found, block.tolist()))
+        return found

@@ -7,11 +7,12 @@ Rule 1: `closed` when predictions' tick passes end + allowed lateness; `mature` 
 Rule 2: an outcome goes out when labels' tick is above prediction time + cohort delay, and before
         its prediction is forgotten (EPOCHS 19).
 Rule 3: output order is the order of the keys, never of arrival.
+Rule 4: where panes are known by when they are due, only those are looked at; without, all are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -20,6 +21,7 @@ from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.meter_state import MeterState, config_of, version_of
 from streamops.core.outcome import joined_evidence, outcome
+from streamops.core.pane_due import PaneDue
 from streamops.core.panes import (
     Pane,
     PaneKey,
@@ -36,35 +38,45 @@ from streamops.events import PaneSummarized
 from streamops.values import FeatureCounts, RawEvidence, Span
 
 
-def close(state: MeterState, partition: int) -> list[Output]:
+def close(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
     """Cut the panes that predictions' tick has passed."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.allowed_lateness_s * SECOND_US <= state.predictions_us
 
-    keys = _due(state, [k for k in state.panes if k not in state.closed], due)
+    some = state.panes if known is None else known.to_close(state.predictions_us)
+    keys = _due(state, [k for k in some if k in state.panes and k not in state.closed], due)
     state.closed.update(keys)
+    if known is not None:
+        known.closed(state, keys)
     return [_output(state, key, "closed", partition) for key in keys]
 
 
-def mature(state: MeterState, partition: int) -> list[Output]:
+def mature(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
     """Cut the closed panes whose labels are due."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.maturity_s * SECOND_US <= state.labels_us
 
-    keys = _due(state, state.closed - state.matured, due)
+    some = state.closed if known is None else known.to_mature(state.labels_us)
+    keys = _due(state, [k for k in some if k in state.closed and k not in state.matured], due)
     state.matured.update(keys)
+    if known is not None:
+        known.matured(state, keys)
     return [_output(state, key, "mature", partition) for key in keys]
 
 
-def restate(state: MeterState, partition: int) -> list[Output]:
+def restate(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
     """Restate panes that reached their horizon, and forget them."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.horizon_s * SECOND_US <= state.labels_us
 
-    keys = _due(state, state.matured | (state.after.keys() - state.panes.keys()), due)
+    some: Collection[PaneKey] = state.matured | state.after.keys()
+    if known is not None:
+        some = known.to_restate(state.labels_us)
+    without = state.after.keys() - state.panes.keys()
+    keys = _due(state, [k for k in some if k in state.matured or k in without], due)
     outputs = [_output(state, key, "restated", partition) for key in keys]
     for key in keys:
         state.panes.pop(key, None)
@@ -81,10 +93,10 @@ def release(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
 
 def _due(
     state: MeterState,
-    keys: list[PaneKey] | set[PaneKey],
+    keys: Sequence[PaneKey],
     due: Callable[[PaneKey, ModelConfig], bool],
 ) -> list[PaneKey]:
-    return sorted(key for key in keys if due(key, config_of(state, key)))
+    return sorted(key for key in dict.fromkeys(keys) if due(key, config_of(state, key)))
 
 
 def _output(state: MeterState, key: PaneKey, cut: Cut, partition: int) -> Output:

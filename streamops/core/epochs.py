@@ -27,6 +27,7 @@ from streamops.core.inbox import RawInbox
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
+from streamops.core.rows import one_behind_the_other
 from streamops.core.stamping import StampRow, Target, stamp_all
 from streamops.core.times import EPOCH
 from streamops.events import EpochClosed, Event
@@ -147,13 +148,15 @@ class Fold(Generic[S]):
         return folded
 
     def _fold(self, epoch: int) -> Folded:
-        records: list[Record] = []
+        parts: list[Sequence[Record]] = []
         time: datetime | None = None
         positions: dict[str, int] = {}
         for topic, inbox in self.inboxes.items():
             some, closed_at, positions[topic] = inbox.take(epoch)
-            records.extend(some)
+            if some:
+                parts.append(some)
             time = closed_at if time is None else time
+        records = one_behind_the_other(parts) if parts else []
         self.state, outputs = self.processor.step(self.state, Batch(epoch, time, records))
         self.epoch = epoch
         files: dict[str, bytes] = {}
@@ -207,7 +210,7 @@ class Fold(Generic[S]):
             value = codec.with_evidence(conclusion, stamp, evidence)
             return Addressed(topic, target, key, None, value)
         made = replace(output.event, stamp=stamp)
-        return Addressed(topic, target, key, made, codec.encode(made))
+        return Addressed(topic, target, key, made, codec.stamped(made, conclusion, stamp))
 
     def _target(self, key: str) -> int:
         own = self.processor.closing.scope == "own"

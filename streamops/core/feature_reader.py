@@ -7,16 +7,19 @@ Rule 1: `profile.bin_of`, value by value, is the definition. What a typed decode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 import msgspec
 
 from streamops.core.profile import bin_of
-from streamops.values import FeatureProfile, ModelVersion
+from streamops.values import ModelVersion
 
 KNOWN_MAX = 4096
 READERS_MAX = 4096
+
+Kinds = tuple[tuple[str, bool], ...]
 TOGETHER_MIN = 4
 
 
@@ -28,6 +31,7 @@ class Reader:
     numeric   positions of the numeric features; the others are categories
     plain     positions of the numeric features that are decoded (all but the score)
     tables    what `edges` makes of the numeric features, once it did
+    decoder   the one of all versions with the same features
     shape     readers of equal shape decode to rows whose columns mean the same
     """
 
@@ -45,7 +49,39 @@ class Reader:
         self.plain = tuple(i for i in self.numeric if i < len(profile.features))
         self.shape = len(profile.features), self.plain, self.scored
         self.tables: Any = None
-        self._decoder = _decoder(profile.features)
+        kinds = tuple((feature.name, feature.kind == "numeric") for feature in profile.features)
+        self.decoder = _decoder_of(kinds)
+
+    def category(self, at: int, value: Any) -> tuple[int, bool]:
+        """Return the bin of a category's value, and whether its kind was wrong."""
+        key = at, type(value), value
+        found = self._known.get(key)
+        if found is None:
+            bin_, _, fault = bin_of(self.features[at], value)
+            found = bin_, fault
+            if len(self._known) < KNOWN_MAX:
+                self._known[key] = found
+        return found
+
+
+class FeatureDecoder:
+    """Decodes objects of the same names and kinds, whatever version they are of.
+
+    kinds  name of each feature, and whether it is numeric
+    """
+
+    def __init__(self, kinds: Kinds) -> None:
+        # An integer stays one: beyond 2^53 it is a fault, which a float of its size isn't.
+        types: dict[bool, Any] = {
+            True: int | float | None,
+            False: str | bool | int | float | None,
+        }
+        fields = [
+            (f"f{i}", types[is_numeric], msgspec.field(name=name, default=None))
+            for i, (name, is_numeric) in enumerate(kinds)
+        ]
+        row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
 
     def read_all(self, texts: Sequence[bytes]) -> list[Any]:
         """Return a struct of the values of each JSON value; None for what the definition judges."""
@@ -65,16 +101,10 @@ class Reader:
         except ValueError:
             return None
 
-    def category(self, at: int, value: Any) -> tuple[int, bool]:
-        """Return the bin of a category's value, and whether its kind was wrong."""
-        key = at, type(value), value
-        found = self._known.get(key)
-        if found is None:
-            bin_, _, fault = bin_of(self.features[at], value)
-            found = bin_, fault
-            if len(self._known) < KNOWN_MAX:
-                self._known[key] = found
-        return found
+
+@lru_cache(maxsize=READERS_MAX)
+def _decoder_of(kinds: Kinds) -> FeatureDecoder:
+    return FeatureDecoder(kinds)
 
 
 def reader_of(version: ModelVersion) -> Reader | None:
@@ -92,20 +122,6 @@ def _made(version: ModelVersion) -> Reader | None:
         return Reader(version)
     except (TypeError, ValueError):
         return None
-
-
-def _decoder(features: tuple[FeatureProfile, ...]) -> msgspec.json.Decoder[Any]:
-    # An integer stays one: beyond 2^53 it is a fault, which a float of its size isn't.
-    kinds: dict[bool, Any] = {
-        True: int | float | None,
-        False: str | bool | int | float | None,
-    }
-    fields = [
-        (f"f{i}", kinds[f.kind == "numeric"], msgspec.field(name=f.name, default=None))
-        for i, f in enumerate(features)
-    ]
-    row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
-    return msgspec.json.Decoder(row)
 
 
 # By identity: a profile's hash is its sender's word, and hashing all of it is slow.

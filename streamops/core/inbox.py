@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from operator import itemgetter
 
 from streamops.core.buffer import Buffer, MemoryBuffer
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import events_of, one_behind_the_other, parts_of
 from streamops.core.times import micros
 from streamops.events import Tick
 
 EPOCHS_AHEAD_MAX = 100_000
-_EVENT = itemgetter(6)
 CHUNK = 256
 
 
@@ -83,31 +82,36 @@ class RawInbox:
     def feed_all(self, records: Sequence[Record]) -> None:
         """Take the next records of the partition."""
         first = 0
-        kinds = list(map(type, map(_EVENT, records)))
+        kinds = list(map(type, events_of(records)))
         for _ in range(kinds.count(Tick)):
             at = kinds.index(Tick, first)
-            self._held += records[first:at]
+            self._put_all(records[first:at])
             self.feed(records[at])
             first = at + 1
-        self._held += records[first:]
+        self._put_all(records[first:])
         self.position = records[-1].offset + 1
-        if len(self._held) >= self._chunk:
-            self._put(self._open)
 
     def ready(self, epoch: int) -> bool:
         """Tell whether the epoch is complete."""
         return epoch in self._complete
 
-    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
+    def take(self, epoch: int) -> tuple[Sequence[Record], datetime | None, int]:
         """Hand over an epoch: its records, its closing tick's time and position."""
         time, position = self._complete.pop(epoch)
-        records = list(self.buffer.read((epoch, "")))
+        found = self.buffer.read((epoch, ""))
+        records = found if isinstance(found, Sequence) else list(found)
         self.buffer.drop((epoch, ""))
         return records, time, position
 
     def _put(self, epoch: int) -> None:
-        self.buffer.extend((epoch, ""), self._held)
-        self._held = []
+        if self._held:
+            self.buffer.extend((epoch, ""), one_behind_the_other(parts_of(self._held)))
+            self._held = []
+
+    def _put_all(self, records: Sequence[Record]) -> None:
+        if records:
+            self._put(self._open)
+            self.buffer.extend((self._open, ""), records)
 
     def _refused(self, tick: Tick, append_ms: int) -> str | None:
         if tick.epoch - self._open > EPOCHS_AHEAD_MAX:

@@ -8,7 +8,7 @@ Rule 2: losses are the terms of `performance`, by the array form of the same ker
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from streamops.core.label_counts import count_labels
 from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
 from streamops.core.moments import micros_all
 from streamops.core.panes import PaneKey
-from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived
@@ -30,7 +30,7 @@ from streamops.values import ModelVersion
 # Below it a run costs more at once than label by label.
 RUN_MIN = 16
 _EXPIRES, _PREDICTION = attrgetter("expires_us"), attrgetter("prediction_id")
-_EVENT = itemgetter(6)
+_TIME = attrgetter("time")
 _LABEL = LabelArrived.__struct_fields__
 _PENDING = Pending.__struct_fields__
 
@@ -50,9 +50,9 @@ class Run:
     codes  the group of each
     """
 
-    def __init__(self, records: Sequence[Record], entries: Sequence[Pending]) -> None:
-        _, _, self.offsets, _, _, self.values, labels = zip(*records, strict=True)
-        columns: Any = zip(*map(astuple, labels), strict=True)
+    def __init__(self, records: Rows, entries: Sequence[Pending]) -> None:
+        self.offsets, _, _, self.values, labels = records.columns
+        columns: Any = zip(*map(astuple, labels), strict=True)  # type: ignore[arg-type]
         self.label: dict[str, Sequence[Any]] = dict(zip(_LABEL, columns, strict=True))
         columns = zip(*map(astuple, entries), strict=True)
         self.made: dict[str, Sequence[Any]] = dict(zip(_PENDING, columns, strict=True))
@@ -63,13 +63,13 @@ class Run:
         self.groups: list[Group] = []
 
 
-def take_labels(work: Step, records: Sequence[Record]) -> None:
+def take_labels(work: Step, records: Rows) -> None:
     """Fold labels in their order: plain ones together, others by themselves."""
     if len(records) < RUN_MIN:
         for record in records:
             work.take(record)
         return
-    ids: list[str] = list(map(_PREDICTION, map(_EVENT, records)))
+    ids: list[str] = list(map(_PREDICTION, records.columns.events))
     entries = list(map(work.join.pending.get, ids))
     first = 0
     for odd in _odd(work, records, ids, entries):
@@ -80,14 +80,14 @@ def take_labels(work: Step, records: Sequence[Record]) -> None:
 
 
 def _odd(
-    work: Step, records: Sequence[Record], ids: Sequence[str], entries: Sequence[Pending | None]
+    work: Step, records: Rows, ids: Sequence[str], entries: Sequence[Pending | None]
 ) -> list[int]:
     """Return the rows that aren't plain."""
     matched, skew_ms, now_us = work.join.matched, work.skew_max_ms, work.state.labels_us
     ahead = np.zeros(len(ids), dtype=np.bool_)
     if skew_ms is not None:
-        moments: Any = [record.event.time for record in records]  # type: ignore[union-attr]
-        limits_ms = np.array([record.append_ms for record in records]) + skew_ms
+        moments: Any = list(map(_TIME, records.columns.events))
+        limits_ms = np.array(records.columns.append_ms) + skew_ms
         ahead = -(-micros_all(moments) // 1000) > limits_ms
     sure = all(entries) and len(set(ids)) == len(ids) and matched.keys().isdisjoint(ids)
     if sure and min(map(_EXPIRES, entries)) > now_us:
@@ -101,7 +101,7 @@ def _odd(
     return found
 
 
-def _fold(work: Step, records: Sequence[Record], entries: Sequence[Any]) -> None:
+def _fold(work: Step, records: Rows, entries: Sequence[Any]) -> None:
     if len(records) < RUN_MIN:
         for record in records:
             work.take(record)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from operator import add
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamops.core.columns import Indices, pick
+from streamops.core.columns import Groups, Indices, pick
 from streamops.core.join_rows import Pending
 from streamops.core.panes import (
     CONFUSION_MAX,
@@ -41,8 +42,8 @@ Pairs = dict[tuple[str, str], int]
 class Columns(Protocol):
     """What labels and their predictions bring, a column each."""
 
-    offsets: tuple[int, ...]
-    values: tuple[bytes, ...]
+    offsets: Sequence[int]
+    values: Sequence[bytes]
     label: dict[str, Sequence[Any]]
     made: dict[str, Sequence[Any]]
     entries: Sequence[Pending]
@@ -110,11 +111,12 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
             ):
                 positive[row] = is_right
     terms = _Terms(run, positive)
-    for pane, rows, version in kept:
+    delays = Groups([rows for _, rows, _ in kept]).histograms(terms.delay, _DELAY_BINS)
+    for (pane, rows, _), delay in zip(kept, delays, strict=True):
         pane.labelled += len(rows)
-        add_bins(pane.delay, np.bincount(terms.delay[rows], minlength=_DELAY_BINS).tolist())
-        if version.task == "binary":
-            _add_losses(pane, rows, terms.losses)
+        add_bins(pane.delay, delay)
+    if binary := [(pane, rows) for pane, rows, version in kept if version.task == "binary"]:
+        _add_losses(binary, terms.losses)
 
 
 def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
@@ -146,25 +148,20 @@ def _add_values(pane: Pane, profile: FeatureProfile, counts: Counter[Any]) -> No
     add_bins(pane.labels, bins)
 
 
-def _add_losses(pane: Pane, rows: Indices, losses: _Losses) -> None:
-    rows = rows[losses.is_scored[rows]]
-    if not len(rows):
-        return
-    if not pane.calibration:
-        pane.calibration = [[0, 0] for _ in range(TENTHS)]
-    pane.scored += len(rows)
-    pane.log_loss += _total(losses.log_loss[rows])
-    pane.brier += _total(losses.brier[rows])
-    tenth = losses.tenth[rows]
-    predictions = np.bincount(tenth, minlength=TENTHS).tolist()
-    positives = np.bincount(tenth[losses.positive[rows]], minlength=TENTHS).tolist()
-    for cell, some, right in zip(pane.calibration, predictions, positives, strict=True):
-        cell[0] += some
-        cell[1] += right
-
-
-def _total(terms: Indices) -> int:
-    total = 0
-    for first in range(0, len(terms), ROWS_MAX):
-        total += int(np.add.reduce(terms[first : first + ROWS_MAX]))
-    return total
+def _add_losses(places: Sequence[tuple[Pane, Indices]], losses: _Losses) -> None:
+    scored = Groups([rows for _, rows in places]).where(losses.is_scored)
+    log_loss = scored.totals(losses.log_loss, ROWS_MAX)
+    brier = scored.totals(losses.brier, ROWS_MAX)
+    predictions = scored.histograms(losses.tenth, TENTHS)
+    positives = scored.where(losses.positive).histograms(losses.tenth, TENTHS)
+    found = zip(log_loss, brier, predictions, positives, strict=True)
+    for (pane, _), (loss, square, some, right) in zip(places, found, strict=True):
+        if not any(some):
+            continue
+        pane.scored += sum(some)
+        pane.log_loss += loss
+        pane.brier += square
+        if not pane.calibration:
+            pane.calibration = [[0, 0] for _ in range(TENTHS)]
+        for cell, *more in zip(pane.calibration, some, right, strict=True):
+            cell[:] = map(add, cell, more)

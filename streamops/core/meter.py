@@ -26,6 +26,7 @@ from streamops.core.meter_state import (
     version_of,
 )
 from streamops.core.outcome_batch import release_all
+from streamops.core.pane_due import LastDue, PaneDue
 from streamops.core.panes import PaneKey, note_evidence
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
@@ -70,6 +71,7 @@ class Meter:
         self.join = JoinTable() if join is None else join
         self.skew_max_ms = skew_max_ms
         self._at_once = at_once
+        self._last = LastDue()
 
     def initial(self) -> MeterState:
         """Return the state before the first record."""
@@ -77,12 +79,14 @@ class Meter:
 
     def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
         """Fold one epoch of predictions and labels."""
-        work = _Step(state, self.join, self.skew_max_ms, self._at_once)
+        due = self._last.take(state) if self._at_once else None
+        work = _Step(state, self.join, self.skew_max_ms, due)
         if self._at_once:
             take_all(work, batch.records)
         else:
             for record in batch.records:
                 work.take(record)
+        self._last.keep(work.state, work.due)
         return work.state, work.outputs
 
 
@@ -90,11 +94,11 @@ class _Step(Workspace):
     """How one record changes the working copy."""
 
     def __init__(
-        self, state: MeterState, join: JoinTable, skew_max_ms: int | None, at_once: bool
+        self, state: MeterState, join: JoinTable, skew_max_ms: int | None, due: PaneDue | None
     ) -> None:
-        super().__init__(state, join)
+        super().__init__(state, join, due)
         self.skew_max_ms = skew_max_ms
-        self._release = release_all if at_once else cuts.release
+        self._release = cuts.release if due is None else release_all
 
     def take(self, record: Record) -> None:
         """Fold one record; what can't be used is refused with the reason."""
@@ -146,15 +150,16 @@ class _Step(Workspace):
 
     def _tick(self, record: Record, tick: Tick) -> None:
         state, time_us, p = self.state, micros(tick.time), record.partition
+        self.due = self.due and self.due.as_configured(state)
         if record.topic == "predictions":
             state.predictions_us = max(state.predictions_us, time_us)
             self.outputs += [orphan(w, p) for w in self.join.expire_waiting(time_us)]
-            self.outputs += cuts.close(state, p)
+            self.outputs += cuts.close(state, p, self.due)
             return
         state.labels_us = max(state.labels_us, time_us)
         self.outputs += self._release(state, self.join, p)
-        self.outputs += cuts.mature(state, p)
-        self.outputs += cuts.restate(state, p)
+        self.outputs += cuts.mature(state, p, self.due)
+        self.outputs += cuts.restate(state, p, self.due)
         self.join.expire_pending(time_us)
 
     def _prediction(self, record: Record, event: PredictionMade) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from operator import is_not, itemgetter, ne
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -18,30 +18,32 @@ import numpy as np
 from streamops.core.label_batch import take_labels
 from streamops.core.prediction_batch import take_predictions
 from streamops.core.processor import Record
+from streamops.core.rows import Rows, parts_of
 from streamops.core.workspace import Step
 from streamops.events import LabelArrived, PredictionMade
 
 
 def take_all(work: Step, records: Sequence[Record]) -> None:
     """Fold records in their order."""
-    if not records:
-        return
-    kinds, topics = list(map(type, map(_EVENT, records))), list(map(_TOPIC, records))
-    size = len(records) - 1
-    cuts = np.fromiter(map(is_not, kinds, kinds[1:]), np.bool_, size)
-    cuts |= np.fromiter(map(ne, topics, topics[1:]), np.bool_, size)
-    for first, last in pairwise([0, *(np.flatnonzero(cuts) + 1).tolist(), size + 1]):
-        rows = records[first:last]
-        take = _TAKES.get((kinds[first], topics[first]))
+    for rows in parts_of(records):
+        _take_part(work, rows)
+
+
+def _take_part(work: Step, rows: Rows) -> None:
+    kinds = list(map(type, rows.columns.events))
+    size = len(kinds) - 1
+    cuts = np.flatnonzero(np.fromiter(map(is_not, kinds, kinds[1:]), np.bool_, size)) + 1
+    for first, last in pairwise([0, *cuts.tolist(), size + 1]):
+        some = rows[first:last] if len(cuts) else rows
+        take = _TAKES.get((kinds[first], rows.topic))
         if take is not None:
-            take(work, rows)
+            take(work, some)
             continue
-        for record in rows:
+        for record in some:
             work.take(record)
 
 
-_TOPIC, _EVENT = itemgetter(0), itemgetter(6)
-_TAKES: dict[tuple[Any, str], Callable[[Step, Sequence[Record]], None]] = {
+_TAKES: dict[tuple[Any, str], Callable[[Step, Rows], None]] = {
     (PredictionMade, "predictions"): take_predictions,
     (LabelArrived, "labels"): take_labels,
 }

@@ -15,43 +15,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import astuple
 
-from streamops.config import ModelConfig
 from streamops.core.binning import count_rows
 from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
 from streamops.core.meter_state import (
-    BEGINNING_US,
     MeterState,
-    default_config,
     segments_of,
     version_of,
 )
 from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
-from streamops.core.prediction_counts import count_predictions
-from streamops.core.processor import Record
-from streamops.core.times import SECOND_US, SPAN_MAX_S
+from streamops.core.prediction_counts import count_latencies, count_predictions
+from streamops.core.rows import Rows
+from streamops.core.ruler import Ruler, ruler_of
 from streamops.core.workspace import Step
 from streamops.events import PredictionMade
 from streamops.values import ModelVersion
 
 # Below it a run costs more at once than record by record.
 RUN_MIN = 16
-NEVER_US = 1 << 62
 _FIELDS = PredictionMade.__struct_fields__
-
-
-class Ruler(NamedTuple):
-    """A model's last configuration, which rules from `first_us` on."""
-
-    first_us: int
-    pane_us: int
-    lateness_us: int
-    horizon_us: int
-    config: ModelConfig
-    hash: str
+_NONE: dict[str, str] = {}
 
 
 class Group(NamedTuple):
@@ -69,10 +55,10 @@ class Run:
     read   its features as their reader's struct, None where they aren't counted
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        _, _, self.offsets, self.append_ms, _, self.values, made = zip(*records, strict=True)
-        columns: Any = zip(*map(astuple, made), strict=True)
-        self.records: Sequence[Record] = records
+    def __init__(self, records: Rows) -> None:
+        self.offsets, self.append_ms, _, self.values, made = records.columns
+        columns: Any = zip(*map(astuple, made), strict=True)  # type: ignore[arg-type]
+        self.records = records
         self.column: dict[str, Sequence[Any]] = dict(zip(_FIELDS, columns, strict=True))
         self.texts: Sequence[bytes] = list(map(bytes, self.column["features"]))
         self.time_us = micros_all(self.column["time"])
@@ -94,7 +80,7 @@ class Run:
         return part
 
 
-def take_predictions(work: Step, records: Sequence[Record]) -> None:
+def take_predictions(work: Step, records: Rows) -> None:
     """Fold predictions in their order: plain ones together, others by themselves."""
     if len(records) < RUN_MIN:
         for record in records:
@@ -118,7 +104,7 @@ def _sieve(state: MeterState, run: Run) -> Flags:
     """Note each row's group and times; tell which are in time for their panes and labels."""
     models, versions = run.column["model"], run.column["version"]
     known, of_row = numbered(models)
-    rulers = {model: _ruler(state, model) for model in known}
+    rulers = {model: ruler_of(state, model) for model in known}
     table = np.array([ruler[:4] for ruler in rulers.values()], dtype=np.int64)
     first_us, pane_us, lateness_us, horizon_us = table[of_row].T
     run.start_us = run.time_us // pane_us * pane_us
@@ -152,14 +138,15 @@ def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
 def _read(run: Run, plain: Flags) -> None:
     """Read the features of profiled versions; rows that the definition must judge aren't plain."""
     run.read = [None] * len(run.records)
-    readers, of_group = numbered([group.reader for group in run.groups])
+    known = [None if g.reader is None else g.reader.decoder for g in run.groups]
+    decoders, of_group = numbered(known)
     for at, rows in groups_of(of_group[run.codes]):
-        reader = readers[at]
-        if reader is None:
+        decoder = decoders[at]
+        if decoder is None:
             judged = np.array([group.version is not None for group in run.groups])
             plain[rows[judged[run.codes[rows]]]] = False
             continue
-        found = reader.read_all(pick(run.texts, rows))
+        found = decoder.read_all(pick(run.texts, rows))
         if len(rows) == len(run.read):
             run.read = found
         else:
@@ -179,17 +166,6 @@ def _group(state: MeterState, key: tuple[Any, ...], ruler: Ruler) -> Group:
     return Group(keys, version, None if version is None else reader_of(version))
 
 
-def _ruler(state: MeterState, model: str) -> Ruler:
-    first_us, (config, hash_) = BEGINNING_US, default_config(model)
-    if rows := state.configs.get(model):
-        first_us, config, hash_ = rows[-1]
-    spans_s = config.pane_s, config.allowed_lateness_s, config.horizon_s
-    if max(spans_s) > SPAN_MAX_S:
-        first_us, spans_s = NEVER_US, (1, 1, 1)
-    pane_us, lateness_us, horizon_us = (span_s * SECOND_US for span_s in spans_s)
-    return Ruler(first_us, pane_us, lateness_us, horizon_us, config, hash_)
-
-
 def _fold(work: Step, run: Run) -> None:
     if len(run.records) < RUN_MIN:
         for record in run.records:
@@ -202,26 +178,30 @@ def _fold(work: Step, run: Run) -> None:
         for key in group.keys:
             panes.setdefault(key, []).append(rows)
             owners.setdefault(key, group)
-    for key, parts in panes.items():
+    counted = [(work.pane(key, after=False), joined(parts)) for key, parts in panes.items()]
+    for key, (pane, rows) in zip(panes, counted, strict=True):
         group = owners[key]
         is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
-        pane = work.pane(key, after=False)
-        count_predictions(pane, run, joined(parts), None if is_scored else group.version)
+        count_predictions(pane, run, rows, None if is_scored else group.version)
+    count_latencies(counted, run)
     _count_features(work, run)
     work.join.add_all(_entries(run), run.expires_us)
 
 
 def _entries(run: Run) -> list[Pending]:
-    column, groups = run.column, run.groups
-    hashes: Any = repeat(groups[0].keys[0].config_hash)
-    if len(groups) > 1:
-        of_group = [group.keys[0].config_hash for group in groups]
-        hashes = map(of_group.__getitem__, run.codes.tolist())
+    column, keys = run.column, [group.keys for group in run.groups]
+    # Equal texts as one object: pending predictions are many.
+    shared: Any = [(k.model, k.version, k.start_us, k.config_hash) for k, *_ in keys]
+    columns: Any = map(repeat, shared[0])
+    if len(shared) > 1:
+        columns = zip(*map(shared.__getitem__, run.codes.tolist()), strict=True)
+    models, versions, starts, hashes = columns
+    segments = column["segments"] if any(column["segments"]) else repeat(_NONE)
     return list(
         map(
-            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), column["model"],
-            column["version"], column["prediction"], column["score"], run.texts,
-            column["segments"], repeat(False), run.offsets, run.start_us.tolist(), hashes,
+            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), models, versions,
+            column["prediction"], column["score"], run.texts, segments, repeat(False), run.offsets,
+            starts, hashes,
         )
     )  # fmt: skip
 

@@ -11,13 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamops.core.binning import ROWS_MAX, bin_column
-from streamops.core.columns import Indices, pick
+from streamops.core.columns import Groups, Indices, pick
 from streamops.core.panes import (
     LATENCY_EDGES_MS,
     Pane,
     add_bins,
     bump,
-    latency_bin,
     note_evidences,
 )
 from streamops.core.profile import bin_of
@@ -33,32 +32,32 @@ _LATENCY_BINS = len(LATENCY_EDGES_MS) + 1
 class Columns(Protocol):
     """What predictions bring, a column each."""
 
-    offsets: tuple[int, ...]
-    values: tuple[bytes, ...]
+    offsets: Sequence[int]
+    values: Sequence[bytes]
     column: dict[str, Sequence[Any]]
 
 
 def count_predictions(
     pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None
 ) -> None:
-    """Count some rows, all but their features; their scores where a version is given."""
+    """Count some rows, all but features and latencies; their scores where a version is given."""
     note_evidences(pane, "predictions", pick(run.offsets, rows), pick(run.values, rows))
     pane.predictions += len(rows)
-    latencies = pick(run.column["latency_ms"], rows)
-    _count_latencies(pane, [value for value in latencies if value is not None])
     profile = None if version is None else version.profile.score
     if version is not None and profile is not None:
         name = "prediction" if version.task == "regression" else "score"
         _count_scores(pane, profile, pick(run.column[name], rows))
 
 
-def _count_latencies(pane: Pane, values: Sequence[float]) -> None:
-    if len(values) < PANE_MIN:
-        for value in values:
-            bump(pane.latency, latency_bin(value), 1, _LATENCY_BINS)
-        return
-    at = np.searchsorted(_LATENCY_EDGES, np.array(values), side="left")
-    add_bins(pane.latency, np.bincount(at, minlength=_LATENCY_BINS).tolist())
+def count_latencies(places: Sequence[tuple[Pane, Indices]], run: Columns) -> None:
+    """Count the latencies of each pane's rows."""
+    values = np.array(run.column["latency_ms"], dtype=np.float64)
+    # One that wasn't told is not a number, and lands behind the last edge.
+    at = np.searchsorted(_LATENCY_EDGES, values, side="left")
+    known = Groups([rows for _, rows in places]).where(~np.isnan(values))
+    for (pane, _), counts in zip(places, known.histograms(at, _LATENCY_BINS), strict=True):
+        if any(counts):
+            add_bins(pane.latency, counts)
 
 
 def _count_scores(pane: Pane, profile: FeatureProfile, values: Sequence[Any]) -> None:

@@ -17,6 +17,7 @@ from streamops.core.meter_state import (
     copy_state,
     pane_of,
 )
+from streamops.core.pane_due import PaneDue
 from streamops.core.panes import Pane, PaneKey, copy_pane
 from streamops.core.processor import Output, Record
 from streamops.core.times import micros
@@ -41,11 +42,14 @@ class Step(Protocol):
 
 
 class Workspace:
-    """State, join table and outputs of one step."""
+    """State, join table and outputs of one step.
 
-    def __init__(self, state: MeterState, join: JoinTable) -> None:
+    due  panes by when they are due; None: all are looked at
+    """
+
+    def __init__(self, state: MeterState, join: JoinTable, due: PaneDue | None = None) -> None:
         self.state = copy_state(state)
-        self.join = join
+        self.join, self.due = join, due
         self.outputs: list[Output] = []
         self._owned: set[int] = set()
 
@@ -54,10 +58,18 @@ class Workspace:
         table = self.state.after if after else self.state.panes
         pane = table.get(key)
         if pane is None or id(pane) not in self._owned:
+            if pane is None and self.due is not None:
+                self._opens(self.due, key, after=after)
             pane = Pane() if pane is None else copy_pane(pane)
             table[key] = pane
             self._owned.add(id(pane))
         return pane
+
+    def _opens(self, due: PaneDue, key: PaneKey, *, after: bool) -> None:
+        if not after:
+            due.opened(self.state, key)
+        elif key not in self.state.panes:
+            due.matured(self.state, (key,))
 
     def current(self, event: PredictionMade | PredictionFailed) -> Pane:
         """Return the pane where predictions' tick stands: late events and repeats count there.

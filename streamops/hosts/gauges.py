@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 from streamops.core.derived_inbox import DerivedInbox
 from streamops.core.epochs import Fold
 from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
+from streamops.core.rows import events_of
 from streamops.core.times import micros
 from streamops.events import EpochClosed, Tick
 from streamops.hosts.work import SECONDS, Histogram, Work
@@ -18,6 +20,7 @@ from streamops.metrics import Sample
 
 # Returns the offset behind a partition's last record, or None while it isn't known.
 End = Callable[[str, int], int | None]
+_CUTS = {Tick, EpochClosed}
 
 
 class Gauges:
@@ -43,12 +46,12 @@ class Gauges:
         self.work.took(last.topic, len(records))
         self._appended_ms[(last.topic, last.partition)] = last.append_ms
         closing: list[int] = []
-        for record in records:
-            kind = type(record.event)
-            if kind is Tick:
-                self._watermark[record.partition] = micros(record.event.time) / 1_000_000  # type: ignore[union-attr]
-            if kind is Tick or kind is EpochClosed:
-                closing.append(record.append_ms)
+        are_cuts = map(_CUTS.__contains__, map(type, events_of(records)))
+        for at in compress(range(len(records)), are_cuts):
+            record = records[at]
+            closing.append(record.append_ms)
+            if isinstance(record.event, Tick):
+                self._watermark[record.partition] = micros(record.event.time) / 1_000_000
         if epochs:
             self._epochs += epochs
             now = self._folded_at[last.partition] = time.time()

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -25,20 +26,20 @@ from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.hold import Hold
-from streamops.hosts.memory import RawRow, to_records
+from streamops.hosts.memory import to_rows
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
 from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
-from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.clients import by_place, columns_of, make_consumer, take
 from streamops.kafka.offsets import first_offsets
 from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
-CHUNK = 1000
+CHUNK = 4000
 POLL_S = 0.05
 EPOCHS_AHEAD_MAX = 64
 CHECKPOINT_EVERY_S = 1.0
@@ -161,38 +162,25 @@ class KafkaHost:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Feed records to their folds; those that a fold has already are passed over."""
-        places: dict[tuple[str, int], list[RawRow]] = {}
-        for message in messages:
-            error = message.error()
-            place: Any = message.topic(), message.partition()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    self._silence.pass_end((self._names[place[0]], place[1]), message.offset() or 0)
-                _judge(error)
-                continue
-            row: Any = (
-                message.offset(), message.timestamp()[1], message.key() or b"",
-                message.value() or b"",
-            )  # fmt: skip
-            rows = places.get(place)
-            if rows is None:
-                places[place] = [row]
-            else:
-                rows.append(row)
-        for (name, partition), rows in places.items():
-            self._take_place(self._names[name], partition, rows)
+        for message in compress(messages, map(Message.error, messages)):
+            error: Any = message.error()
+            if error.code() == KafkaError._PARTITION_EOF:
+                place: Any = self._names[str(message.topic())], message.partition()
+                self._silence.pass_end(place, message.offset() or 0)
+            _judge(error)
+        for (name, partition), some in by_place(messages).items():
+            self._take_place(self._names[name], partition, some)
 
-    def _take_place(self, topic: str, partition: int, rows: list[RawRow]) -> None:
+    def _take_place(self, topic: str, partition: int, messages: list[Message]) -> None:
         host = self.hosts.get(partition)
-        if host is None:
+        if host is None or (topic, partition) in self._backlogs:
             return
-        if (topic, partition) in self._backlogs:
-            return
-        position = host.fold.inboxes[topic].position
-        rows = rows if rows[0][0] >= position else [row for row in rows if row[0] >= position]
-        if rows:
+        position: Any = host.fold.inboxes[topic].position
+        if messages[0].offset() < position:
+            messages = [message for message in messages if message.offset() >= position]
+        if messages:
             with self.work.stage("decode"):
-                records = to_records(topic, partition, rows)
+                records = to_rows(topic, partition, *columns_of(messages))
             self._feed(host, topic, records)
 
     def _feed(self, host: PartitionHost, topic: str, records: Sequence[Record]) -> None:

@@ -6,10 +6,8 @@ choice of which partition to read next, and must conclude the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
-from itertools import repeat
 from typing import Any
 
 from streamops import codec
@@ -20,6 +18,7 @@ from streamops.core.meter import Meter
 from streamops.core.monitor import Monitor
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import Columns, Rows
 from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.events import Event, Tick
@@ -28,8 +27,6 @@ from streamops.hosts.strays import stray
 BROADCAST = ("predictions", "labels", "lifecycle")
 Place = tuple[str, int]
 RawRow = tuple[int, int, bytes, bytes]
-# Half the time of Record(...): records are made by the million.
-_to_record: Callable[[Iterable[Any]], Record] = partial(tuple.__new__, Record)
 Choose = Callable[[list[Place]], Place]
 
 
@@ -45,17 +42,24 @@ def to_record(
     return Record(topic, partition, offset, append_ms, key, value, event)
 
 
-def to_records(topic: str, partition: int, rows: Sequence[RawRow]) -> list[Record]:
+def to_records(topic: str, partition: int, rows: Sequence[RawRow]) -> Sequence[Record]:
     """Decode raw records of one partition: (offset, append_ms, key, value) each."""
-    if not rows:
-        return []
-    offsets, append_ms, keys, values = zip(*rows, strict=True)
+    return to_rows(topic, partition, *zip(*rows, strict=True)) if rows else []
+
+
+def to_rows(
+    topic: str,
+    partition: int,
+    offsets: Sequence[int],
+    append_ms: Sequence[int],
+    keys: Sequence[bytes],
+    values: Sequence[bytes],
+) -> Rows:
+    """Decode raw records of one partition, given as columns."""
     found: list[Any] = codec.decode_all(values)
     if InputError in set(map(type, found)):
         found = [Refusal(str(e)) if isinstance(e, InputError) else e for e in found]
-    where = repeat(topic), repeat(partition)
-    columns = zip(*where, offsets, append_ms, keys, values, found, strict=False)
-    return list(map(_to_record, columns))
+    return Rows(topic, partition, Columns(offsets, append_ms, keys, values, found))
 
 
 def make_fold(

@@ -41,9 +41,8 @@ class PartitionHost:
 
     def feed(self, topic: str, records: Sequence[Record], sender: Sender) -> None:
         """Feed records of one input; hand what they concluded to the sender."""
-        for record in records:
-            refused = stray(self.fold, record)
-            if refused is not None:
+        if topic in self.fold.processor.derived:
+            for refused in filter(None, (stray(self.fold, record) for record in records)):
                 sender.send(Folded(self.fold.epoch, [refused], {}))
         for folded in self.fold.feed_all(topic, records):
             keep(self._archive, folded.files)

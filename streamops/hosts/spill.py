@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 from rocksdict import AccessType, Options, Rdict, WriteBatch, WriteOptions
 
-from streamops.core.buffer import Group
+from streamops.core.buffer import Group, in_order, numbered
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import values_of
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts.memory import to_record
 from streamops.values import Fault
@@ -110,6 +111,7 @@ class SpillingBuffer:
     def __init__(self, spill: Spill, prefix: bytes) -> None:
         self._spill, self._prefix = spill, prefix
         self._memory: dict[Group, dict[int, Record]] = {}
+        self._parts: dict[Group, list[Sequence[Record]]] = {}
         self._sizes: dict[Group, int] = {}
         self._on_disk: dict[Group, int] = {}
 
@@ -120,47 +122,58 @@ class SpillingBuffer:
             return False
         if group in self._on_disk and self._spill.has(self._key(group, number)):
             return False
-        self._hold(group, {number: record}, RECORD_BYTES + 2 * len(record.value))
+        size = RECORD_BYTES + 2 * len(record.value)
+        if self._has_room(group, size):
+            self._memory.setdefault(group, {})[number] = record
+        else:
+            self._write(group, {number: record})
         return True
 
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records, numbered by their offsets."""
-        size = RECORD_BYTES * len(records) + 2 * sum([len(r.value) for r in records])
-        self._hold(group, {r.offset: r for r in records}, size)
+        size = RECORD_BYTES * len(records) + 2 * sum(map(len, values_of(records)))
+        if self._has_room(group, size):
+            self._parts.setdefault(group, []).append(records)
+        else:
+            self._write(group, {r.offset: r for r in records})
 
     def count(self, group: Group) -> int:
         """Return how many records a group has."""
-        return len(self._memory.get(group, ())) + self._on_disk.get(group, 0)
+        together = sum(map(len, self._parts.get(group, ())))
+        return together + len(self._memory.get(group, ())) + self._on_disk.get(group, 0)
 
     def read(self, group: Group) -> Iterable[Record]:
         """Return a group's records in the order of their numbers."""
-        held = self._memory.get(group, {})
+        held = self._memory.get(group, {}), self._parts.get(group, ())
         if group not in self._on_disk:
-            return [held[number] for number in sorted(held)]
-        numbered = merge(sorted(held.items()), self._read(group), key=_number)
-        return (record for _, record in numbered)
+            return in_order(*held)
+        return (record for _, record in merge(numbered(*held), self._read(group), key=_number))
 
     def drop(self, group: Group) -> None:
         """Forget a group."""
         self._memory.pop(group, None)
+        self._parts.pop(group, None)
         self._spill.held -= self._sizes.pop(group, 0)
         if self._on_disk.pop(group, 0):
             self._spill.drop(self._key(group, 0), _after(self._key(group)))
 
     def clear(self) -> None:
         """Forget everything."""
-        for group in {*self._memory, *self._on_disk}:
+        for group in {*self._memory, *self._parts, *self._on_disk}:
             self.drop(group)
 
-    def _hold(self, group: Group, records: dict[int, Record], size: int) -> None:
+    def _has_room(self, group: Group, size: int) -> bool:
+        """Take memory for what a group is given, if there is any."""
         spill = self._spill
-        if spill.held + size <= spill.limit:
-            self._memory.setdefault(group, {}).update(records)
-            self._sizes[group] = self._sizes.get(group, 0) + size
-            spill.held += size
-        else:
-            spill.write((self._key(group, number), r) for number, r in records.items())
-            self._on_disk[group] = self._on_disk.get(group, 0) + len(records)
+        if spill.held + size > spill.limit:
+            return False
+        self._sizes[group] = self._sizes.get(group, 0) + size
+        spill.held += size
+        return True
+
+    def _write(self, group: Group, records: dict[int, Record]) -> None:
+        self._spill.write((self._key(group, number), r) for number, r in records.items())
+        self._on_disk[group] = self._on_disk.get(group, 0) + len(records)
 
     def _read(self, group: Group) -> Iterator[Numbered]:
         start = self._key(group)

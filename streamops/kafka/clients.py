@@ -6,11 +6,16 @@ first ones again (011), no expiry and acks=all leave no gap, one partitioner ser
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
 from streamops.settings import Settings
+
+_SECOND = itemgetter(1)
 
 
 def base_conf(settings: Settings, client: str) -> dict[str, Any]:
@@ -71,3 +76,26 @@ def take(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
     """
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(limit, 0)]
+
+
+def by_place(messages: Sequence[Message]) -> dict[Any, list[Message]]:
+    """Return what was fetched by topic and partition, errors left out."""
+    found: defaultdict[Any, list[Message]] = defaultdict(list)
+    where = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+    for place, message in zip(where, messages, strict=True):
+        found[place].append(message)
+    if any(map(Message.error, messages)):
+        sound = {place: [m for m in some if m.error() is None] for place, some in found.items()}
+        return {place: some for place, some in sound.items() if some}
+    return found
+
+
+def columns_of(messages: Sequence[Message]) -> tuple[Any, Any, Any, Any]:
+    """Return offsets, append times in milliseconds, keys and values; none of the last is None."""
+    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    return (
+        list(map(Message.offset, messages)),
+        list(map(_SECOND, map(Message.timestamp, messages))),
+        [key or b"" for key in keys] if None in keys else keys,
+        [value or b"" for value in values] if None in values else values,
+    )

@@ -19,6 +19,7 @@ from streamops.core.binning import bin_column
 from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
 from streamops.core.meter import Meter
+from streamops.core.meter_state import MeterState
 from streamops.core.moments import micros_all, moments_all
 from streamops.core.processor import Batch, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
@@ -135,9 +136,11 @@ def batches(epochs) -> list[Batch]:
     return found
 
 
-def folded(meter: Meter, log: list[Batch]):
+def folded(meter: Meter, log: list[Batch], renewed: int | None = None):
     state, outputs, tables = meter.initial(), [], []
-    for batch in log:
+    for number, batch in enumerate(log):
+        if number == renewed:
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=MeterState)
         state, some = meter.step(state, batch)
         outputs += [(o.topic, o.key, codec.encode(o.event), o.evidence) for o in some]
         join = meter.join
@@ -152,6 +155,14 @@ def test_at_once_is_one_by_one(epochs, skew):
     assert folded(Meter(skew_max_ms=skew), log) == folded(
         Meter(skew_max_ms=skew, at_once=False), log
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(EPOCHS, st.integers(1, 3))
+def test_a_state_from_a_checkpoint_is_cut_at_the_same_ticks(epochs, renewed):
+    """What is known beside the state, as which panes are due, is nothing but its consequence."""
+    log = batches([*epochs, (7, [], []), (9, [], [])])
+    assert folded(Meter(), log, renewed) == folded(Meter(at_once=False), log)
 
 
 @settings(max_examples=200, deadline=None)
@@ -214,7 +225,7 @@ PLAIN_EPOCHS = st.tuples(
 )
 
 
-def plain_batches(given_):
+def plain_epochs(given_):
     some, first, second = given_
     made = [{**fields, "id": f"p{n}"} for n, (fields, _) in enumerate(some)]
     labels = [
@@ -223,13 +234,13 @@ def plain_batches(given_):
     ]
     half = len(made) // 2
     epochs = [(first, made[:half], []), (second, made[half:], labels[:half])]
-    return batches([*epochs, (5, [], labels[half:]), (100, [], [])])
+    return [*epochs, (5, [], labels[half:]), (100, [], [])]
 
 
 @settings(max_examples=300, deadline=None)
 @given(PLAIN_EPOCHS, SKEWS)
 def test_long_runs_at_once_are_one_by_one(given_, skew):
-    log = plain_batches(given_)
+    log = batches(plain_epochs(given_))
     assert folded(Meter(skew_max_ms=skew), log) == folded(
         Meter(skew_max_ms=skew, at_once=False), log
     )

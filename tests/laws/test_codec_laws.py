@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamops import codec
 from streamops.errors import InputError
 from streamops.events import Event, LabelArrived, MetricReported, OutcomeJoined, PredictionMade
+from streamops.values import Stamp
 from tests.event_strategies import TIMES, any_event, event_of
 
 RAW_FEATURES = (PredictionMade, OutcomeJoined)
@@ -59,6 +60,17 @@ def test_messagepack_says_the_same(event):
 def test_the_conclusion_is_the_event_without_stamp_and_evidence(event):
     bare = {n: None for n in ("stamp", "evidence") if n in event.__struct_fields__}
     assert codec.conclusion(event) == codec.encode(msgspec.structs.replace(event, **bare))
+
+
+STAMPED = [kind for kind in codec.EVENT_TYPES if "stamp" in kind.__struct_fields__]
+
+
+@given(st.sampled_from(STAMPED).flatmap(event_of))
+def test_a_stamp_is_put_behind_the_conclusion(event):
+    """What is encoded once is what would be encoded with the stamp in it."""
+    stamp = Stamp("meter/0", 7, 3)
+    wanted = codec.encode(msgspec.structs.replace(event, stamp=stamp))
+    assert codec.stamped(event, codec.conclusion(event), stamp) == wanted
 
 
 @given(any_event, TIMES, st.integers(-14 * 60, 14 * 60))

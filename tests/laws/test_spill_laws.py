@@ -77,7 +77,8 @@ def drained(inbox: DerivedInbox | RawInbox, log: list[Record]) -> list[object]:
         inbox.feed(record)
         found.append((inbox.position, inbox.ahead, inbox.held))
         while inbox.ready(epoch):
-            found.append(inbox.take(epoch))
+            records, *rest = inbox.take(epoch)
+            found.append((list(records), *rest))
             epoch += 1
     return found
 
