@@ -124,23 +124,12 @@ class KafkaHost:
                     self._note_ends()
                     due = time.monotonic() + CHECKPOINT_EVERY_S
             self._checkpoint()
-            self._leave()
+            _leave(self.consumer, self.hosts, self.settings.partitions)
         finally:
             EXPOSED.remove(self.gauges.samples)
             self._drop(list(self.hosts))
             self.spill.close()
             self.consumer.close()
-
-    def _leave(self) -> None:
-        """Give partitions to the others at once: a static member that only closes keeps them for
-        its session. One that is alone keeps its place, and comes back to it without a wait."""
-        if not 0 < len(self.hosts) < self.settings.partitions:
-            return
-        self.consumer.unsubscribe()
-        deadline = time.monotonic() + LEAVE_S
-        while self.hosts and time.monotonic() < deadline:
-            self.consumer.poll(POLL_S)
-        self.consumer.poll(POLL_S)
 
     def _round(self) -> None:
         generation, is_held = self.generation, self.hold.keep()
@@ -345,6 +334,21 @@ class KafkaHost:
             self._trouble = TransportError(
                 f"Kafka refuses the connection: {error.str()}; check --kafka-config"
             )
+
+
+def _leave(consumer: Consumer, held: Mapping[int, PartitionHost], partitions: int) -> None:
+    """Give partitions to the others at once: a static member that only closes keeps them for its
+    session. One that is alone keeps its place, and comes back to it without a wait.
+
+    held  what is held; emptied by the consumer's own callback
+    """
+    if not 0 < len(held) < partitions:
+        return
+    consumer.unsubscribe()
+    deadline = time.monotonic() + LEAVE_S
+    while held and time.monotonic() < deadline:
+        consumer.poll(POLL_S)
+    consumer.poll(POLL_S)
 
 
 def _fetched(hosts: Mapping[int, PartitionHost], *others: Container[Place]) -> dict[Place, int]:
