@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from streamops.kafka.follow import Follower
 from streamops.settings import Settings
 
 RETRY_S = 0.2
+STEP_S = 0.005
 # Sure with any number of rows, so that each drifted pane raises and each other one resolves.
 RULE = Rule(
     name="missing",
@@ -81,15 +83,22 @@ class Driver:
         self.flush()
         self._broadcast(traffic.tick(0))
 
-    def round(self, rows: int, *, drifted: bool = False) -> float:
-        """Write one round; return when the broker stored its last tick, seconds since 1970."""
+    def round(self, rows: int, *, drifted: bool = False, over_s: float = 0.0) -> float:
+        """Write one round; return when the broker stored its last tick, seconds since 1970.
+
+        over_s  seconds over which the rows are spread evenly; 0: at once
+        """
+        began = time.monotonic()
         labels, self._waiting, made = self._waiting, [], list[PredictionMade]()
-        for prediction, label in traffic.rows(self.mix, self.epoch, rows):
+        late = iter(labels)
+        for number, (prediction, label) in enumerate(traffic.rows(self.mix, self.epoch, rows)):
+            _sleep_until(began + over_s * number / rows)
             made.append(shifted(prediction) if drifted else prediction)
             self._waiting.append(label)
-        for event in made:
-            self._write("predictions", event.id, event)
-        for event in labels:
+            self._write("predictions", prediction.id, made[-1])
+            for event in islice(late, 1):
+                self._write("labels", event.prediction_id, event)
+        for event in late:
             self._write("labels", event.prediction_id, event)
         self.flush()
         self._on_round(made, labels)
@@ -168,6 +177,13 @@ class Driver:
             if places:
                 time.sleep(RETRY_S)
         return stored
+
+
+def _sleep_until(due: float) -> None:
+    """Return when it is time, give or take STEP_S; the client's own thread sends meanwhile."""
+    early = due - time.monotonic()
+    if early > STEP_S:
+        time.sleep(early)
 
 
 def with_rule(config: ModelConfig) -> ModelConfig:

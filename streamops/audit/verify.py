@@ -8,9 +8,7 @@ alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -42,6 +40,7 @@ from streamops.events import (
     RecordRefused,
     Sealed,
 )
+from streamops.hosts.garbage import rare_collections
 from streamops.views.archive import ArchiveLog
 
 RAW = ("predictions", "labels", "lifecycle")
@@ -137,7 +136,7 @@ def verify(
         make_detector = river
     namespace = namespace_of(archive)
     asked = Asked(alert, since)
-    with _rare_collections():
+    with rare_collections():
         start, findings = None, list[str]()
         if not asked.is_all:
             starter = Starter(archive, namespace, make_detector)
@@ -340,17 +339,6 @@ class _Audit:
             mine = failed("the alert", own)
             faults = mine._replace(integrity=mine.integrity or mine.completeness).joined(faults)
         return _judged(alert.id, faults)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Records make no cycles, and a full collection walks all that the folds hold."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 1000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _readers(

@@ -45,13 +45,10 @@ class Dependence(NamedTuple):
 
 def measure(panes: Integers, is_ordered: Flags) -> Dependence:
     """Judge consecutive reference panes of about equal rows, [pane, feature, bin]."""
-    counts: Integers = np.add.reduce(panes, axis=0)
-    total = np.maximum(np.add.reduce(counts, axis=1), 1)
-    shares = counts / total[:, np.newaxis]
-    scores = bin_scores(shares) * is_ordered[:, np.newaxis]
-    lag_1 = _lag_1(_means(panes, scores))
-    found = np.ones(len(total), dtype=np.bool_) & (len(panes) >= PANES_MIN)
-    largest, upper = np.ones(len(total)), np.ones(len(total))
+    shares, scores = _judged(panes, is_ordered)
+    lag = _lag_1(_means(panes, scores))
+    found = np.ones(len(shares), dtype=np.bool_) & (len(panes) >= PANES_MIN)
+    largest, upper = np.ones(len(shares)), np.ones(len(shares))
     while len(panes) >= PANES_MIN:
         for c, error in _dispersions(panes, shares, scores):
             found = found & (c <= 1.0 + SURE * error)
@@ -59,7 +56,21 @@ def measure(panes: Integers, is_ordered: Flags) -> Dependence:
             upper = np.maximum(upper, c * (1.0 + 2.0 * error))
         even = len(panes) // 2 * 2
         panes = panes[:even:2] + panes[1:even:2]
-    return Dependence(found, largest, upper, lag_1)
+    return Dependence(found, largest, upper, lag)
+
+
+def lag_1(panes: Integers) -> Floats:
+    """Return `Dependence.lag_1` of ordered features alone, [pane, feature, bin]."""
+    _, scores = _judged(panes, np.ones(panes.shape[1], dtype=np.bool_))
+    return _lag_1(_means(panes, scores))
+
+
+def _judged(panes: Integers, is_ordered: Flags) -> tuple[Floats, Floats]:
+    """Shares of all panes together, and the scores of their bins; 0 for categories."""
+    counts: Integers = np.add.reduce(panes, axis=0)
+    total = np.maximum(np.add.reduce(counts, axis=1), 1)
+    shares = counts / total[:, np.newaxis]
+    return shares, bin_scores(shares) * is_ordered[:, np.newaxis]
 
 
 def detectable_shift(rows: int, dispersion: float) -> float:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamops.core import alternatives, scores, t_factors
-from streamops.core.dependence import measure
+from streamops.core.dependence import lag_1
 from streamops.core.numeric import Integers
 from streamops.core.pane_rows import panes_of
 from streamops.values import FeatureProfile
@@ -123,7 +123,7 @@ def lag_dispersion(panes: Integers) -> float:
 
     An estimate over M panes is low by about (1 + 3 lag) / M (Marriott, Pope 1954): that is added.
     """
-    lag = float(measure(panes[:, np.newaxis], np.array([True])).lag_1[0])
+    lag = float(lag_1(panes[:, np.newaxis])[0])
     if lag <= LAG_FREE:
         return 1.0
     lag = min(lag + (1.0 + 3.0 * lag) / len(panes), LAG_MAX)

@@ -7,9 +7,10 @@ Rule 3: metrics come out in a fixed order: by the tables below, features in thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from streamops.core import performance, statistics
+from streamops.core.distances import Distances, distances_of
 from streamops.core.panes import DELAY_EDGES_S, LATENCY_EDGES_MS
 from streamops.core.performance import ERROR_QUANTUM
 from streamops.core.times import micros
@@ -17,6 +18,8 @@ from streamops.events import PaneSummarized
 from streamops.values import FeatureProfile, Metric, ModelVersion, Performance
 
 LATENCY_QUANTILES = (("latency_p50_ms", 0.50), ("latency_p95_ms", 0.95), ("latency_p99_ms", 0.99))
+_OF_NUMBERS = ("psi", "js", "kl", "ks", "wasserstein")
+_OF_CATEGORIES = ("psi", "js", "chi2", "chi2_p")
 
 
 def closed_metrics(summary: PaneSummarized, version: ModelVersion | None) -> tuple[Metric, ...]:
@@ -24,10 +27,13 @@ def closed_metrics(summary: PaneSummarized, version: ModelVersion | None) -> tup
     found = list(_traffic(summary))
     if version is not None:
         profiles = {profile.name: profile for profile in version.profile.features}
-        for counts in summary.features:
-            found.extend(_drift(profiles[counts.name], counts.counts, "", counts.name))
+        columns = [profiles[counts.name] for counts in summary.features]
+        rows = [counts.counts for counts in summary.features]
         if version.profile.score is not None and summary.score is not None:
-            found.extend(_drift(version.profile.score, summary.score.counts, "score_", ""))
+            columns.append(version.profile.score)
+            rows.append(summary.score.counts)
+        names = [("", counts.name) for counts in summary.features] + [("score_", "")]
+        found.extend(_drift(tuple(columns), rows, names))
     return tuple(found)
 
 
@@ -44,7 +50,7 @@ def mature_metrics(summary: PaneSummarized, version: ModelVersion | None) -> tup
     for name, value in values.items():
         found.append(Metric(name, "", value, reference.get(name), n))
     if version is not None and version.profile.label is not None and part.labels:
-        found.extend(_drift(version.profile.label, part.labels, "label_", ""))
+        found.extend(_drift((version.profile.label,), [part.labels], [("label_", "")]))
     return tuple(found)
 
 
@@ -72,33 +78,39 @@ def _quantile(
 
 
 def _drift(
-    profile: FeatureProfile, counts: tuple[int, ...], prefix: str, feature: str
+    columns: tuple[FeatureProfile, ...],
+    rows: Sequence[tuple[int, ...]],
+    names: Sequence[tuple[str, str]],
+) -> Iterator[Metric]:
+    """Yield the drift metrics of each column; a name is the metrics' prefix and the feature."""
+    found = zip(columns, rows, distances_of(columns, rows), names, strict=False)
+    for profile, counts, distances, (prefix, feature) in found:
+        yield from _of_column(profile, counts, distances, prefix, feature)
+
+
+def _of_column(
+    profile: FeatureProfile,
+    counts: tuple[int, ...],
+    distances: Distances,
+    prefix: str,
+    feature: str,
 ) -> Iterator[Metric]:
     reference, n = profile.counts, sum_of(counts)
     rows = sum_of(reference)
-
-    def metric(name: str, value: float | None, known: float | None = None) -> Metric:
-        return Metric(prefix + name, feature, value, known, n)
-
-    yield metric("psi", statistics.psi(counts, reference))
-    yield metric("js", statistics.js(counts, reference))
-    if profile.kind == "numeric":
-        yield metric("kl", statistics.kl(counts, reference))
-        yield metric("ks", statistics.ks(counts[:-1], reference[:-1]))
-        spread = (profile.edges, profile.low, profile.high)
-        yield metric("wasserstein", statistics.wasserstein(counts[:-1], reference[:-1], *spread))
-    else:
-        chi2 = statistics.chi2_two_sample(counts, reference)
-        yield metric("chi2", None if chi2 is None else chi2.statistic)
-        yield metric("chi2_p", None if chi2 is None else chi2.p)
+    for name in _OF_NUMBERS if profile.kind == "numeric" else _OF_CATEGORIES:
+        yield Metric(prefix + name, feature, getattr(distances, name), None, n)
+    if profile.kind != "numeric":
         present, known = n - counts[-1], rows - reference[-1]
-        yield metric(
-            "new_category_rate",
+        yield Metric(
+            prefix + "new_category_rate",
+            feature,
             statistics.new_category_rate(counts[-2], present),
             statistics.new_category_rate(reference[-2], known),
+            n,
         )
     missing = statistics.missing_rate(counts[-1], n)
-    yield metric("missing_rate", missing, statistics.missing_rate(reference[-1], rows))
+    known_missing = statistics.missing_rate(reference[-1], rows)
+    yield Metric(prefix + "missing_rate", feature, missing, known_missing, n)
 
 
 def _classes(part: Performance, version: ModelVersion | None) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from operator import add
 
 import msgspec
@@ -182,7 +183,7 @@ def add_counts(a: Iterable[int], b: Iterable[int]) -> tuple[int, ...]:
     left, right = tuple(a), tuple(b)
     if not left or not right:
         return left or right
-    return tuple(x + y for x, y in zip(left, right, strict=True))
+    return tuple(starmap(add, zip(left, right, strict=True)))
 
 
 def merge_features(

@@ -19,8 +19,8 @@ from streamops.core.numeric import LN_2, Floats, Integers, chi2_sf, log, ordered
 
 Counts = Sequence[int] | Integers
 
-_SMOOTHING = 0.5
-_EXACT_MAX = 1 << 53
+SMOOTHING = 0.5
+EXACT_MAX = 1 << 53
 
 
 class ChiSquared(NamedTuple):
@@ -192,7 +192,7 @@ def _counts(counts: Counts) -> Integers:
 
 def _total(counts: Integers) -> int:
     total = int(np.add.accumulate(counts)[-1]) if counts.size else 0
-    assert total < _EXACT_MAX, f"{total} rows, must be below 2^53"
+    assert total < EXACT_MAX, f"{total} rows, must be below 2^53"
     return total
 
 
@@ -207,7 +207,7 @@ def _smoothed(counts: Counts) -> Floats | None:
     """Share of each bin with half a row added to each; None for no rows."""
     found = _counts(counts)
     n = _total(found)
-    return (found.astype(np.float64) + _SMOOTHING) / (n + _SMOOTHING * found.size) if n else None
+    return (found.astype(np.float64) + SMOOTHING) / (n + SMOOTHING * found.size) if n else None
 
 
 def _distribution(counts: Counts) -> Floats | None:

@@ -43,6 +43,7 @@ CHUNK = 4000
 POLL_S = 0.05
 EPOCHS_AHEAD_MAX = 64
 CHECKPOINT_EVERY_S = 1.0
+LEAVE_S = 2.0
 
 MakeFold = Callable[[int], Fold[Any]]
 
@@ -124,6 +125,7 @@ class KafkaHost:
                     self._note_ends()
                     due = time.monotonic() + CHECKPOINT_EVERY_S
             self._checkpoint()
+            _leave(self.consumer, self.hosts, self.settings.partitions)
         finally:
             EXPOSED.remove(self.gauges.samples)
             self._drop(list(self.hosts))
@@ -320,6 +322,21 @@ class KafkaHost:
             self._trouble = TransportError(
                 f"Kafka refuses the connection: {error.str()}; check --kafka-config"
             )
+
+
+def _leave(consumer: Consumer, held: Mapping[int, PartitionHost], partitions: int) -> None:
+    """Give partitions to the others at once: a static member that only closes keeps them for its
+    session. One that is alone keeps its place, and comes back to it without a wait.
+
+    held  what is held; emptied by the consumer's own callback
+    """
+    if not 0 < len(held) < partitions:
+        return
+    consumer.unsubscribe()
+    deadline = time.monotonic() + LEAVE_S
+    while held and time.monotonic() < deadline:
+        consumer.poll(POLL_S)
+    consumer.poll(POLL_S)
 
 
 def _fetched(hosts: Mapping[int, PartitionHost], *others: Container[Place]) -> dict[Place, int]:

@@ -105,6 +105,7 @@ sklearn._loss.loss.HalfMultinomialLoss sklearn._loss.loss.HalfPoissonLoss
 sklearn._loss.loss.HalfSquaredError sklearn._loss.loss.PinballLoss
 sklearn.linear_model._sgd_fast.Hinge
 """
+_HEADER_BYTES = 128
 REVIEWED = frozenset(f"{_PLAIN} {_ESTIMATORS} {_LOSSES}".split())
 
 
@@ -200,7 +201,8 @@ def _renumber(node: Any, ids: dict[object, int], names: dict[str, str]) -> None:
 
 def _without_padding(data: bytes) -> bytes:
     """Zero the unnamed bytes between a record array's fields: they are whatever memory held."""
-    if not data.startswith(b"\x93NUMPY"):
+    # Only a record array's header lists its fields; the others needn't be read.
+    if not data.startswith(b"\x93NUMPY") or b"[(" not in data[:_HEADER_BYTES]:
         return data
     array = np.load(io.BytesIO(data), allow_pickle=False)
     if array.dtype.names is None:

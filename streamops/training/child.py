@@ -71,7 +71,8 @@ def _fitted(
         used = range(used.start, len(rows))
         training, labels = rows[used.start :], list(job.labels[used.start :])
         model = _fit(job, training, labels, columns)
-    profile = profile_rows(training, labels, known, job.task, columns, metrics)
+    profiles = model.about.columns
+    profile = profile_rows(training, labels, known, job.task, columns, metrics, profiles)
     return Trained(
         artifact=model.save(artifacts),
         task=job.task,

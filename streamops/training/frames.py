@@ -66,11 +66,13 @@ def profile_rows(
     task: str,
     columns: Columns,
     performance: Mapping[str, float] | None = None,
+    profiles: tuple[FeatureProfile, ...] = (),
 ) -> ReferenceProfile:
     """Return the reference profile of the rows a version is accepted on.
 
-    rows    oldest first: how far they depend on each other is measured on their order
-    scores  scores (classification) or predictions (regression) on held-out rows; may be empty
+    rows      oldest first: how far they depend on each other is measured on their order
+    scores    scores (classification) or predictions (regression) on held-out rows; may be empty
+    profiles  `column_profiles` of these rows and columns, where they are known; else they are made
     """
     label = (
         numeric_profile("label", [float(value) for value in labels])
@@ -79,7 +81,7 @@ def profile_rows(
     )
     return ReferenceProfile(
         rows=len(rows),
-        features=_measured(rows, column_profiles(rows, columns)),
+        features=_measured(rows, profiles or column_profiles(rows, columns)),
         score=_measured_score(scores) if scores else None,
         label=label,
         performance=dict(performance or {}),

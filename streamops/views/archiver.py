@@ -23,6 +23,7 @@ from confluent_kafka import Message, TopicPartition
 from streamops.disk import disk_of
 from streamops.errors import TransportError
 from streamops.events import CheckpointSealed
+from streamops.hosts.garbage import rare_collections
 from streamops.hosts.work import Work
 from streamops.kafka.clients import make_consumer, take
 from streamops.metrics import EXPOSED, Sample
@@ -317,13 +318,14 @@ def run_archiver(settings: Settings, stop: Event) -> None:
     archiver = Archiver(settings)
     EXPOSED.add(archiver.samples)
     try:
-        while not stop.is_set():
-            if archiver.disk.is_low():
-                stop.wait(POLL_S)
-            else:
-                archiver.run_once()
-        if not archiver.disk.is_low():
-            archiver.flush()
+        with rare_collections():
+            while not stop.is_set():
+                if archiver.disk.is_low():
+                    stop.wait(POLL_S)
+                else:
+                    archiver.run_once()
+            if not archiver.disk.is_low():
+                archiver.flush()
     finally:
         EXPOSED.remove(archiver.samples)
         archiver.close()
@@ -359,12 +361,13 @@ def seal_until_end(settings: Settings) -> CheckpointSealed:
 def _read_to_end(settings: Settings, archiver: Archiver) -> None:
     ends = archiver.ends()
     heard = time.monotonic()
-    while not archiver.reached(ends):
-        if archiver.run_once():
-            heard = time.monotonic()
-        elif time.monotonic() - heard > TIMEOUT_S:
-            raise TransportError(
-                f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
-                "lacks records; is a transaction open, or the broker down?"
-            )
-    archiver.flush()
+    with rare_collections():
+        while not archiver.reached(ends):
+            if archiver.run_once():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise TransportError(
+                    f"{settings.namespace}: nothing came for {TIMEOUT_S:.0f} s though the archive "
+                    "lacks records; is a transaction open, or the broker down?"
+                )
+        archiver.flush()

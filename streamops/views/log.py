@@ -103,6 +103,15 @@ def to_record(raw: RawRecord) -> Record:
     return Record(*raw[:6], event)
 
 
+def to_records(raws: Sequence[RawRecord]) -> list[Record]:
+    """Return what `to_record` makes of each; far faster where most are sound."""
+    found: list[Any] = codec.decode_all([raw.value for raw in raws])
+    return [
+        Record(*raw[:6], Refusal(str(event)) if isinstance(event, InputError) else event)
+        for raw, event in zip(raws, found, strict=True)
+    ]
+
+
 def to_raw(topic: str, message: Any) -> RawRecord:
     """Return a confluent-kafka message as a record of the topic's short name."""
     headers = message.headers()

@@ -20,6 +20,7 @@ import duckdb
 
 from streamops.disk import disk_of
 from streamops.errors import TransportError
+from streamops.hosts.garbage import rare_collections
 from streamops.hosts.work import Work
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
@@ -131,14 +132,15 @@ class Materializer:
         """
         ends = self.ends()
         heard = time.monotonic()
-        while lacking := [place for place, end in ends.items() if self._reached(place) < end]:
-            if self.run_once():
-                heard = time.monotonic()
-            elif time.monotonic() - heard > TIMEOUT_S:
-                raise TransportError(
-                    f"{lacking[0]}: nothing came for {TIMEOUT_S:.0f} s though records are missing; "
-                    "is a transaction open, or the broker down?"
-                )
+        with rare_collections():
+            while lacking := [place for place, end in ends.items() if self._reached(place) < end]:
+                if self.run_once():
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > TIMEOUT_S:
+                    raise TransportError(
+                        f"{lacking[0]}: nothing came for {TIMEOUT_S:.0f} s though records are "
+                        "missing; is a transaction open, or the broker down?"
+                    )
 
     def counts(self, topics: Iterable[str] | None = None) -> dict[str, int]:
         """Return how many events of each type stand on the topics (all if None).
@@ -191,9 +193,10 @@ def keep_up(materializer: Materializer, stop: threading.Event) -> None:
     """Keep the views up to date until `stop` is set: a transaction a second, more when behind."""
     EXPOSED.add(materializer.samples)
     try:
-        while not stop.is_set():
-            if materializer.disk.is_low() or 0 < materializer.run_once() < BATCH:
-                stop.wait(GATHER_S)
+        with rare_collections():
+            while not stop.is_set():
+                if materializer.disk.is_low() or 0 < materializer.run_once() < BATCH:
+                    stop.wait(GATHER_S)
     finally:
         EXPOSED.remove(materializer.samples)
 

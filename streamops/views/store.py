@@ -26,7 +26,7 @@ from streamops.events import Event
 from streamops.topics import load_topics
 from streamops.views import positions
 from streamops.views.asof import AsOf, Base, Travel
-from streamops.views.log import Partition, RawRecord, to_record
+from streamops.views.log import Partition, RawRecord, to_records
 from streamops.views.positions import Position
 from streamops.views.tables import INSTANT, Row, Table, arrow_rows, part, rows_of, tables
 
@@ -149,24 +149,23 @@ class Batch:
         self.unreadable: list[Unreadable] = []
         self._seen: set[tuple[object, ...]] = set()
 
-    def add(self, raw: RawRecord) -> None:
+    def add(self, record: Record) -> None:
         """Take a record; those behind the position are ignored."""
-        place = raw.topic, raw.partition
+        topic, place = record.topic, (record.topic, record.partition)
         position = self.after.get(place)
         if position is None:
             known = self._before.get(place, Position())
             position = self.after[place] = msgspec.structs.replace(known)
-        if raw.offset < position.next:
+        if record.offset < position.next:
             return
-        position.next = raw.offset + 1
+        position.next = record.offset + 1
         position.records += 1
-        record = to_record(raw)
         event = record.event
-        reason = event.reason if isinstance(event, Refusal) else misplaced(raw.topic, type(event))
+        reason = event.reason if isinstance(event, Refusal) else misplaced(topic, type(event))
         if reason is not None or isinstance(event, Refusal):
             self._refuse(Row(record, None), reason or "")
             return
-        row = Row(record, position.epoch_of(raw.topic, event))
+        row = Row(record, position.epoch_of(topic, event))
         key = key_of(record, event)
         if key in self._seen:
             position.repeats += 1
@@ -174,7 +173,7 @@ class Batch:
             self._seen.add(key)
             position.events += 1
             self.rows.setdefault(type(event).__name__, []).append(row)
-        position.take(raw.topic, event, raw.append_ms, self._skew_ms)
+        position.take(topic, event, record.append_ms, self._skew_ms)
 
     def settle(self, con: Any, *, careful: bool) -> None:
         """Store everything, in the caller's transaction.
@@ -303,8 +302,8 @@ def _store(
     careful: bool,
 ) -> dict[Partition, Position]:
     batch = Batch(before, skew_ms)
-    for raw in raws:
-        batch.add(raw)
+    for record in to_records(raws):
+        batch.add(record)
     con.begin()
     try:
         batch.settle(con, careful=careful)

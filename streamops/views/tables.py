@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from streamops.codec import EVENT_TYPES
+from streamops.core.moments import micros_all
 from streamops.core.processor import Record
 from streamops.core.profile import category_text
 from streamops.events import Event
 from streamops.values import Value
 
-Convert = Callable[[Any], Any]
+Convert = Callable[[list[Any]], Any]
 
 NAMES = {
     "PredictionMade": "predictions",
@@ -37,10 +40,11 @@ INSTANT = pa.timestamp("us", tz="UTC")
 UNSTORABLE = (pa.ArrowException, UnicodeError, OverflowError)
 PLACE = ("topic", "partition", "offset", "append_time", "epoch")
 STAMP = ("source", "ordinal")
+_ENCODER = msgspec.json.Encoder()
 
 
 class Column(NamedTuple):
-    """A column: its name, DuckDB's type, Arrow's type, and how a field's value becomes its."""
+    """A column: its name, DuckDB's type, Arrow's type, and how a field's values become its."""
 
     name: str
     field: str
@@ -50,10 +54,9 @@ class Column(NamedTuple):
 
     def values(self, items: Sequence[Event]) -> Any:
         """Return the column of these events as an Arrow array."""
-        field, convert = self.field, self.convert
-        if convert is None:
-            return pa.array([getattr(e, field) for e in items], self.arrow)
-        return pa.array([convert(getattr(e, field)) for e in items], self.arrow)
+        found: list[Any] = list(map(attrgetter(self.field), items))
+        found = found if self.convert is None else self.convert(found)
+        return found if isinstance(found, pa.Array) else pa.array(found, self.arrow)
 
 
 class Table(NamedTuple):
@@ -124,40 +127,51 @@ def column_of(name: str, field: str, kind: Any) -> Column:
     """Return the column for a field's type."""
     info = msgspec.inspect.type_info(kind)
     if kind == Value:
-        return Column(name, field, "VARCHAR", pa.string(), text_of)
+        return Column(name, field, "VARCHAR", pa.string(), texts_of)
     if isinstance(info, msgspec.inspect.UnionType):
         some = [t for t in info.types if not isinstance(t, msgspec.inspect.NoneType)]
         info = some[0]
     for types, (sql, arrow, convert) in SCALARS:
         if isinstance(info, types):
             return Column(name, field, sql, arrow, convert)
-    return Column(name, field, "JSON", pa.string(), json_of)
+    return Column(name, field, "JSON", pa.string(), jsons_of)
 
 
-def text_of(value: Value) -> str:
-    """Return a class or number as text: the text it is counted under, or a number's shortest."""
-    text = category_text(value)
-    return str(value) if text is None else text
+def texts_of(values: list[Value]) -> list[str]:
+    """Return classes and numbers as text: the text counted under, or a number's shortest."""
+    return [
+        v if type(v) is str else str(v) if (text := category_text(v)) is None else text
+        for v in values
+    ]
 
 
-def json_of(value: Any) -> bytes | None:
-    """Return a nested value as JSON; raw JSON stays as it came."""
-    if value is None:
-        return None
-    return bytes(value) if type(value) is msgspec.Raw else msgspec.json.encode(value)
+def jsons_of(values: list[Any]) -> list[bytes | None]:
+    """Return nested values as JSON; raw JSON stays as it came."""
+    encode, raw = _ENCODER.encode, msgspec.Raw
+    return [v if v is None else bytes(v) if type(v) is raw else encode(v) for v in values]
 
 
-def in_range(value: int | None) -> int | None:
-    """Return the integer, or None if DuckDB has no room for it."""
-    return value if value is not None and value in INT64 else None
+def integers_of(values: list[int | None]) -> list[int | None]:
+    """Return integers, None where DuckDB has no room for one."""
+    known = [v for v in values if v is not None]
+    if not known or (min(known) in INT64 and max(known) in INT64):
+        return values
+    return [v if v is not None and v in INT64 else None for v in values]
+
+
+def instants_of(values: list[datetime | None]) -> Any:
+    """Return UTC times, many at once; one by one where one is missing."""
+    if None in values:
+        return values
+    return pa.array(micros_all(values), pa.int64()).cast(INSTANT)  # type: ignore[arg-type]
 
 
 SCALARS: tuple[tuple[tuple[type, ...], tuple[str, Any, Convert | None]], ...] = (
     ((msgspec.inspect.StrType, msgspec.inspect.LiteralType), ("VARCHAR", pa.string(), None)),
     ((msgspec.inspect.BoolType,), ("BOOLEAN", pa.bool_(), None)),
-    ((msgspec.inspect.IntType,), ("BIGINT", pa.int64(), in_range)),
+    ((msgspec.inspect.IntType,), ("BIGINT", pa.int64(), integers_of)),
     ((msgspec.inspect.FloatType,), ("DOUBLE", pa.float64(), None)),
-    ((msgspec.inspect.DateTimeType,), ("TIMESTAMP", INSTANT, None)),
+    ((msgspec.inspect.DateTimeType,), ("TIMESTAMP", INSTANT, instants_of)),
     ((msgspec.inspect.BytesType,), ("BLOB", pa.binary(), None)),
 )
 
@@ -175,7 +189,7 @@ def rows_of(table: Table, rows: Sequence[Row]) -> Any:
     columns["offset"] = pa.array([r.offset for r in records], pa.int64())
     appended = pa.array([r.append_ms * 1000 for r in records], pa.int64())
     columns["append_time"] = appended.cast(INSTANT)
-    columns["epoch"] = pa.array([in_range(row.epoch) for row in rows], pa.int64())
+    columns["epoch"] = pa.array(integers_of([row.epoch for row in rows]), pa.int64())
     if table.stamped:
         stamps = [e.stamp for e in items]
         columns["source"] = pa.array([s.source if s else None for s in stamps], pa.string())

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from streamops.core.processor import Refusal
 from streamops.views.archive import ArchiveLog, file_name, write_table
-from streamops.views.log import Partition, RawRecord, to_record
+from streamops.views.log import Partition, RawRecord, to_records
 from streamops.views.tables import Row, arrow_rows, epoch_of, tables
 
 UNREADABLE = "Unreadable"
@@ -47,8 +47,7 @@ def _by_type(
     records: Sequence[RawRecord], refused: list[tuple[RawRecord, str]]
 ) -> dict[str, list[Row]]:
     by_type: dict[str, list[Row]] = {}
-    for raw in records:
-        record = to_record(raw)
+    for raw, record in zip(records, to_records(records), strict=True):
         if isinstance(record.event, Refusal):
             refused.append((raw, record.event.reason))
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -16,6 +19,7 @@ from tests.hosting import (
     PATIENCE_S,
     SERVICES,
     events_on,
+    fold,
     halves,
     new_settings,
     running,
@@ -47,6 +51,29 @@ def test_two_workers_conclude_what_one_does_though_one_is_killed(bootstrap, name
     logs = [(tmp_path / "logs" / f"{name}.log").read_text() for name in before]
     assert [log.count("meter holds partitions [0, 1]") > 0 for log in logs] == [True, False]
     assert logs[1].count("meter holds partitions [2, 3]") >= 2, "it came back with what it had"
+
+
+def test_who_ends_cleanly_gives_its_partitions_away_at_once(bootstrap, namespace, tmp_path, caplog):
+    """A static member that only closed would keep them for its session of 6 s."""
+    settings = new_settings(bootstrap, namespace, tmp_path, PARTITIONS)
+    caplog.set_level(logging.INFO, "streamops.hosts.kafka")
+
+    def said(partitions: list[int]) -> int:
+        return caplog.messages.count(f"meter holds partitions {partitions}")
+
+    def until(count: Callable[[], int], more_than: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while count() <= more_than:
+            assert time.monotonic() < deadline, caplog.messages
+            time.sleep(0.02)
+
+    with running(settings, [fold("meter", "0")]):
+        with running(settings, [fold("meter", "1")]):
+            until(lambda: said([2, 3]), 0)
+            alone = said([0, 1, 2, 3])
+            began = time.monotonic()
+        until(lambda: said([0, 1, 2, 3]), alone)
+        assert time.monotonic() - began < 5.0
 
 
 @pytest.mark.parametrize("workers", [0, 5])
