@@ -10,13 +10,18 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streamops.errors import ServiceError, exit_code
+from streamops.errors import EXIT_CONFIG, ServiceError, exit_code
 
 if TYPE_CHECKING:
     from cyclopts import App
 
 EXIT_INTERRUPTED = 130
 DEBUG = "--debug"
+# The base install has what a producer of events needs.
+EXTRAS = (
+    "`pip install 'streamops[audit]'` brings what verify, explain, replay and whatif need, "
+    "'streamops[server]' brings it all."
+)
 ABOUT = """\
 Monitors models in production, retrains them, and proves every alert from the log.
 
@@ -56,6 +61,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "whatif": "whatif:whatif",
         "seal": "seal:seal",
         "verify-chain": "seal:verify_chain",
+        "incident": "incident:APP",
         "simulate": "simulate:simulate",
         "drift": "drift:drift",
     },
@@ -112,12 +118,28 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"streamops: {error}", file=sys.stderr)
         return exit_code(error)
+    except ImportError as error:
+        missing = _missing(error)
+        if DEBUG in given or not missing:
+            raise
+        print(f"streamops: {missing} isn't installed. {EXTRAS}", file=sys.stderr)
+        return EXIT_CONFIG
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _missing(error: BaseException | None) -> str:
+    """The package behind an import that failed; empty where it is none but ours."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition(".")[0]
+            return "" if package == "streamops" else package
+        error = error.__cause__
+    return ""
 
 
 if __name__ == "__main__":

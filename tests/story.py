@@ -90,6 +90,7 @@ def play(
     seed: int = 7,
     seal_every: int = 0,
     rules: tuple[Rule, ...] = RULES,
+    detectors: tuple[str, ...] = ("adwin",),
 ) -> MemoryHost:
     """Play the story; the host holds every topic's records."""
     host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
@@ -100,7 +101,7 @@ def play(
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1, rules)
+        introduce(host, model, number * 2 + 1, rules, detectors)
     answered: set[str] = set()
     for pane in range(panes):
         host.tick(pane + 1, at(pane * PANE_S))
@@ -119,7 +120,13 @@ def play(
     return host
 
 
-def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ...]) -> None:
+def introduce(
+    host: MemoryHost,
+    model: str,
+    revision: int,
+    rules: tuple[Rule, ...],
+    detectors: tuple[str, ...],
+) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
         model=model,
@@ -127,7 +134,7 @@ def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ..
         horizon_s=4 * PANE_S,
         maturity_s=PANE_S // 2,
         segments={"country": ("de",)},
-        detectors=("adwin",),
+        detectors=detectors,
         rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
     )

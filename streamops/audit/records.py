@@ -54,9 +54,11 @@ NO_END = 1 << 62
 
 class PartitionReader:
     """The records of one partition in offset order, from `first` on; `holes` grows while it is
-    read."""
+    read. It should reach to `end`."""
 
-    def __init__(self, archive: Path, topic: str, partition: int, first: int = 0) -> None:
+    def __init__(
+        self, archive: Path, topic: str, partition: int, first: int = 0, end: int = 0
+    ) -> None:
         self.topic, self.partition = topic, partition
         self.holes: list[Hole] = []
         paths = sorted(raw_folder(archive, topic, partition).glob("[0-9]*.parquet"))
@@ -64,6 +66,7 @@ class PartitionReader:
         after = [n for n, path in enumerate(paths) if int(path.stem) <= first]
         self._paths = paths[max(after, default=0) :]
         self._first = self._next = first
+        self._end = end
 
     def rows(self) -> int:
         """Return how many records its readable files say they have."""
@@ -78,6 +81,8 @@ class PartitionReader:
     def __iter__(self) -> Iterator[Record]:
         for path in self._paths:
             yield from self._file(path)
+        if self._next < self._end:
+            self._hole(self._end, "no file holds them")
 
     def _file(self, path: Path) -> Iterator[Record]:
         cover = self._cover(path)
