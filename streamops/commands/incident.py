@@ -15,7 +15,13 @@ from streamops.commands.place import HERE, Json, Place
 from streamops.core.times import aware
 from streamops.errors import ConfigError
 
-APP = App(name="incident", help="Save alerts with all that they rest on.")
+APP = App(
+    name="incident",
+    help="""Save alerts with all that they rest on.
+
+    Example: streamops incident save march-drift --since 2026-03-01
+    """,
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Time = Annotated[datetime | None, Parameter(help="ISO 8601; UTC where it names no zone.")]
 
