@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamops.core.processor import Record
 from streamops.errors import TransportError
 from streamops.hosts.memory import to_record
 from streamops.values import Span
-from streamops.views.archive import Cover, raw_folder, read_cover
+from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
 
 COLUMNS = ["offset", "timestamp_ms", "key", "value"]
 BATCH = 4096
@@ -74,7 +73,7 @@ class PartitionReader:
         for path in self._paths:
             try:
                 total += pq.read_metadata(path).num_rows
-            except (pa.ArrowException, OSError):
+            except DAMAGE:
                 continue
         return total
 
@@ -93,7 +92,7 @@ class PartitionReader:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BATCH, columns=COLUMNS):
                     yield from self._batch(batch, cover)
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except DAMAGE as error:
             self._hole(max(cover.next, self._next + 1), f"{path.name} can't be read ({error})")
         if cover.next > self._next and not _is_gap(cover, self._next, cover.next):
             self._hole(cover.next, f"{path.name} lacks them")
