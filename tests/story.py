@@ -91,8 +91,9 @@ def play(
     seal_every: int = 0,
     rules: tuple[Rule, ...] = RULES,
     detectors: tuple[str, ...] = ("adwin",),
+    every_s: int = 1,
 ) -> MemoryHost:
-    """Play the story; the host holds every topic's records."""
+    """Play the story, models asked every so many seconds; the host holds every topic's records."""
     host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
     topology = TopologyActivated(
@@ -111,7 +112,7 @@ def play(
                 answered.add(request.id)
                 answer(host, request, 10 + len(answered))
         versions = {e.model: e.version for e in host.events("deployments") if is_serving(e)}
-        for second in range(pane * PANE_S, (pane + 1) * PANE_S):
+        for second in range(pane * PANE_S, (pane + 1) * PANE_S, every_s):
             serve(host, chance, second, pane, versions)
     host.append("predictions", "junk", b"no JSON", partition=0)
     for extra in range(3):
