@@ -140,14 +140,15 @@ def _is_made_of(
 ) -> bool:
     """Whether the records that belong to a pane are as many, and chained, as it says."""
     spans = {span.topic: span for span in summary.evidence.spans}
-    mine, chain = list[Standing](), b""
+    mine, chain, repeats = list[Standing](), b"", 0
     for one in standing:
         about = one.event
         if isinstance(about, LabelArrived):
             first = made.get(about.prediction_id)
             about = None if first is None else first.event
         elif isinstance(about, Made) and made[about.id] is not one:
-            continue  # a repeat
+            repeats += _belongs(summary, about) and one.epoch <= summary.stamp.epoch
+            continue
         if (
             isinstance(about, Made)
             and _belongs(summary, about)
@@ -161,6 +162,7 @@ def _is_made_of(
     return (
         bounds == {topic: (span.first, span.next) for topic, span in spans.items()}
         and len(mine) == summary.evidence.records
+        and repeats * (summary.segment == "all") == summary.repeats
         and chain.hex() == summary.evidence.chain
     )
 
