@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 DEBUG = "--debug"
+# The base install has what a producer of events needs.
+EXTRAS = (
+    "pip install 'streamops[audit]' brings what verify, explain, replay and whatif need, "
+    "all commands need pip install 'streamops[server]'"
+)
 ABOUT = """\
 Monitors models in production, retrains them, and proves every alert from the log.
 
@@ -58,6 +63,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "report": "report:report",
         "seal": "seal:seal",
         "verify-chain": "seal:verify_chain",
+        "incident": "incident:APP",
         "simulate": "simulate:simulate",
         "drift": "drift:drift",
     },
@@ -114,10 +120,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"streamops: {error}", file=sys.stderr)
         return exit_code(error)
-    except ModuleNotFoundError as error:
-        if DEBUG in given or not is_foreign(error):
+    except ImportError as error:
+        missing = _missing(error)
+        if DEBUG in given or not missing:
             raise
-        print(lacking(error), file=sys.stderr)
+        print(f"streamops: the module {missing} is not installed: {EXTRAS}", file=sys.stderr)
         return EXIT_CONFIG
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -127,15 +134,14 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def is_foreign(error: ModuleNotFoundError) -> bool:
-    """Whether a package is missing that only some installations bring."""
-    return (error.name or "streamops").partition(".")[0] != "streamops"
-
-
-def lacking(error: ModuleNotFoundError) -> str:
-    """Which module is missing, and the installation that has it."""
-    module = (error.name or "").partition(".")[0]
-    return f"streamops: the module {module} is not installed: pip install 'streamops[server]'"
+def _missing(error: BaseException | None) -> str:
+    """The package behind an import that failed; empty where it is none but ours."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition(".")[0]
+            return "" if package == "streamops" else package
+        error = error.__cause__
+    return ""
 
 
 if __name__ == "__main__":

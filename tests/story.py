@@ -91,8 +91,10 @@ def play(
     seed: int = 7,
     seal_every: int = 0,
     rules: tuple[Rule, ...] = RULES,
+    detectors: tuple[str, ...] = ("adwin",),
+    every_s: int = 1,
 ) -> MemoryHost:
-    """Play the story; the host holds every topic's records."""
+    """Play the story, models asked every so many seconds; the host holds every topic's records."""
     host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
     topology = TopologyActivated(
@@ -101,7 +103,7 @@ def play(
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1, rules)
+        introduce(host, model, number * 2 + 1, rules, detectors)
     answered: set[str] = set()
     for pane in range(panes):
         host.tick(pane + 1, at(pane * PANE_S))
@@ -111,7 +113,7 @@ def play(
                 answered.add(request.id)
                 answer(host, request, 10 + len(answered))
         versions = {e.model: e.version for e in host.events("deployments") if is_serving(e)}
-        for second in range(pane * PANE_S, (pane + 1) * PANE_S):
+        for second in range(pane * PANE_S, (pane + 1) * PANE_S, every_s):
             serve(host, chance, second, pane, versions)
     host.append("predictions", "junk", b"no JSON", partition=0)
     for extra in range(3):
@@ -120,7 +122,13 @@ def play(
     return host
 
 
-def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ...]) -> None:
+def introduce(
+    host: MemoryHost,
+    model: str,
+    revision: int,
+    rules: tuple[Rule, ...],
+    detectors: tuple[str, ...],
+) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
         model=model,
@@ -128,7 +136,7 @@ def introduce(host: MemoryHost, model: str, revision: int, rules: tuple[Rule, ..
         horizon_s=4 * PANE_S,
         maturity_s=PANE_S // 2,
         segments={"country": ("de",)},
-        detectors=("adwin",),
+        detectors=detectors,
         rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
     )

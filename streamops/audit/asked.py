@@ -11,21 +11,31 @@ from streamops.events import AlertRaised
 
 
 class Asked(NamedTuple):
-    """Which alerts are to be verified: the one of an id, those from a time on, or all."""
+    """Which alerts are meant: those of some ids, of a span of time, of a model; or all.
 
-    alert: str = ""
+    alerts        ids; empty for any
+    since, until  event times [since, until); None for no bound
+    model         empty for any
+    """
+
+    alerts: frozenset[str] = frozenset()
     since: datetime | None = None
+    until: datetime | None = None
+    model: str = ""
 
     @property
     def is_all(self) -> bool:
         """Whether every alert is asked for."""
-        return not self.alert and self.since is None
+        return self == Asked()
 
     def names(self, event: AlertRaised) -> bool:
         """Tell whether an alert is asked for."""
-        if self.alert:
-            return event.id == self.alert
-        return self.since is None or event.time >= self.since
+        return (
+            (not self.alerts or event.id in self.alerts)
+            and (self.since is None or event.time >= self.since)
+            and (self.until is None or event.time < self.until)
+            and (not self.model or event.model == self.model)
+        )
 
     def recorded(self, archive: Path, partitions: int) -> list[AlertRaised]:
         """Return the alerts that are asked for and stand in the archive."""

@@ -37,7 +37,7 @@ from streamops.events import (
     RunStarted,
     StageChanged,
 )
-from streamops.views.archive import ArchiveLog, file_name
+from streamops.views.archive import DAMAGE, ArchiveLog, file_name, unreadable
 from streamops.views.log import to_record
 
 Made = PredictionMade | PredictionFailed
@@ -200,8 +200,8 @@ def _outcomes(
     for path, cover in log.files("outcomes", partition):
         offsets = _typed_offsets(archive, partition, cover.first, id_)
         if offsets is None:
-            column = pq.read_table(path, columns=["offset", "value"])
-            hits = pc.match_substring(column["value"].cast("string"), id_)
+            column = _columns(path, "value")
+            hits = pc.match_substring(column["value"], id_)
             offsets = column.filter(hits)["offset"].to_pylist()
         for offset in offsets:
             for found in _events(log, "outcomes", partition, offset, offset + 1):
@@ -211,19 +211,28 @@ def _outcomes(
 
 
 def _typed_offsets(archive: Path, partition: int, first: int, id_: str) -> list[int] | None:
-    """Offsets of the outcomes beside a raw file; None where their typed file is gone."""
+    """Offsets of the outcomes beside a raw file; None where their typed file is gone or damaged."""
     folder = archive / "typed" / "type=OutcomeJoined" / "topic=outcomes"
     path = folder / f"partition={partition}" / file_name(first)
-    if not path.exists():
+    try:
+        rows = pq.read_table(path, columns=["offset", "prediction_id"], partitioning=None)
+    except DAMAGE:
         return None
-    rows = pq.read_table(path, columns=["offset", "prediction_id"], partitioning=None)
     found: list[int] = rows.filter(pc.equal(rows["prediction_id"], id_))["offset"].to_pylist()
     return found
 
 
+def _columns(path: Path, name: str) -> Any:
+    """Offsets and a column of a raw file; TransportError where it can't be read."""
+    try:
+        return pq.read_table(path, columns=["offset", name], partitioning=None)
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
 def _by_key(log: ArchiveLog, topic: str, partition: int, key: str) -> Iterator[Found[Event]]:
     for path, _ in log.files(topic, partition):
-        keys = pq.read_table(path, columns=["offset", "key"], partitioning=None)
+        keys = _columns(path, "key")
         for offset in keys.filter(pc.equal(keys["key"], key.encode()))["offset"].to_pylist():
             yield from _events(log, topic, partition, offset, offset + 1)
 

@@ -10,25 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streamops.views.archive import SCHEMA, raw_folder
+from streamops.views.archive import DAMAGE, SCHEMA, raw_folder
 from streamops.views.log import Partition, RawRecord
 
 BATCH = 4096
-# What pyarrow raises for a damaged file, by where the damage lies.
-DAMAGE = (
-    pa.ArrowException,
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-)
 
 
 def raw_paths(archive: Path, place: Partition) -> list[Path]:

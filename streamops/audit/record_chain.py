@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 
-from streamops.audit.raw_rows import DAMAGE, raw_paths
+from streamops.audit.raw_rows import raw_paths
 from streamops.audit.seal_chain import Broken, SealChain
 from streamops.audit.seal_line import SealLine, line_of
 from streamops.audit.sealed_partition import FileSeen, SealedPartition
 from streamops.errors import ConfigError
-from streamops.views.archive import ArchiveLog
+from streamops.views.archive import DAMAGE, ArchiveLog
 from streamops.views.log import Partition
 from streamops.views.seal import noted_files
 from streamops.views.seal_events import HOME

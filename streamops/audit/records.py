@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamops.core.processor import Record
 from streamops.errors import TransportError
 from streamops.hosts.memory import to_record
 from streamops.values import Span
-from streamops.views.archive import Cover, raw_folder, read_cover
+from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
 
 COLUMNS = ["offset", "timestamp_ms", "key", "value"]
 BATCH = 4096
@@ -54,9 +53,11 @@ NO_END = 1 << 62
 
 class PartitionReader:
     """The records of one partition in offset order, from `first` on; `holes` grows while it is
-    read."""
+    read. It should reach to `end`."""
 
-    def __init__(self, archive: Path, topic: str, partition: int, first: int = 0) -> None:
+    def __init__(
+        self, archive: Path, topic: str, partition: int, first: int = 0, end: int = 0
+    ) -> None:
         self.topic, self.partition = topic, partition
         self.holes: list[Hole] = []
         paths = sorted(raw_folder(archive, topic, partition).glob("[0-9]*.parquet"))
@@ -64,6 +65,7 @@ class PartitionReader:
         after = [n for n, path in enumerate(paths) if int(path.stem) <= first]
         self._paths = paths[max(after, default=0) :]
         self._first = self._next = first
+        self._end = end
 
     def rows(self) -> int:
         """Return how many records its readable files say they have."""
@@ -71,13 +73,15 @@ class PartitionReader:
         for path in self._paths:
             try:
                 total += pq.read_metadata(path).num_rows
-            except (pa.ArrowException, OSError):
+            except DAMAGE:
                 continue
         return total
 
     def __iter__(self) -> Iterator[Record]:
         for path in self._paths:
             yield from self._file(path)
+        if self._next < self._end:
+            self._hole(self._end, "no file holds them")
 
     def _file(self, path: Path) -> Iterator[Record]:
         cover = self._cover(path)
@@ -88,7 +92,7 @@ class PartitionReader:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BATCH, columns=COLUMNS):
                     yield from self._batch(batch, cover)
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except DAMAGE as error:
             self._hole(max(cover.next, self._next + 1), f"{path.name} can't be read ({error})")
         if cover.next > self._next and not _is_gap(cover, self._next, cover.next):
             self._hole(cover.next, f"{path.name} lacks them")

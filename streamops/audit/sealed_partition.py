@@ -17,11 +17,12 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from streamops.audit.in_order import in_order
-from streamops.audit.raw_rows import DAMAGE, RawFileRows, raw_paths
+from streamops.audit.raw_rows import RawFileRows, raw_paths
 from streamops.audit.seal_chain import Broken
 from streamops.core.merkle import merkle_root
 from streamops.errors import TransportError
 from streamops.values import SegmentSeal
+from streamops.views.archive import DAMAGE
 from streamops.views.log import Partition, RawRecord
 from streamops.views.record_hash import leaf_hashes
 from streamops.views.seal import digest_of, leaves_path

@@ -46,9 +46,13 @@ class Loaded(NamedTuple):
 
 
 class SealFiles:
-    """The files of an archive's seals; each is read once where it is only checked."""
+    """The files of an archive's seals; each is read once where it is only checked.
+
+    loaded  names of those that seals were loaded from
+    """
 
     def __init__(self, archive: Path) -> None:
+        self.loaded: set[str] = set()
         self._archive = archive
         self._sound: set[str] = set()
 
@@ -66,6 +70,8 @@ class SealFiles:
             _decoded(read_kept(self._archive, ref.sha256), Leaf, ref.sha256)
             for ref in manifest.leaves
         ]
+        if event.evidence is not None:
+            self.loaded |= {event.evidence.contents, *(ref.sha256 for ref in manifest.leaves)}
         return Loaded(event, manifest, leaves)
 
     def _manifest(self, event: Sealed) -> Manifest:

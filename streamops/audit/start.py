@@ -105,12 +105,20 @@ class Needs:
 
 
 class Starter:
-    """Finds and prepares the start for some alerts; `findings` names seals it could not use."""
+    """Finds and prepares the start for some alerts.
+
+    findings  seals it could not use
+    files     of seals: those it read
+    firsts    where it began to read raw records for METER's pending predictions
+    epochs    of the seals it read
+    """
 
     def __init__(self, archive: Path, namespace: Namespace, make_detector: MakeDetector) -> None:
         self.findings: list[str] = []
+        self.files = SealFiles(archive)
+        self.firsts: dict[Place, int] = {}
+        self.epochs: set[int] = set()
         self._archive, self._namespace, self._make = archive, namespace, make_detector
-        self._files = SealFiles(archive)
         sources = {f"{name}/{p}" for name in STAGES for p in range(namespace.partitions)}
         found = recorded_seals(archive, namespace.partitions)
         self._seals = {e: seals for e, seals in found.items() if sources <= seals.keys()}
@@ -200,8 +208,9 @@ class Starter:
 
     def _load(self, epoch: int, source: str) -> Loaded:
         event = self._seals[epoch][source]
+        self.epochs.add(epoch)
         try:
-            loaded = self._files.load(event)
+            loaded = self.files.load(event)
         except InputError as error:
             raise InputError(f"seal of {source} at epoch {epoch}: {error}") from error
         known: Processor[Any] = self._fold(source).processor
@@ -269,6 +278,9 @@ class Starter:
             (topic, iter(PartitionReader(self._archive, topic, fold.partition, inbox.position)))
             for topic, inbox in warm.inboxes.items()
         ]
+        for topic, inbox in warm.inboxes.items():
+            place = topic, fold.partition
+            self.firsts[place] = min(inbox.position, self.firsts.get(place, inbox.position))
         warm.seal_every = 0
         if warm.epoch >= epoch:
             return

@@ -16,6 +16,7 @@ import msgspec
 
 from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains, Faults, failed
+from streamops.audit.cut import Cut
 from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger, Place, key_of, place_of
 from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
@@ -129,32 +130,47 @@ def verify(
 
     Raises ConfigError where the folder is no archive, or has no such alert.
     """
-    numeric.self_test()
-    if make_detector is None:
-        from streamops.training.detectors import make_detector as river
-
-        make_detector = river
-    namespace = namespace_of(archive)
-    asked = Asked(alert, since)
-    with rare_collections():
-        start, findings = None, list[str]()
-        if not asked.is_all:
-            starter = Starter(archive, namespace, make_detector)
-            start = starter.start(asked.recorded(archive, namespace.partitions), since)
-            findings = starter.findings
-        audit = _Audit(archive, namespace, make_detector, asked, start)
-        audit.findings += findings
-        for done, record in enumerate(audit.records(), 1):
-            audit.take(record)
-            if on_progress is not None and (done % REPORT_EVERY == 0 or done == audit.total):
-                on_progress(done, audit.total)
-        found = audit.finish()
+    asked = Asked(frozenset((alert,) if alert else ()), since)
+    found = recompute(archive, asked, make_detector=make_detector, on_progress=on_progress)
     if alert and not found.alerts:
         raise ConfigError(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
             "those there are"
         )
     return _with_chain(found, check_chain(archive)) if asked.is_all else found
+
+
+def recompute(
+    archive: Path,
+    asked: Asked,
+    *,
+    cut: Cut | None = None,
+    make_detector: Callable[[str], Detector] | None = None,
+    on_progress: Progress | None = None,
+) -> Verification:
+    """Recompute the alerts that are asked for; `cut`: the archive is a part of another one.
+
+    Raises ConfigError where the folder is no archive.
+    """
+    numeric.self_test()
+    if make_detector is None:
+        from streamops.training.detectors import make_detector as river
+
+        make_detector = river
+    namespace = namespace_of(archive)
+    with rare_collections():
+        start, findings = None, list[str]()
+        if not asked.is_all:
+            starter = Starter(archive, namespace, make_detector)
+            start = starter.start(asked.recorded(archive, namespace.partitions), asked.since)
+            findings = starter.findings
+        audit = _Audit(archive, namespace, make_detector, asked, start, cut)
+        audit.findings += findings
+        for done, record in enumerate(audit.records(), 1):
+            audit.take(record)
+            if on_progress is not None and (done % REPORT_EVERY == 0 or done == audit.total):
+                on_progress(done, audit.total)
+        return audit.finish()
 
 
 class _Audit:
@@ -167,8 +183,10 @@ class _Audit:
         make_detector: Callable[[str], Detector],
         asked: Asked,
         start: Start | None,
+        cut: Cut | None,
     ) -> None:
         self.namespace, self.asked, self.start = namespace, asked, start
+        self._cut = cut
         self.ledger = Ledger()
         self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
@@ -194,7 +212,10 @@ class _Audit:
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self._records = 0
         firsts = {} if start is None else start.firsts
-        self.readers = list(_readers(archive, namespace.partitions, firsts))
+        if cut is not None and start is not None:
+            firsts = {**cut.firsts, **firsts}
+        ends = {} if cut is None else cut.ends
+        self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
 
     def records(self) -> Iterator[Record]:
@@ -215,7 +236,7 @@ class _Audit:
 
     def finish(self) -> Verification:
         """Fold what is left and draw up the verdicts."""
-        epochs = min(self._concluded.values())
+        epochs = min([*self._concluded.values(), *([] if self._cut is None else [self._cut.until])])
         self.links.finish(epochs)
         holes = [hole for reader in self.readers for hole in reader.holes]
         self.chains.holes = holes
@@ -248,9 +269,11 @@ class _Audit:
             self.ledger.conclude(addressed)
 
     def _is_silent(self, topic: str, event: Event) -> bool:
-        """Whether it isn't looked at: it stands before the start, or a detector that had begun
-        before it had a part in it."""
+        """Whether it isn't looked at: it stands before the start or behind the cut, or a detector
+        that had begun before the start had a part in it."""
         key = key_of(topic, event)
+        if key is not None and self._cut is not None and key.epoch > self._cut.until:
+            return True
         if key is None or self.start is None:
             return False
         if key.epoch <= self._epoch or not key.source.startswith("detect/"):
@@ -287,6 +310,8 @@ class _Audit:
 
     def _check(self, record: Record, event: Sealed) -> None:
         self._seals += 1
+        if self._cut is not None:
+            return  # a cut has the files of the seals that it begins at, and no others
         try:
             self._seal_files.check(event)
         except InputError as error:
@@ -342,12 +367,16 @@ class _Audit:
 
 
 def _readers(
-    archive: Path, partitions: int, firsts: Mapping[tuple[str, int], int]
+    archive: Path,
+    partitions: int,
+    firsts: Mapping[tuple[str, int], int],
+    ends: Mapping[tuple[str, int], int],
 ) -> Iterator[PartitionReader]:
     log = ArchiveLog(archive)
     for topic in (*RAW, *DERIVED):
         for partition in sorted({*range(partitions), *log.partitions(topic)}):
-            yield PartitionReader(archive, topic, partition, firsts.get((topic, partition), 0))
+            at = topic, partition
+            yield PartitionReader(archive, *at, firsts.get(at, 0), ends.get(at, 0))
 
 
 def _with_chain(found: Verification, checked: ChainCheck) -> Verification:

@@ -120,8 +120,8 @@ class Fold:
         self.unanswered = self.records = 0
         self.namespace: Namespace = namespace_of(archive)
         self.recorded_requests = list(recorded_events(archive, "retraining"))
-        self._asked = {event.id for event in self.recorded_requests}
         self._log = ArchiveLog(archive)
+        self._asked = {event.id for event in self.recorded_requests} | _answered(self._log)
         self._host = ReplayHost(
             partitions=self.namespace.partitions,
             make_detector=make_detector,
@@ -186,6 +186,13 @@ class Fold:
         append_ms = round(request.time.timestamp() * 1000)
         key, value = request.model.encode(), codec.encode(failed)
         return Record(COMMANDS, partition, self._last[partition], append_ms, key, value, failed)
+
+
+def _answered(log: ArchiveLog) -> set[str]:
+    """Requests that lifecycle answers: they were asked, though an archive of raw topics alone
+    doesn't hold them."""
+    records = (to_record(raw) for p in log.partitions(COMMANDS) for raw in log.read(COMMANDS, p))
+    return {getattr(record.event, "request_id", "") for record in records}
 
 
 def recorded_events(archive: Path, topic: str) -> Iterator[Event]:

@@ -80,7 +80,9 @@ def describe_alert(alert: Any) -> str:
 
 
 def verify(
-    alert: Annotated[str, Parameter(help="Id of one alert.")] = "",
+    alert: Annotated[
+        str, Parameter(help="Id of one alert, or path of a capsule (`streamops incident save`).")
+    ] = "",
     *,
     place: Place = HERE,
     all: Annotated[
@@ -95,8 +97,9 @@ def verify(
     """Recompute alerts from the raw records their proofs name, and compare byte by byte.
 
     One alert, or those since a time, from the last seal before all that their proofs name; with
-    --all every one, in one pass from the beginning, and every seal. Exit status 0 only if all match
-    and nothing is missing; each that doesn't match is named.
+    --all every one, in one pass from the beginning, and every seal. A capsule's alerts from the
+    capsule alone. Exit status 0 only if all match and nothing is missing; each that doesn't match
+    is named.
 
     Example: streamops verify --all --archive .streamops/demo/archive
     """
@@ -104,6 +107,13 @@ def verify(
 
     if [bool(alert), bool(since), all].count(True) != 1:
         raise ConfigError("verify needs one of: the id of an alert, --since TIME, --all")
+    if alert and not alert.startswith("alert/"):
+        from streamops.audit.capsule import is_capsule
+
+        if is_capsule(Path(alert)):
+            from streamops.commands.incident import verify_capsule
+
+            return verify_capsule(Path(alert), json)
     with progress("verifying") as show:
         found = recompute(
             archive_of(place, archive),

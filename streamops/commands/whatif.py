@@ -21,8 +21,13 @@ def whatif(
     *,
     place: Place = HERE,
     config: Annotated[
-        Path, Parameter(help="TOML file of one or more models, as `streamops apply` takes it.")
-    ],
+        Path | None,
+        Parameter(help="TOML file of one or more models, as `streamops apply` takes it."),
+    ] = None,
+    when_would: Annotated[
+        Path | None,
+        Parameter(help="As --config; say only when --incident would have been known under it."),
+    ] = None,
     archive: Archive = None,
     since: Time = None,
     until: Time = None,
@@ -38,19 +43,27 @@ def whatif(
     are compared. Requests for challengers that nobody was asked in fact stay unanswered: what new
     versions would have done isn't known.
 
+    When would we have known? `--when-would CONFIG --incident TIME` answers that alone: TIME is when
+    something began, as people found later.
+
     Example: streamops whatif --config stricter.toml --archive .streamops/demo/archive
     """
     from streamops.audit.difference import Span
     from streamops.audit.whatif import what_if
     from streamops.operate.init import read_config
 
+    file = config or when_would
+    if file is None or (config and when_would):
+        raise ConfigError("whatif needs one of: --config FILE, --when-would FILE")
+    if when_would and incident is None:
+        raise ConfigError("--when-would needs --incident TIME: when what should be known began")
     span = Span(aware(since), aware(until))
     if span.since is not None and span.until is not None and span.since >= span.until:
         raise ConfigError(f"until is {until}, not after since, {since}: give a later one")
     with progress("folding history") as show:
         found = what_if(
             archive_of(place, archive),
-            read_config(config),
+            read_config(file),
             span=span,
             incident=aware(incident),
             on_progress=show,
@@ -58,8 +71,9 @@ def whatif(
     if json:
         print_json(found)
         return
-    _print_difference("alerts", found.alerts)
-    _print_difference("requests for challengers", found.retrains)
+    if config:
+        _print_difference("alerts", found.alerts)
+        _print_difference("requests for challengers", found.retrains)
     if found.unanswered:
         say(f"{found.unanswered} requests stay unanswered: in fact nobody was asked")
     if incident is not None:

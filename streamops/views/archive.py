@@ -27,6 +27,18 @@ ROW_GROUP = 20_000
 # Rows that a reader has in memory as Python objects: a fold may read dozens of partitions at once.
 BATCH = 1000
 COVER = b"streamops.cover"
+# What pyarrow raises for a damaged file, by where the damage lies.
+DAMAGE = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+)
 
 HEADER = pa.struct([("name", pa.string()), ("value", pa.binary())])
 SCHEMA = pa.schema(
@@ -70,13 +82,14 @@ def read_cover(path: Path) -> Cover:
     try:
         metadata = pq.read_metadata(path).metadata or {}
         return msgspec.json.decode(metadata[COVER], type=Cover)
-    except (pa.ArrowException, OSError, KeyError, msgspec.MsgspecError) as error:
+    except (*DAMAGE, msgspec.MsgspecError) as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> TransportError:
     """Return the error for a file that is no raw file, or a damaged one."""
-    return TransportError(f"{path} can't be read as an archive file ({error}); restore it")
+    said = " ".join(str(error).split()) or type(error).__name__
+    return TransportError(f"{path} can't be read as an archive file ({said}); restore it")
 
 
 def cover_of(offsets: Sequence[int], first: int, end: int) -> Cover:
@@ -216,7 +229,7 @@ def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[R
             groups = [n for n in range(file.num_row_groups) if _meets(file, n, first, end)]
             for batch in file.iter_batches(BATCH, row_groups=groups):
                 yield from _records(batch, place, first, end)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         raise unreadable(path, error) from error
 
 

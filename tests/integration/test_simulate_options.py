@@ -51,15 +51,7 @@ def test_it_streams_at_full_speed_on_an_existing_kafka_and_keeps_the_page_up(run
     config = tmp_path / "client.properties"
     config.write_text("# as an operator has it\nsecurity.protocol=PLAINTEXT\n")
     log, result = tmp_path / "log", tmp_path / "result.json"
-    options = [
-        "--no-wait",
-        "--model",
-        "own:make",
-        "--kafka-config",
-        str(config),
-        "--keep",
-        "--json",
-    ]
+    options = ["--no-wait", "--model", "own:make", "--keep", "--json"]
     with log.open("w") as err, result.open("w") as out:
         playing = subprocess.Popen(
             [*run, *options, "--kafka-config", str(config)],

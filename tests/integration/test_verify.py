@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamops import codec
+from streamops.audit.asked import Asked
+from streamops.audit.capsule_check import check_capsule
+from streamops.audit.incident import save_incident
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
 from streamops.audit.verify import AlertVerdict, ChainVerdict, Verification, verify
@@ -440,6 +443,12 @@ def test_what_a_real_broker_kept_is_verified_repeats_and_all(bootstrap, namespac
              for alert in found.alerts]  # fmt: skip
     assert [one.alerts[0] for one in begun] == list(found.alerts)
     assert max(one.start_epoch for one in begun) > 0
+    for number, id_ in enumerate((found.alerts[0].id, found.alerts[-1].id)):
+        path = tmp_path / f"{number}.tar.zst"
+        asked = Asked(frozenset({id_}))
+        save_incident(settings.archive, "real", asked, path, make_detector=make_detector)
+        alone = check_capsule(path, make_detector=make_detector)
+        assert (alone.ok, [verdict.id for verdict in alone.alerts]) == (True, [id_])
     again = run_replay(settings.archive, topics=("alerts",), make_detector=make_detector)
     assert {event.id for event in again} == names
 
