@@ -28,10 +28,10 @@ from streamops.audit.records import PartitionReader
 from streamops.audit.verify import VERIFIED, AlertVerdict, Verification, recompute
 from streamops.config import ModelConfig, config_hash
 from streamops.core.detect import Detector
-from streamops.core.profile import profile_hash
 from streamops.errors import ConfigError, InputError
 from streamops.events import AlertRaised, PaneSummarized
 from streamops.values import ModelVersion
+from streamops.versions import profile_hash
 
 SAME = "same"
 NEWER = "other semantics, "
