@@ -26,7 +26,6 @@ from streamops.audit.incident import save_incident
 from streamops.audit.packed import pack, unpack
 from streamops.cli import main
 from streamops.config import DRIFT_METRICS
-from streamops.core.profile import profile_hash
 from streamops.errors import (
     EXIT_CONFIG,
     EXIT_TRANSPORT,
@@ -38,6 +37,7 @@ from streamops.errors import (
 from streamops.events import AlertRaised
 from streamops.hosts.memory import MemoryHost
 from streamops.values import ReferenceProfile
+from streamops.versions import profile_hash
 from tests.integration.test_verify import editing, removing, rewrite
 from tests.story import PANE_S, RULES, archive, at, make_counting, play
 
