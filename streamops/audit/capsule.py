@@ -54,8 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     name         given by who saved it
     alerts       ids that it proves
     semantics    processor -> what its conclusions meant to the version that saved it
-    start_epoch  the seal that their verification begins at; -1: the beginning of the log
-    cut          offsets and the last epoch
+    cut          offsets, the last epoch, and the seal that it begins at
     """
 
     format: int = FORMAT
@@ -63,7 +62,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     alerts: tuple[str, ...]
     semantics: dict[str, int]
-    start_epoch: int
     cut: Cut
     files: tuple[FileSum, ...]
 

@@ -94,7 +94,7 @@ def check_capsule(
 
 def _require_meaning(capsule: Capsule) -> None:
     manifest = capsule.manifest
-    if manifest.start_epoch >= 0 and manifest.semantics != own_semantics():
+    if manifest.cut.start >= 0 and manifest.semantics != own_semantics():
         raise ConfigError(
             f"{capsule.path} begins at a sealed state of semantics {_said(manifest.semantics)}, "
             f"this version has {_said(own_semantics())}: verify it with streamops "

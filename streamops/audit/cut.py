@@ -17,10 +17,12 @@ class Cut(msgspec.Struct, frozen=True):
     """Offsets [first, next) of each partition, with all that was concluded up to an epoch.
 
     until  the last epoch that the cut is whole for
+    start  the epoch of the seal that it begins at; -1: the beginning of the log, and no seal counts
     """
 
     until: int
     spans: tuple[Span, ...]
+    start: int = -1
 
     @property
     def firsts(self) -> dict[Place, int]:

@@ -72,10 +72,13 @@ def save_incident(
     asked: Asked,
     out: Path,
     *,
+    whole: bool = False,
     make_detector: MakeDetector | None = None,
     on_progress: Progress | None = None,
 ) -> Saved:
     """Save the alerts that are asked for as a capsule: a folder, or one file where `out` ends so.
+
+    whole  from the beginning of the log, so that it means something under later semantics, too
 
     Raises ConfigError where there is no such alert, `out` is taken, or one of them isn't verified;
     TransportError where the archive lacks a record or the disk refuses.
@@ -95,7 +98,7 @@ def save_incident(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{name}.") as place:
         folder = Path(place) / "capsule"
-        manifest = _write(archive, name, alerts, folder, make_detector)
+        manifest = _write(archive, name, alerts, folder, make_detector, whole=whole)
         check = check_capsule(folder, make_detector=make_detector, on_progress=on_progress)
         _require_verified(archive, check)
         size = sum(file.bytes for file in manifest.files)
@@ -113,17 +116,20 @@ def _write(
     alerts: list[AlertRaised],
     folder: Path,
     make_detector: MakeDetector,
+    *,
+    whole: bool,
 ) -> Manifest:
     """Write a capsule's files and its manifest."""
     namespace = namespace_of(archive)
     starter = Starter(archive, namespace, make_detector)
-    start = starter.start(alerts)
+    start = None if whole else starter.start(alerts)
     epochs = [alert.stamp.epoch for alert in alerts if alert.stamp is not None]
     if len(epochs) < len(alerts):
         raise ConfigError(
             f"an alert in {archive} was stamped by no stage: `streamops verify --all`"
         )
-    cut = Cut(max(epochs), tuple(spans_of(archive, namespace, start, starter, max(epochs))))
+    spans = tuple(spans_of(archive, namespace, start, starter, max(epochs)))
+    cut = Cut(max(epochs), spans, -1 if start is None else start.epoch)
     inside = folder / ARCHIVE
     _write_archive(archive, inside, cut)
     (inside / NAMESPACE_FILE).write_bytes(_text(namespace))
@@ -141,7 +147,6 @@ def _write(
         name=name,
         alerts=tuple(alert.id for alert in alerts),
         semantics=own_semantics(),
-        start_epoch=-1 if start is None else start.epoch,
         cut=cut,
         files=tuple(sum_of(folder, file) for file in names_in(folder)),
     )

@@ -160,7 +160,7 @@ def recompute(
     namespace = namespace_of(archive)
     with rare_collections():
         start, findings = None, list[str]()
-        if not asked.is_all:
+        if not asked.is_all and (cut is None or cut.start >= 0):
             starter = Starter(archive, namespace, make_detector)
             start = starter.start(asked.recorded(archive, namespace.partitions), asked.since)
             findings = starter.findings
@@ -269,11 +269,13 @@ class _Audit:
             self.ledger.conclude(addressed)
 
     def _is_silent(self, topic: str, event: Event) -> bool:
-        """Whether it isn't looked at: it stands before the start or behind the cut, or a detector
-        that had begun before the start had a part in it."""
+        """Whether it isn't looked at: it stands before the start or behind the cut, is a seal in a
+        cut without any, or a detector that had begun before the start had a part in it."""
         key = key_of(topic, event)
-        if key is not None and self._cut is not None and key.epoch > self._cut.until:
-            return True
+        if key is not None and self._cut is not None:
+            unsealed = self._cut.start < 0 and isinstance(event, Sealed)
+            if key.epoch > self._cut.until or unsealed:
+                return True
         if key is None or self.start is None:
             return False
         if key.epoch <= self._epoch or not key.source.startswith("detect/"):

@@ -35,6 +35,10 @@ def save(
     since: Time = None,
     until: Time = None,
     model: Annotated[str, Parameter(help="Only alerts of this model.")] = "",
+    whole: Annotated[
+        bool,
+        Parameter(negative="", help="From the log's beginning: for a lasting regression test."),
+    ] = False,
     archive: Archive = None,
     out: Annotated[
         Path | None,
@@ -66,6 +70,7 @@ def save(
             name,
             asked,
             out or Path(f"{name}.tar.zst"),
+            whole=whole,
             on_progress=show,
         )
     if json:

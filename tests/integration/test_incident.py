@@ -478,3 +478,13 @@ def test_the_base_install_says_which_extra_is_needed(root, shipped):
     assert done.returncode == EXIT_CONFIG
     assert "pip install 'streamops[audit]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_whole_capsule_needs_no_seal_and_says_what_other_semantics_give(host, intact, tmp_path):
+    path = tmp_path / "whole"
+    asked = only(last(host))
+    found = save_incident(intact, "one", asked, path, whole=True, make_detector=make_counting).check
+    assert (found.ok, found.start_epoch) == (True, -1)
+    assert not (path / "archive" / "seals").exists()
+    change_manifest(path, semantics={"controller": 1})
+    assert (check(path).ok, check(path).semantics) == (True, "other semantics, same result")

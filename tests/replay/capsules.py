@@ -2,8 +2,8 @@
 
     python -m tests.replay.capsules [ARCHIVE ALERT]   cuts those that aren't there yet
 
-Two are of a played story, from a seal. With the archive of a demo run on a real broker, one of its
-alerts too: a drift test's, which goes back to before its version's first pane.
+Two are of a played story, and, with the archive of a demo run on a real broker, one of its alerts.
+All go back to the beginning of the log: a sealed state means nothing under later semantics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.story import RULES, archive, play
 
 CAPSULES = Path(__file__).parents[2] / "replay" / "capsules"
 KINDS = {"story-psi": "data_drift", "story-accuracy": "performance"}
-DEMO = "demo-drift-test"
+DEMO = "demo"
 
 
 def story() -> MemoryHost:
@@ -51,7 +51,7 @@ def cut(folder: Path, name: str, alert: str) -> None:
     """Save one capsule unless it is there."""
     out = CAPSULES / f"{name}.tar.zst"
     if not out.exists():
-        saved = save_incident(folder, name, Asked(frozenset({alert})), out)
+        saved = save_incident(folder, name, Asked(frozenset({alert})), out, whole=True)
         print(f"{out}: {saved.bytes:,} bytes, from epoch {saved.check.start_epoch}")
 
 
