@@ -142,7 +142,8 @@ def folded(meter: Meter, log: list[Batch], renewed: int | None = None):
         if number == renewed:
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=MeterState)
         state, some = meter.step(state, batch)
-        outputs += [(o.topic, o.key, codec.encode(o.event), o.evidence) for o in some]
+        # With their epoch: the same ones at a later tick are other outputs.
+        outputs += [(number, o.topic, o.key, codec.encode(o.event), o.evidence) for o in some]
         join = meter.join
         tables.append((dict(join.pending), dict(join.matched), dict(join.waiting)))
     return msgspec.msgpack.encode(state), outputs, tables
@@ -271,6 +272,25 @@ def test_spans_beyond_64_bits_are_left_to_the_definition():
     labels = [{"id": "k", "prediction_id": f"p{n}", "seconds": 2, "label": 1} for n in range(20)]
     log = batches([(5, some, labels)])
     log[0].records.insert(6, record("predictions", 6, activated(long, 9)))
+    assert folded(Meter(), log) == folded(Meter(at_once=False), log)
+
+
+def test_what_is_due_follows_a_configuration_that_came_since():
+    """A hash is its sender's word: another configuration under it moves the cuts of open panes."""
+    known = activated(config(maturity_s=60, horizon_s=300), 9)
+    hasty = msgspec.structs.replace(
+        activated(config(maturity_s=2, horizon_s=3, cohort_delay_s=1), 10),
+        config_hash=known.config_hash,
+    )
+    some = [
+        {"id": f"p{n}", "model": "m", "version": "v1", "seconds": 1, "prediction": 1,
+         "features": b"{}"} for n in range(20)
+    ]  # fmt: skip
+    log = batches([(5, some, []), (7, [], []), (1, [], []), (1, [], [])])
+    log[0].records.insert(6, record("predictions", 6, known))
+    log[2].records.insert(0, record("predictions", 6, hasty))
+    _, soon, _ = folded(Meter(at_once=False), log[:3])
+    assert any(b'"cut":"mature"' in value for _, _, _, value, _ in soon), "60 s aren't over"
     assert folded(Meter(), log) == folded(Meter(at_once=False), log)
 
 
