@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -154,3 +155,8 @@ def start_child(settings: Settings) -> Any:
     process = multiprocessing.get_context("spawn").Process(target=child_main, args=(settings,))
     process.start()
     return process
+
+
+def hears_ctrl_c() -> None:
+    """What a child does first: a shell starts what it runs in the background deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

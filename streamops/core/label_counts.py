@@ -158,7 +158,8 @@ def _add_losses(places: Sequence[tuple[Pane, Indices]], losses: _Losses) -> None
     for (pane, _), (loss, square, some, right) in zip(places, found, strict=True):
         if not any(some):
             continue
-        pane.scored += sum(some)
+        for predictions_of in some:
+            pane.scored += predictions_of
         pane.log_loss += loss
         pane.brier += square
         if not pane.calibration:

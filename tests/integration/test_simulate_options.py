@@ -19,6 +19,7 @@ import pytest
 from streamops.kafka.admin import delete_namespace
 from streamops.operate.folder import Folder
 from streamops.operate.summary import Summary
+from tests.hosting import hears_ctrl_c
 
 ROWS = 400
 PANE_S = 120
@@ -60,6 +61,7 @@ def test_it_streams_at_full_speed_on_an_existing_kafka_and_keeps_the_page_up(run
             stdout=out,
             stderr=err,
             start_new_session=True,
+            preexec_fn=hears_ctrl_c,
         )
     try:
         page = kept_page(playing, log)

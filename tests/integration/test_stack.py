@@ -25,6 +25,7 @@ from streamops.operate.folder import Folder, StackState
 from streamops.operate.services import SERVICES
 from streamops.operate.stack import Stack
 from streamops.settings import Settings
+from tests.hosting import hears_ctrl_c
 
 TIMEOUT_S = 120.0
 STACK_MB_MAX = 1536
@@ -105,7 +106,10 @@ def test_ctrl_c_ends_every_process_cleanly(tmp_path):
     command = [sys.executable, "-m", "streamops", "up", "--services", "broadcaster"]
     with log.open("wb") as out:
         up = subprocess.Popen(
-            [*command, "--data", str(tmp_path)], stderr=out, start_new_session=True
+            [*command, "--data", str(tmp_path)],
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=hears_ctrl_c,
         )
     folder = Folder(tmp_path)
     deadline = time.monotonic() + TIMEOUT_S

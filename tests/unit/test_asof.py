@@ -185,7 +185,7 @@ def with_late_labels() -> tuple[MemoryHost, int]:
     host = MemoryHost(partitions=2, make_detector=make_counting)
     host.broadcast(TopologyActivated(id="topology", time=at(0), partitions=2, driven=True))
     host.tick(0, at(0))
-    introduce(host, "churn", 1, ())
+    introduce(host, "churn", 1, (), ())
     late = 0
     for pane in range(8):
         host.tick(pane + 1, at(pane * PANE_S))
