@@ -355,6 +355,8 @@ def main(given: list[str]) -> int:
     sizes: dict[int, int] = {}
     bad = 0
     for number, trial in enumerate(trials(place, count, seed)):
+        if number and number % 100 == 0:
+            print(f"{number} done, {bad} differ", file=sys.stderr, flush=True)
         sizes[len(trial.affected)] = sizes.get(len(trial.affected), 0) + 1
         if trial.affected != trial.named or trial.ok:
             bad += 1
