@@ -272,7 +272,7 @@ def tampering(rows: dict[Place, list[Row]], chance: random.Random) -> Tampering:
     after = [dict(row) for row in rows[place]]
     if how == "value":
         after[n]["value"] = _edited(after[n]["value"], FIELDS[topic])
-    elif how == "offset":
+    elif how == "offset" and {n - 1, n + 1} <= {*mine}:  # else it may push a tick out
         after[n]["offset"] += chance.choice([-1, 1])
     elif how == "order" and n + 1 in mine:
         for name in ("key", "value", "timestamp_ms", "headers"):
