@@ -11,6 +11,7 @@ Rule 2: a detector's conclusion rests on every outcome of its version up to the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger
@@ -39,11 +40,12 @@ class Faults(NamedTuple):
 
 
 class Drifted(NamedTuple):
-    """What a detector's conclusion rests on: so many outcomes of a version, up to an epoch."""
+    """What a detector's conclusion rests on: so many outcomes of a version, up to an epoch and, in
+    that, to a time."""
 
     version: Version
     outcomes: int
-    last_epoch: int
+    last: tuple[int, datetime]
 
 
 class Metered(NamedTuple):
@@ -77,7 +79,7 @@ class Chains:
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
-        self._lost: dict[Version, list[tuple[int, Faults]]] = {}
+        self._lost: dict[Version, list[tuple[tuple[int, datetime], Faults]]] = {}
         self._why: dict[Key, str] = {}
         self.holes: list[Hole] = []
 
@@ -99,7 +101,7 @@ class Chains:
                 self._tested[version] = metered
         elif isinstance(event, DriftDetected):
             last = event.evidence.last_epoch if event.evidence else stamp.epoch
-            drift = Drifted((event.model, event.version), event.outcomes, last)
+            drift = Drifted((event.model, event.version), event.outcomes, (last, event.time))
             self._metrics[stamp] = Metered(event.id, drift=drift)
 
     def take(self, topic: str, records: list[Record]) -> None:
@@ -127,7 +129,9 @@ class Chains:
         for key, event in missing.items():
             if key.topic == "outcomes" and isinstance(event, OutcomeJoined) and is_read(event):
                 faults = Faults(completeness=(f"outcome {event.id}: is not in the archive",))
-                self._lost.setdefault((event.model, event.version), []).append((key.epoch, faults))
+                # DETECT reads by epoch, and within it by time.
+                read = key.epoch, event.time
+                self._lost.setdefault((event.model, event.version), []).append((read, faults))
 
     def faults_of(self, proof: Proof | None, *, of_test: bool = False) -> Faults:
         """Return what is wrong below an action: in its metrics, and in what these rest on.
@@ -174,8 +178,8 @@ class Chains:
         for number, faults in self._broken.get(drift.version, ()):
             if number <= drift.outcomes:
                 return faults
-        for epoch, faults in self._lost.get(drift.version, ()):
-            if epoch <= drift.last_epoch:
+        for read, faults in self._lost.get(drift.version, ()):
+            if read <= drift.last:
                 return faults
         return Faults()
 

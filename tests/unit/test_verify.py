@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -376,6 +377,19 @@ def test_a_detector_rests_on_the_outcomes_before_it_spoke_and_on_no_later_one():
     assert faults[0] == Faults()
     assert "outcome/1" in faults[1].integrity[0]
     assert faults[2].integrity == faults[1].integrity
+
+
+def test_a_lost_outcome_counts_only_for_what_was_said_at_it_or_behind_it():
+    """DETECT reads an epoch's outcomes by time: one behind the drift had no part in it."""
+    drift = drifted(2)
+    for minute, is_named in ((-1, True), (0, True), (1, False)):
+        gone = replace(outcome(), time=drift.time + timedelta(minutes=minute))
+        key = Key("outcomes", "meter/0", 0, gone.id)
+        again = Chains(Ledger())
+        again.note(drift)
+        again.conclude({key: gone}, {})
+        said = again.faults_of(proof_of(drift)).completeness
+        assert any("outcome/a" in why for why in said) == is_named
 
 
 def test_a_metric_that_is_not_there_makes_a_proof_incomplete():
