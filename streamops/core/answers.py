@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from streamops.config import check_config, config_hash
-from streamops.core import rulings
+from streamops.core import pane_rules
 from streamops.core.incidents import without_alerts
 from streamops.core.model_state import Ask, Entry
 from streamops.core.workbook import Workbook
@@ -45,7 +45,9 @@ def take(book: Workbook, event: Event | object) -> str | None:
     """Apply one lifecycle event; return why it can't be applied, or None."""
     match event:
         case ModelRegistered() | ConfigApplied() if why := unfit(event):
-            _no_answer(book, event)
+            # Its request waits for nothing more: as if the run had failed.
+            if isinstance(event, ModelRegistered):
+                _fail(book, event.version.model, event.request_id)
             return why
         case ModelRegistered():
             return _registered(book, event)
@@ -72,12 +74,6 @@ def unfit(request: ModelRegistered | ConfigApplied) -> str | None:
     except (InputError, ConfigError) as error:
         return str(error)
     return None
-
-
-def _no_answer(book: Workbook, event: ModelRegistered | ConfigApplied) -> None:
-    """A version that can't be activated is a failed run: its request waits for nothing more."""
-    if isinstance(event, ModelRegistered):
-        _fail(book, event.version.model, event.request_id)
 
 
 def _registered(book: Workbook, event: ModelRegistered) -> str | None:
@@ -131,7 +127,7 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
     model = book.get(event.config.model)
     if event.revision <= model.config_revision:
         return
-    kept = {rule.name for rule in rulings.surviving(model.config.rules, event.config.rules)}
+    kept = {rule.name for rule in pane_rules.surviving(model.config.rules, event.config.rules)}
     gone = replace(model, rules={k: s for k, s in model.rules.items() if s.rule not in kept})
     resting, resolved = without_alerts(book, gone, "configuration changed")
     last = {key: state.revision for key, state in resting.rules.items()}
@@ -143,7 +139,7 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
             config_revision=event.revision,
             rules={k: s for k, s in model.rules.items() if s.rule in kept},
             revisions={**model.revisions, **last},
-            earlier=rulings.remembered(model),
+            earlier=pane_rules.remembered(model),
         ),
         resolved,
     )

@@ -2,7 +2,7 @@
 
 Rule 1: rules judge the champion (or, without one, whatever version there is); a challenger's
         metrics are kept on the log and raise nothing. The rules are those of the pane's own
-        configuration (`rulings`).
+        configuration (`pane_rules`).
 Rule 2: at the epoch's end, in this order: quiet detectors resolve, promotions are decided, then the
         retrain policy may ask, at most once a model and epoch.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from streamops.config import DRIFT_METRICS, Rule
-from streamops.core import alarms, policy, promotion, retrain, rulings
+from streamops.core import alarms, pane_rules, policy, promotion, retrain
 from streamops.core.model_state import BEGINNING_US, Ask, ModelState, is_answered
 from streamops.core.policy import RuleState
 from streamops.core.processor import Record
@@ -35,7 +35,7 @@ def metric(book: Workbook, record: Record, event: MetricEvaluated) -> None:
         book.matured[event.model] = (event, ref)
     if event.status != "evaluated":
         return
-    for rule in rulings.of_pane(model, event.config_hash):
+    for rule in pane_rules.of_pane(model, event.config_hash):
         for found in policy.matching(rule, event):
             state, silent = _rule_state(book, event.model, rule, found.feature)
             judge = alarms.tested if rule.metric in DRIFT_METRICS else policy.judge
@@ -48,7 +48,7 @@ def drift(book: Workbook, record: Record, event: DriftDetected) -> None:
     model = book.get(event.model)
     if event.level != "drift" or event.version != (model.champion or event.version):
         return
-    for rule in rulings.of_pane(model, event.config_hash):
+    for rule in pane_rules.of_pane(model, event.config_hash):
         if rule.kind == "concept_drift" and rule.metric == event.detector:
             book.drifted.add((event.model, rule.name))
             state, silent = _rule_state(book, event.model, rule, "")

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamops.config import config_hash
-from streamops.core import rulings
+from streamops.core import pane_rules
 from streamops.core.meter_state import default_config
 from streamops.core.model_state import EARLIER_MAX
 from streamops.core.policy import fingerprint
@@ -279,10 +279,10 @@ def test_panes_on_their_way_while_the_rules_are_loosened_still_raise():
 def test_the_default_configuration_is_an_earlier_one_too():
     found = Desk(activated(config(rules=()), 1))
     default, hash_ = default_config(MODEL)
-    assert rulings.of_pane(found.state.models[MODEL], hash_) == ()
+    assert pane_rules.of_pane(found.state.models[MODEL], hash_) == ()
     found = Desk()
     found.epoch([activated(config(rules=(*default.rules, rule())), 1)])
-    assert rulings.of_pane(found.state.models[MODEL], hash_) == default.rules
+    assert pane_rules.of_pane(found.state.models[MODEL], hash_) == default.rules
 
 
 def test_a_rule_that_a_person_took_out_raises_nothing_for_earlier_panes():
