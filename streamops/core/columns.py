@@ -78,6 +78,11 @@ class Groups:
         some.size, some.rows, some.of_row = self.size, self.rows[kept], self.of_row[kept]
         return some
 
+    def sizes(self) -> list[int]:
+        """Return how many rows each group has."""
+        found: list[int] = np.bincount(self.of_row, minlength=self.size).tolist()
+        return found
+
     def histograms(self, codes: Indices, width: int) -> list[list[int]]:
         """Return for each group how often it has each of the codes below `width`."""
         at = self.of_row * width + codes[self.rows]

@@ -154,12 +154,11 @@ def _add_losses(places: Sequence[tuple[Pane, Indices]], losses: _Losses) -> None
     brier = scored.totals(losses.brier, ROWS_MAX)
     predictions = scored.histograms(losses.tenth, TENTHS)
     positives = scored.where(losses.positive).histograms(losses.tenth, TENTHS)
-    found = zip(log_loss, brier, predictions, positives, strict=True)
-    for (pane, _), (loss, square, some, right) in zip(places, found, strict=True):
-        if not any(some):
+    found = zip(scored.sizes(), log_loss, brier, predictions, positives, strict=True)
+    for (pane, _), (size, loss, square, some, right) in zip(places, found, strict=True):
+        if not size:
             continue
-        for predictions_of in some:
-            pane.scored += predictions_of
+        pane.scored += size
         pane.log_loss += loss
         pane.brier += square
         if not pane.calibration:
