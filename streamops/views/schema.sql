@@ -137,32 +137,17 @@ FROM sums ORDER BY model, pane_start, version, segment;
 COMMENT ON VIEW label_coverage IS
     'One row a pane: how many of its predictions had a label when it matured; NULL while it waits.';
 
-CREATE OR REPLACE VIEW lineage AS
-WITH registered AS (
-    SELECT version->>'model' AS model, version->>'version' AS version,
-        arg_min(version->>'artifact', time) AS artifact, arg_min(run_id, time) AS run_id,
-        arg_min(request_id, time) AS request_id
-    FROM models_registered GROUP BY 1, 2
-),
-started AS (
-    SELECT run_id, min(time) AS time, arg_min(dataset, time) AS dataset,
-        arg_min(code_commit, time) AS code_commit
+CREATE OR REPLACE VIEW runs AS
+WITH started AS (
+    SELECT run_id, arg_min(model, time) AS model, min(time) AS time,
+        arg_min(dataset, time) AS dataset, arg_min(code_commit, time) AS code_commit,
+        arg_min(CAST(environment AS VARCHAR), time) AS environment
     FROM runs_started GROUP BY run_id
 ),
 completed AS (
     SELECT run_id, any_value(model) AS model, arg_min(rows, time) AS trained_rows,
         arg_min(first_epoch, time) AS first_epoch, arg_min(last_epoch, time) AS last_epoch
     FROM runs_completed GROUP BY run_id
-),
-spans AS (
-    SELECT run_id, list({'topic': 'outcomes', 'partition': p, 'first': f, 'next': n} ORDER BY p)
-        AS trained_on
-    FROM (
-        SELECT c.run_id, o.partition AS p, min(o."offset") AS f, max(o."offset") + 1 AS n
-        FROM completed c JOIN outcomes o ON o.model = c.model
-            AND o.epoch BETWEEN c.first_epoch AND c.last_epoch
-        WHERE c.last_epoch > 0 GROUP BY ALL
-    ) GROUP BY run_id
 ),
 -- A run names a data set, or one of its versions as NAME@VERSION.
 data AS (
@@ -172,18 +157,41 @@ data AS (
         OR (d.dataset = s.dataset AND d.time <= s.time)
     GROUP BY s.run_id
 )
-SELECT p.id AS prediction_id, p.time, p.model, p.version, p.topic, p.partition, p."offset",
-    o.label, o."offset" AS outcome_offset, r.artifact, r.run_id, r.request_id, s.code_commit,
+SELECT coalesce(s.run_id, c.run_id) AS run_id, coalesce(s.model, c.model) AS model,
+    s.time AS started_at, s.code_commit, s.environment,
     coalesce(d.found.dataset, s.dataset) AS dataset, d.found.version AS dataset_version,
-    d.found.hash AS dataset_hash, c.trained_rows,
-    c.first_epoch AS trained_first_epoch, c.last_epoch AS trained_last_epoch, t.trained_on
+    d.found.hash AS dataset_hash, c.trained_rows, c.first_epoch, c.last_epoch
+FROM started s FULL JOIN completed c ON c.run_id = s.run_id
+LEFT JOIN data d ON d.run_id = s.run_id;
+COMMENT ON VIEW runs IS
+    'One row a training run: its code, and the data set or outcomes that it learned from.';
+
+CREATE OR REPLACE VIEW lineage AS
+WITH registered AS (
+    SELECT version->>'model' AS model, version->>'version' AS version,
+        arg_min(version->>'artifact', time) AS artifact, arg_min(run_id, time) AS run_id,
+        arg_min(request_id, time) AS request_id
+    FROM models_registered GROUP BY 1, 2
+),
+spans AS (
+    SELECT run_id, list({'topic': 'outcomes', 'partition': p, 'first': f, 'next': n} ORDER BY p)
+        AS trained_on
+    FROM (
+        SELECT c.run_id, o.partition AS p, min(o."offset") AS f, max(o."offset") + 1 AS n
+        FROM runs c JOIN outcomes o ON o.model = c.model
+            AND o.epoch BETWEEN c.first_epoch AND c.last_epoch
+        WHERE c.last_epoch > 0 GROUP BY ALL
+    ) GROUP BY run_id
+)
+SELECT p.id AS prediction_id, p.time, p.model, p.version, p.topic, p.partition, p."offset",
+    o.label, o."offset" AS outcome_offset, r.artifact, r.run_id, r.request_id, u.code_commit,
+    u.dataset, u.dataset_version, u.dataset_hash, u.trained_rows,
+    u.first_epoch AS trained_first_epoch, u.last_epoch AS trained_last_epoch, t.trained_on
 FROM predictions p
 LEFT JOIN outcomes o ON o.prediction_id = p.id AND NOT o.correction
 LEFT JOIN registered r ON r.model = p.model AND r.version = p.version
-LEFT JOIN started s ON s.run_id = r.run_id
-LEFT JOIN completed c ON c.run_id = r.run_id
+LEFT JOIN runs u ON u.run_id = r.run_id
 LEFT JOIN spans t ON t.run_id = r.run_id
-LEFT JOIN data d ON d.run_id = r.run_id
 WHERE p.epoch <= (SELECT epoch FROM concluded);
 COMMENT ON VIEW lineage IS
     'One row a prediction: its version, the run behind it, and the data set or outcomes it learned.';

@@ -141,30 +141,10 @@ WHERE model = ? AND what IN ('PromotionRequested', 'PromotionApproved', 'Rollbac
 """
 DETECTIONS = "SELECT count(*) FROM drifts_detected WHERE model = ?"
 VERSIONS = """
-WITH started AS (
-    SELECT run_id, min(time) AS time, any_value(code_commit) AS code_commit,
-        any_value(dataset) AS dataset, any_value(CAST(environment AS VARCHAR)) AS environment
-    FROM runs_started GROUP BY run_id
-),
-completed AS (
-    SELECT run_id, any_value(rows) AS rows, any_value(first_epoch) AS first_epoch,
-        any_value(last_epoch) AS last_epoch
-    FROM runs_completed GROUP BY run_id
-),
--- As in the view lineage: a run names a data set, or one of its versions as NAME@VERSION.
-data AS (
-    SELECT s.run_id, arg_max(d.content_hash, (d.time, d.version)) AS content_hash
-    FROM started s JOIN datasets_versioned d ON d.dataset || '@' || d.version = s.dataset
-        OR (d.dataset = s.dataset AND d.time <= s.time)
-    GROUP BY s.run_id
-)
 SELECT m.version, m.stage, m.since, m.registered_at, m.task, m.artifact, m.run_id,
-    nullif(s.code_commit, '') AS code_commit, s.environment, s.dataset, d.content_hash, c.rows,
-    c.first_epoch, c.last_epoch
-FROM current_models m
-LEFT JOIN started s ON s.run_id = m.run_id
-LEFT JOIN completed c ON c.run_id = m.run_id
-LEFT JOIN data d ON d.run_id = m.run_id
+    nullif(r.code_commit, '') AS code_commit, r.environment, r.dataset,
+    r.dataset_hash AS content_hash, r.trained_rows AS rows, r.first_epoch, r.last_epoch
+FROM current_models m LEFT JOIN runs r ON r.run_id = m.run_id
 WHERE m.model = ?
 """
 CONFIGURED = """
