@@ -85,12 +85,16 @@ def apply(*, place: Place = HERE, partitions: Partitions = None, json: Json = Fa
 def join_span_ms(settings: Settings) -> int:
     """How long predictions and labels must be kept: the longest horizon of any model, and a pane.
 
-    0 where no model is configured, or no `lifecycle` to read it from.
+    0 where no model is configured, or no `lifecycle` to read it from. Raises TransportError when
+    the cluster doesn't answer.
     """
     from streamops.errors import TransportError
     from streamops.events import ConfigApplied
+    from streamops.kafka.admin import connect
+    from streamops.kafka.clients import base_conf
     from streamops.kafka.follow import Follower
 
+    connect(base_conf(settings, "topics"))
     spans: dict[str, int] = {}
     try:
         follower = Follower(settings, "topics", ["lifecycle"])

@@ -22,10 +22,14 @@ from confluent_kafka.admin import (
 )
 
 from streamops.errors import TransportError
+from streamops.kafka.clients import build
 from streamops.topics import JOINED, UNLIMITED, TopicSpec, load_topics, topic_name
 
 TIMEOUT_S = 30.0
+ASK_S = 1.0
 POLL_S = 0.05
+# No waiting mends these.
+REFUSALS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 
 ClientSettings = Mapping[str, str | int | float | bool]
 
@@ -199,9 +203,32 @@ def join_once(settings: ClientSettings, topic: str) -> None:
     raise TransportError(f"no consumer group could be joined within {TIMEOUT_S:.0f} s")
 
 
-def connect(settings: ClientSettings) -> AdminClient:
-    """An admin client; keep it in a variable until its futures have ended."""
-    return AdminClient({"log_level": 0, **settings})
+def connect(settings: ClientSettings, *, timeout_s: float = TIMEOUT_S) -> AdminClient:
+    """An admin client that a broker has answered; keep it until its futures have ended.
+
+    Raises ConfigError for settings that the client refuses, TransportError with what it heard when
+    none answers: at once for a password or certificate that is refused, else after the timeout.
+    """
+    heard: list[KafkaError] = []
+    admin = build(AdminClient, {"log_level": 0, **settings, "error_cb": heard.append})
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            admin.list_topics(timeout=min(ASK_S, timeout_s))
+            return admin
+        except KafkaException as error:
+            admin.poll(0)
+            if time.monotonic() > deadline or any(e.code() in REFUSALS for e in heard):
+                raise TransportError(_why(error.args[0], heard)) from error
+
+
+def _why(error: KafkaError, heard: list[KafkaError]) -> str:
+    """What kept a cluster from answering, the broker's own words first."""
+    told = [e for e in heard if e.code() in REFUSALS] or [
+        e for e in heard if e.code() != KafkaError._ALL_BROKERS_DOWN
+    ]
+    reason = told[-1] if told else error
+    return f"the cluster gives no answer ({reason.str()}); check --bootstrap and --kafka-config"
 
 
 def partition_counts(admin: AdminClient) -> dict[str, int]:

@@ -7,15 +7,27 @@ first ones again (011), no expiry and acks=all leave no gap, one partitioner ser
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, KafkaException, Message, Producer
 
+from streamops.errors import ConfigError
 from streamops.settings import Settings
 
 _SECOND = itemgetter(1)
+_Client = TypeVar("_Client")
+
+
+def build(kind: type[_Client], conf: Mapping[str, Any]) -> _Client:
+    """Return a client of one kind; ConfigError for settings that librdkafka refuses."""
+    try:
+        return kind(dict(conf))  # type: ignore[call-arg]
+    except KafkaException as error:
+        raise ConfigError(
+            f"the Kafka client refuses its settings: {error.args[0].str()}; check --kafka-config"
+        ) from error
 
 
 def base_conf(settings: Settings, client: str) -> dict[str, Any]:
@@ -34,7 +46,8 @@ def base_conf(settings: Settings, client: str) -> dict[str, Any]:
 
 def make_producer(settings: Settings, client: str, **more: Any) -> Producer:
     """Return a producer that keeps trying: acks=all, idempotent, no expiry (EPOCHS 13)."""
-    return Producer(
+    return build(
+        Producer,
         {
             **base_conf(settings, client),
             "acks": "all",
@@ -47,13 +60,14 @@ def make_producer(settings: Settings, client: str, **more: Any) -> Producer:
             "retry.backoff.ms": 20,
             "retry.backoff.max.ms": 500,
             **more,
-        }
+        },
     )
 
 
 def make_consumer(settings: Settings, client: str, **more: Any) -> Consumer:
     """Return a read_committed consumer that never commits and stops at a lost offset."""
-    return Consumer(
+    return build(
+        Consumer,
         {
             **base_conf(settings, client),
             "group.id": f"{settings.namespace}.{client}",
@@ -65,7 +79,7 @@ def make_consumer(settings: Settings, client: str, **more: Any) -> Consumer:
             "fetch.error.backoff.ms": 50,
             "queued.max.messages.kbytes": 16384,
             **more,
-        }
+        },
     )
 
 

@@ -149,17 +149,16 @@ def check_jars(_: Settings) -> Iterator[Finding]:
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
-    from confluent_kafka import KafkaException
-
     from streamops.kafka.admin import connect
     from streamops.kafka.clients import base_conf
 
     conf = base_conf(settings, "doctor")
     try:
-        brokers = connect(conf).list_topics(timeout=BROKER_TIMEOUT_S).brokers
-    except KafkaException as error:
+        admin = connect(conf, timeout_s=BROKER_TIMEOUT_S)
+        brokers = admin.list_topics(timeout=BROKER_TIMEOUT_S).brokers
+    except ServiceError as error:
         mend = "is it up, and are --bootstrap and --kafka-config right?"
-        yield judged("broker", False, f"{settings.bootstrap}: {error.args[0].str()}", mend)
+        yield judged("broker", False, f"{settings.bootstrap}: {error}", mend)
         return
     yield judged("broker", True, f"{settings.bootstrap}: {len(brokers)} broker(s)", "")
     yield from check_topics(settings, conf)

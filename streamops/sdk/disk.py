@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from streamops.disk import FLOOR_NAME, Disk, read_floor
-from streamops.kafka.clients import base_conf
+from streamops.kafka.clients import base_conf, build
 from streamops.settings import Settings
 
 NODE = "1"
@@ -60,7 +60,7 @@ class BrokerDisk:
 
     def _ask(self) -> None:
         self._due = time.monotonic() + ASK_AGAIN_S
-        self._admin = AdminClient({**base_conf(self._settings, "disk"), "log_level": 0})
+        self._admin = build(AdminClient, {**base_conf(self._settings, "disk"), "log_level": 0})
         broker = ConfigResource(ConfigResource.Type.BROKER, NODE)
         answers = self._admin.describe_configs([broker], request_timeout=ASK_TIMEOUT_S)
         self._asked = answers[broker]

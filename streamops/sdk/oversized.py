@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from streamops.errors import InputError
-from streamops.kafka.clients import base_conf
+from streamops.kafka.clients import base_conf, build
 from streamops.settings import Settings
 
 SETTING = "max.message.bytes"
@@ -59,7 +59,7 @@ class Oversized:
 
     def _ask(self, topic: str) -> Future[Any]:
         if self._admin is None:
-            self._admin = AdminClient({**base_conf(self._settings, "limit"), "log_level": 0})
+            self._admin = build(AdminClient, {**base_conf(self._settings, "limit"), "log_level": 0})
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         answers = self._admin.describe_configs([resource], request_timeout=ASK_TIMEOUT_S)
         asked: Future[Any] = answers[resource]
