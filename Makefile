@@ -34,6 +34,7 @@ $(STAMP): $(LOCK) pyproject.toml streamops/kafka/kafka-jars.lock
 	  { $(BIN)/python bootstrap/preflight.py --explain; exit 1; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m streamops.kafka.jars
+	@$(BIN)/python -m streamops.kafka.classes
 	@touch $@
 
 check: setup

