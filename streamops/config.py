@@ -33,6 +33,7 @@ DRIFT_METRICS = ("drift", "score_drift")
 YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
+ROUNDING = 1e-6
 
 
 class Rule(
@@ -170,6 +171,21 @@ def config_hash(config: ModelConfig) -> str:
     return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
 
 
+def check_ticks(config: ModelConfig, interval_s: float) -> ModelConfig:
+    """Return `config`, or raise ConfigError where its panes don't end at ticks (EPOCHS 2).
+
+    interval_s  seconds between the namespace's ticks; 0 where a driver ticks at any time
+    """
+    ticks = config.pane_s / interval_s if interval_s else 1.0
+    _require(
+        abs(ticks - round(ticks)) < ROUNDING and ticks > ROUNDING,
+        f"model {config.model!r}: pane_s",
+        config.pane_s,
+        f"use a multiple of {interval_s:g} s, the namespace's time between ticks",
+    )
+    return config
+
+
 def check_config(config: ModelConfig) -> ModelConfig:
     """Return `config`, or raise ConfigError naming the first setting that can't hold.
 
@@ -232,8 +248,11 @@ def _check_rule(who: str, rule: Rule) -> None:
     )
     if is_test:
         _check_test(field, rule)
-    _require(rule.raise_after > 0, f"{field}: raise_after", rule.raise_after, "use 1 or more")
-    _require(rule.resolve_after > 0, f"{field}: resolve_after", rule.resolve_after, "use 1 or more")
+    for name, least in (("raise_after", 1), ("resolve_after", 1), ("cooldown_panes", 0)):
+        value = getattr(rule, name)
+        _require(
+            least <= value <= COUNT_MAX, f"{field}: {name}", value, f"use {least} to {COUNT_MAX:,}"
+        )
 
 
 def _check_test(field: str, rule: Rule) -> None:

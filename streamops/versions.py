@@ -67,6 +67,11 @@ def _of_feature(who: str, feature: FeatureProfile) -> Iterator[Finding]:
     for count in feature.counts:
         if not 0 <= count <= ROWS_MAX:
             yield f"{who}: counts", count, "count rows: 0 to 2^53"
+    rows = 0
+    for count in feature.counts:
+        rows += count
+    if rows >= ROWS_MAX:
+        yield f"{who}: counts", rows, "count rows: below 2^53 in all"
     yield from _of_numbers(who, feature) if numeric else _of_categories(who, feature)
     if feature.rows is not None:
         yield from _of_rows(who, feature.rows, bins)
@@ -80,6 +85,8 @@ def _of_numbers(who: str, feature: FeatureProfile) -> Iterator[Finding]:
         yield f"{who}: low, high", (feature.low, feature.high), "keep low <= high"
     if any(left >= right for left, right in pairwise(feature.edges)):
         yield f"{who}: edges", feature.edges, "let each edge be above the one before"
+    if feature.edges and not feature.low <= feature.edges[0] <= feature.edges[-1] <= feature.high:
+        yield f"{who}: low, edges, high", shape, "keep the edges within low and high"
     if not (math.isfinite(feature.quantum) and feature.quantum > 0):
         yield f"{who}: quantum", feature.quantum, "use a finite number above 0"
 

@@ -57,9 +57,14 @@ def apply(
 
     Example: streamops apply streamops.toml
     """
+    from streamops.config import check_ticks
+    from streamops.kafka.topology import read_topology
     from streamops.operate.init import read_config
 
     configs = read_config(file)
+    topology = read_topology(place.settings())
+    for config in configs:
+        check_ticks(config, topology.interval_s if topology else 0)
     sent = _send(place, lambda client: [client.apply(config, actor=actor) for config in configs])
     for event in sent:
         say(f"applied {event.config.model}, configuration {event.config_hash[:12]}")

@@ -52,15 +52,16 @@ Interval = Annotated[
     float | None,
     Parameter(
         env_var="STREAMOPS_INTERVAL_S",
-        validator=validators.Number(gt=0),
-        help="Seconds between ticks, recorded when the namespace is made; 1 embedded, 5 on a "
-        "cluster.",
+        validator=validators.Number(gte=0.1, lte=3600),
+        help="Seconds between ticks, .1 to 3,600, recorded when the namespace is made; 1 embedded, "
+        "5 on a cluster.",
     ),
 ]
 Port = Annotated[
     int,
     Parameter(
         env_var="STREAMOPS_PORT",
+        validator=validators.Number(gte=0, lte=65535),
         help="Where gateway or page listen; 0: 8080 for the gateway, a free one for the page.",
     ),
 ]

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.config import check_config, config_hash
 from streamops.core import pane_rules
+from streamops.core.fitness import unfit
 from streamops.core.incidents import without_alerts
 from streamops.core.model_state import Ask, Entry
 from streamops.core.workbook import Workbook
-from streamops.errors import ConfigError, InputError
 from streamops.events import (
     ActivationDelivered,
     CandidateScored,
@@ -29,7 +28,6 @@ from streamops.events import (
     TopologyActivated,
     VersionActivated,
 )
-from streamops.versions import check_version
 
 RECORDED = (
     RunStarted,
@@ -61,18 +59,6 @@ def take(book: Workbook, event: Event | object) -> str | None:
             _configured(book, event)
         case _ if not isinstance(event, RECORDED):
             return f"type is {type(event).__name__}; it doesn't belong on lifecycle"
-    return None
-
-
-def unfit(request: ModelRegistered | ConfigApplied) -> str | None:
-    """Return why this can't be activated, or None; who broadcasts leaves it alone as well."""
-    try:
-        if isinstance(request, ModelRegistered):
-            check_version(request.version)
-        elif (right := config_hash(check_config(request.config))) != request.config_hash:
-            return f"config_hash is {request.config_hash!r}; this configuration's is {right}"
-    except (InputError, ConfigError) as error:
-        return str(error)
     return None
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
+from streamops.core.fitness import another_profile, unfit
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
 from streamops.core.labels import match, orphan, take_label
@@ -134,11 +135,14 @@ class _Step(Workspace):
     def _activate(self, record: Record, event: VersionActivated | ConfigActivated) -> None:
         if record.topic != "predictions" or event.revision <= self.state.revision:
             return
+        if why := unfit(event):
+            self.outputs.append(refusal(record, why, "operator"))
+            return
         if isinstance(event, VersionActivated):
             model = event.version.model
             known = version_of(self.state, model, event.version.version)
             if known is not None and known.profile_hash != event.version.profile_hash:
-                self.outputs.append(_another_profile(record, event))
+                self.outputs.append(refusal(record, another_profile(event.version), "operator"))
                 return
             self.state.versions[f"{model}\t{event.version.version}"] = event.version
         else:
@@ -240,11 +244,3 @@ class _Step(Workspace):
             pane = self.pane(key, after=False)
             pane.failures += 1
             note_evidence(pane, "predictions", record.offset, record.value)
-
-
-def _another_profile(record: Record, event: VersionActivated) -> Output:
-    why = (
-        f"version is {event.version.version!r} of model {event.version.model!r}, active with "
-        "another profile: panes can't be counted in both; register it under a new name"
-    )
-    return refusal(record, why, "operator")

@@ -29,8 +29,12 @@ def surviving(rules: tuple[Rule, ...], newer: tuple[Rule, ...]) -> tuple[Rule, .
 
 
 def remembered(model: ModelState) -> tuple[tuple[str, tuple[Rule, ...]], ...]:
-    """Return the earlier configurations, the one that is about to be replaced among them."""
-    return (*model.earlier, (model.config_hash, model.config.rules))[-EARLIER_MAX:]
+    """Return the earlier configurations, the one that is about to be replaced as their last.
+
+    Each stands once: one applied again and again pushes no other out.
+    """
+    others = tuple(known for known in model.earlier if known[0] != model.config_hash)
+    return (*others, (model.config_hash, model.config.rules))[-EARLIER_MAX:]
 
 
 def _about(rule: Rule) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from streamops.values import FeatureProfile
 BINS = 20
 CATEGORIES_MAX = 20
 QUANTA = 1 << 20
+EXPONENT_MAX = 1023
 CLAMP = 1 << 50
 CATEGORY_CHARS_MAX = 256
 
@@ -115,7 +116,8 @@ def _quantum(low: float, high: float) -> float:
     span = max(high - low, abs(low), abs(high))
     if span == 0:
         return 1.0 / QUANTA
-    return max(math.ldexp(1.0, math.frexp(span)[1]) / QUANTA, math.ulp(0.0))
+    exponent = min(math.frexp(span)[1], EXPONENT_MAX) if math.isfinite(span) else EXPONENT_MAX
+    return max(math.ldexp(1.0, exponent) / QUANTA, math.ulp(0.0))
 
 
 def category_profile(

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from confluent_kafka import KafkaError, Message
 
 from streamops import codec
-from streamops.core.answers import unfit
+from streamops.core.fitness import unfit
 from streamops.core.processor import Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, refusal
 from streamops.disk import broker_disk

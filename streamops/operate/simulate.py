@@ -49,7 +49,8 @@ ROWS_MIN = 100
 MEMORY_EVERY_S = 5.0
 # An epoch is a pane or an answer here: a table of 90 panes has about fourteen seals.
 SEAL_EVERY = 8
-MADE_BY_A_RUN = ("settings.json", "stack.json", "lock")
+# Stands in the folder of a run from its first moment on.
+MARK = "simulate.json"
 
 
 class SimulateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,13 +174,24 @@ def logs_of(home: Path) -> str:
 def clear_home(home: Path) -> None:
     """Empty the folder of an earlier run; ConfigError for one that is in use or no run made."""
     Folder(home).refuse_if_held("--home")
-    marks = [home / name for name in MADE_BY_A_RUN]
-    if home.exists() and any(home.iterdir()) and not any(mark.exists() for mark in marks):
+    if home.exists() and any(home.iterdir()) and not is_of_a_run(home):
         raise ConfigError(
             f"--home is {home}, which holds files that no simulation made; name an empty folder"
         )
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
+    (home / MARK).write_bytes(b"{}")
+
+
+def is_of_a_run(home: Path) -> bool:
+    """Whether a simulation made the folder; a live stack's, or a stranger's, is not for it."""
+    if (home / MARK).exists():
+        return True
+    try:
+        found = Folder(home).read_settings()
+    except ConfigError:
+        return False
+    return found is not None and found.settings.driven
 
 
 class Gauge:

@@ -28,6 +28,7 @@ from streamops.client import Client
 from streamops.disk import broker_disk
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered
+from streamops.listener import listen
 from streamops.serving.scorer import Scored, Scorer, Serving
 from streamops.settings import Settings
 
@@ -261,18 +262,29 @@ def make_app(gateway: Gateway) -> litestar.Litestar:
 
 
 def run_gateway(settings: Settings, host: str, port: int, stop: threading.Event) -> None:
-    """Serve HTTP and follow deployments until `stop`."""
-    gateway = Gateway(settings)
-    config = uvicorn.Config(
-        make_app(gateway), host=host, port=port, log_level="warning", access_log=False
-    )
+    """Serve HTTP and follow deployments until `stop`.
+
+    Raises ConfigError for an address that can't be had, ServiceError if the server ends by itself.
+    """
+    listener = listen("the gateway", host, port)
+    try:
+        gateway = Gateway(settings)
+    except BaseException:
+        listener.close()
+        raise
+    config = uvicorn.Config(make_app(gateway), log_level="warning", access_log=False)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="gateway-http", daemon=True)
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="gateway-http", daemon=True
+    )
     thread.start()
     try:
-        while not stop.is_set() and thread.is_alive():
+        while not stop.is_set():
             gateway.follow()
+            if not thread.is_alive():
+                raise TransportError("the gateway's HTTP server ended; see the log above")
     finally:
         server.should_exit = True
         thread.join()
         gateway.close()
+        listener.close()

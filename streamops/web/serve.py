@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import msgspec
 import uvicorn
 
 from streamops.errors import ConfigError
+from streamops.listener import listen
 from streamops.settings import Settings
 from streamops.views.materializer import Materializer, keep_up
 from streamops.views.queries import address_file
@@ -71,7 +71,7 @@ def serving(
     source: Source, settings: Settings, host: str, port: int, hosts: Iterable[str] = ()
 ) -> Iterator[str]:
     """Serve the page in a thread; gives its address, which is also recorded."""
-    listener = listen(host, port or last_port(settings, host))
+    listener = listen("the page", host, port or last_port(settings, host))
     url = f"http://{HOST if host in EVERY else host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
         create_app(source, settings, [*hosts, host]),
@@ -101,27 +101,11 @@ def known_hosts() -> list[str]:
     return [name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; ConfigError where it may not."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"the page can't listen on {host}:{port} ({error}); choose another port, or 0 for a "
-            "free one"
-        ) from error
-    listener.listen(128)
-    return listener
-
-
 def last_port(settings: Settings, host: str) -> int:
     """Return the port recorded by a process that was killed, if it is free; else 0."""
     try:
         port = urlsplit(address_file(settings).read_text().strip()).port or 0
-        listen(host, port).close()
+        listen("the page", host, port).close()
     except (OSError, ValueError, ConfigError):
         return 0
     return port

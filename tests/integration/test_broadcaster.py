@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from streamops import codec
+from streamops.cli import main
 from streamops.config import config_hash
 from streamops.core.processor import Record
 from streamops.core.times import EPOCH, moment
-from streamops.errors import ConfigError
+from streamops.errors import EXIT_CONFIG, ConfigError
 from streamops.events import (
     ActivationDelivered,
     ConfigActivated,
@@ -28,6 +29,7 @@ from streamops.events import (
 from streamops.hosts.memory import BROADCAST
 from streamops.hosts.services import run_broadcaster
 from streamops.kafka.follow import Follower
+from streamops.operate.init import write_template
 from streamops.settings import Settings
 from tests.hosting import PATIENCE_S, new_settings, running, write
 from tests.recorded import Row, config, version
@@ -103,6 +105,17 @@ def test_two_tickers_agree_and_never_run_ahead(live):
                 assert since_us == pytest.approx(tick.epoch * INTERVAL_S * 1_000_000, abs=1)
                 # Append times are whole milliseconds.
                 assert tick.time <= moment((append_ms + 1) * 1000)
+
+
+def test_a_configuration_whose_panes_end_between_ticks_is_not_applied(live, tmp_path, capsys):
+    seconds = msgspec.structs.replace(live, interval_s=2.0)
+    with running(seconds, [run_broadcaster]):
+        until(seconds, "lifecycle", ticks_to(1))
+    file = tmp_path / "streamops.toml"
+    write_template(file, "m", 7)
+    place = ["--bootstrap", live.bootstrap, "--namespace", live.namespace]
+    assert main(["apply", str(file), *place]) == EXIT_CONFIG
+    assert "pane_s is 7; use a multiple of 2 s" in capsys.readouterr().err
 
 
 def test_a_restart_goes_on_where_the_log_stands(live):

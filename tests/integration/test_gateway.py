@@ -14,7 +14,7 @@ import pytest
 
 from streamops import codec
 from streamops.core.times import EPOCH
-from streamops.errors import InputError
+from streamops.errors import ConfigError, InputError
 from streamops.events import (
     ActivationDelivered,
     ModelRegistered,
@@ -99,6 +99,15 @@ def http(settings):
     stop.set()
     thread.join(WAIT_S)
     assert not thread.is_alive()
+
+
+def test_a_port_that_is_taken_is_named(settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"gateway can't listen on 127.0.0.1:{port} .*--port"):
+            run_gateway(settings, "127.0.0.1", port, threading.Event())
 
 
 def until_ready(http):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from streamops.config import ModelConfig, Rule, check_config, config_hash
+from streamops.config import ModelConfig, Rule, check_config, check_ticks, config_hash
 from streamops.errors import ConfigError
 from tests.builders import config, rule
 
@@ -21,6 +21,9 @@ WRONG = [
     ({"rules": (rule(kind="concept_drift", above=0.1),)}, "set exactly 0 of them"),
     ({"rules": (rule(raise_after=0),)}, "raise_after is 0"),
     ({"rules": (rule(resolve_after=0),)}, "resolve_after is 0"),
+    ({"rules": (rule(resolve_after=1 << 62),)}, "resolve_after is 46116"),
+    ({"rules": (rule(cooldown_panes=1 << 62),)}, "cooldown_panes is 46116"),
+    ({"rules": (rule(cooldown_panes=-1),)}, "cooldown_panes is -1"),
     ({"false_alarms_per_month": 0.0}, "false_alarms_per_month is 0.0"),
     ({"false_alarms_per_month": float("inf")}, "false_alarms_per_month is inf"),
     ({"rules": (rule(metric="drift", above=3.0),)}, "set exactly 0 of them for metric drift"),
@@ -59,3 +62,15 @@ def test_the_hash_is_of_the_meaning():
 def test_an_unknown_setting_is_an_error():
     with pytest.raises(msgspec.ValidationError, match="panes"):
         msgspec.json.decode(b'{"model":"m","panes":5}', type=ModelConfig)
+
+
+@pytest.mark.parametrize(("pane_s", "interval_s"), [(10, 1.0), (3, 0.1), (7, 0.0), (60, 60.0)])
+def test_panes_end_at_ticks(pane_s, interval_s):
+    settings = config(pane_s=pane_s)
+    assert check_ticks(settings, interval_s) is settings
+
+
+@pytest.mark.parametrize(("pane_s", "interval_s"), [(7, 5.0), (1, 5.0), (10, 0.3)])
+def test_a_pane_that_no_tick_ends_is_refused(pane_s, interval_s):
+    with pytest.raises(ConfigError, match=rf"pane_s is {pane_s}; use a multiple of {interval_s:g}"):
+        check_ticks(config(pane_s=pane_s), interval_s)

@@ -212,6 +212,23 @@ def test_only_a_higher_revision_counts_and_is_handed_on():
     assert [e.revision for e in events] == [3, 3]
 
 
+@pytest.mark.parametrize(
+    ("forged", "said"),
+    [
+        (activated(replace(config(), pane_s=0), 9), "pane_s is 0"),
+        (activated(replace(version("v2"), profile_hash="h"), 9), "profile_hash is 'h'"),
+    ],
+    ids=["configuration", "version"],
+)
+def test_an_activation_that_a_stranger_wrote_is_refused_if_it_can_not_be_folded(forged, said):
+    meter = bench()
+    (refused,) = meter.epoch([made(1), forged, made(2)], seconds=5)
+    assert said in refused.reason
+    assert refused.fault == "operator"
+    (closed,) = summaries(meter.epoch([made(6)], seconds=10))
+    assert closed.predictions == 3
+
+
 def test_activations_on_labels_are_the_same_broadcast():
     meter = bench()
     assert meter.epoch(labels=[activated(config(pane_s=5), 3)], seconds=5) == []

@@ -285,6 +285,13 @@ def test_the_default_configuration_is_an_earlier_one_too():
     assert pane_rules.of_pane(found.state.models[MODEL], hash_) == default.rules
 
 
+def test_one_configuration_applied_over_and_over_pushes_no_other_out():
+    found = Desk(activated(OLD, 1))
+    for revision in range(2, 2 + 2 * EARLIER_MAX):
+        found.epoch([activated(NEW, revision)])
+    assert under(found, OLD) == []
+
+
 def test_a_rule_that_a_person_took_out_raises_nothing_for_earlier_panes():
     found = Desk(activated(NEW, 1))
     found.epoch([activated(config(rules=()), 2)])

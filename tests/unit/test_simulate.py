@@ -8,10 +8,11 @@ import pytest
 
 from streamops.cli import main
 from streamops.errors import EXIT_TRANSPORT, ConfigError
-from streamops.operate.folder import Folder
-from streamops.operate.simulate import clear_home
+from streamops.operate.folder import Folder, ServiceSettings
+from streamops.operate.simulate import MARK, clear_home
 from streamops.operate.summary import COUNTED, Retrains, Summary, Verified
 from streamops.operate.tally import Score
+from streamops.settings import Settings
 from streamops.topics import load_topics
 from streamops.views.log import NOT_LOG
 
@@ -24,21 +25,46 @@ def test_a_folder_that_no_simulation_made_is_left_alone(tmp_path: Path) -> None:
     assert precious.read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["settings.json", "stack.json", "lock"])
+def test_a_file_of_an_everyday_name_makes_no_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"editor.tabSize": 4}')
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="no simulation made"):
+        clear_home(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def recorded(folder: Path, *, driven: bool) -> None:
+    """What a stack leaves in its folder."""
+    settings = Settings(bootstrap="b:1", namespace="n", data=folder, partitions=1, driven=driven)
+    Folder(folder).write_settings(ServiceSettings(settings=settings))
+
+
+def test_the_folder_of_a_stopped_stack_is_left_alone(tmp_path: Path) -> None:
+    recorded(tmp_path, driven=False)
+    (tmp_path / "archive").mkdir()
+    with pytest.raises(ConfigError, match="no simulation made"):
+        clear_home(tmp_path)
+    assert (tmp_path / "archive").exists()
+
+
 def test_an_earlier_run_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text("{}")
+    recorded(tmp_path, driven=True)
     (tmp_path / "views.duckdb").write_text("")
-    clear_home(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        clear_home(tmp_path)
+        assert [file.name for file in tmp_path.iterdir()] == [MARK]
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    (tmp_path / "settings.json").write_text("{}")
+    clear_home(tmp_path)
+    (tmp_path / "archive").mkdir()
     with folder.lock(), pytest.raises(ConfigError, match=r"in use: .* another folder with --home"):
         clear_home(tmp_path)
-    assert (tmp_path / "settings.json").exists()
+    assert (tmp_path / "archive").exists()
     clear_home(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == [MARK]
 
 
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:

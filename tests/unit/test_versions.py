@@ -32,7 +32,10 @@ WRONG = [
     (replace(NUMBERS, edges=NUMBERS.edges[::-1]), "let each edge be above"),
     (replace(NUMBERS, edges=(NUMBERS.edges[0],) * len(NUMBERS.edges)), "let each edge be above"),
     (replace(NUMBERS, edges=(*NUMBERS.edges[1:], math.inf)), "use finite numbers"),
-    (replace(NUMBERS, low=9.0), "keep low <= high"),
+    (replace(NUMBERS, counts=(1 << 51,) * 7), "below 2^53 in all"),
+    (replace(NUMBERS, low=9.0, edges=(), counts=(0, 1, 0, 0)), "keep low <= high"),
+    (replace(NUMBERS, low=2.5), "keep the edges within low and high"),
+    (replace(NUMBERS, high=2.5), "keep the edges within low and high"),
     (replace(NUMBERS, quantum=0.0), "quantum is 0.0"),
     (replace(NUMBERS, rows=PaneRows(dispersion=0.5)), "rows.dispersion is 0.5"),
     (replace(NUMBERS, rows=PaneRows(width=3)), "rows.width is 3"),
@@ -72,7 +75,9 @@ def test_so_is_a_version_that_is_not_itself(wrong, said):
         check_version(wrong)
 
 
-@pytest.mark.parametrize("values", [[], [None], [1.0], [1.0, 1.0], [0.0, 5e-324], [-1e308, 1e308]])
+@pytest.mark.parametrize(
+    "values", [[], [None], [1.0], [1.0, 1.0], [0.0, 5e-324], [-1e308, 1e308], [1e308]]
+)
 def test_what_profiles_are_made_of_passes(values):
     made = numeric_profile("x", values)
     assert all(left < right for left, right in pairwise(made.edges))
