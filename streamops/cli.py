@@ -69,6 +69,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Cluster": {
         "topics": "topics:APP",
+        "grow": "grow:grow",
         "version": "version:version",
     },
 }
