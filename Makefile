@@ -13,6 +13,7 @@ STAMP := .venv/.ready
 LOCK := requirements.lock
 DATA := replay/data/electricity.parquet
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 3
 SEEDS ?= 10000
@@ -50,7 +51,7 @@ demo: setup
 	@$(BIN)/streamops simulate $(DATA) --home .streamops/demo $(if $(KEEP),--keep) $(DEMO_ARGS)
 
 bench: setup
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 test-matrix: setup
 	@WORKERS=$(WORKERS) sh bootstrap/matrix
