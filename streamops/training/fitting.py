@@ -98,7 +98,16 @@ def _estimator(matrix: NDArray[np.float64], targets: NDArray[Any], task: Task, m
     boosting = (
         HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     )
-    return boosting(**settings).fit(matrix, targets)
+    return boosting(**settings).fit(_with_a_value(matrix), targets)
+
+
+def _with_a_value(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix with 0 in place of each column that is missing in every row.
+
+    The estimator refuses such a column; one of a single value splits nothing, so whatever comes in
+    it later changes no answer.
+    """
+    return np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
 
 
 def load_function(model: str) -> Any:

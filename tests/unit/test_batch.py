@@ -19,7 +19,7 @@ import pytest
 
 from streamops.core.profile import bin_of
 from streamops.errors import InputError
-from streamops.training import batch, frames
+from streamops.training import batch, fitting, frames
 from streamops.training.batch import Job, Limits, Trainer, train
 from streamops.training.fitting import fit, task_of
 from streamops.training.scoring import Answer, open_model, score_answers, score_segments
@@ -151,6 +151,30 @@ def test_a_score_is_of_the_positive_class_and_of_the_predicted_one():
 def test_one_class_gives_a_constant_model_that_keeps_the_positive_class():
     model = fit(ROWS[:5], [0] * 5, task="binary", columns=(), positive="1")
     assert model.answer([{}]) == [Answer(0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("binary", LABELS[:60]), ("regression", list(range(60)))],
+)
+def test_a_column_without_a_value_in_training_changes_no_answer(task, labels, monkeypatch):
+    """It may be missing throughout, or begin only after the rows that trained."""
+    monkeypatch.setattr(fitting, "MAX_ITER", 3)
+    known = ROWS[:60]
+    rows = [{**row, "late": None} for row in known]
+    without = fit(known, labels, task=task, columns=frames.infer_columns(known))
+    with_it = fit(rows, labels, task=task, columns=frames.infer_columns(rows))
+    late = [-9.5, None, 1e9] * 20
+    begun = [{**row, "late": value} for row, value in zip(known, late, strict=True)]
+    assert with_it.answer(begun) == without.answer(known) == with_it.answer(rows)
+
+
+def test_a_category_that_no_row_of_a_retrain_has_is_taken(trainer):
+    """A retrain has the columns of version 1, whatever its own rows hold of them."""
+    columns = (("x", "numeric"), ("gone", "category"), ("off", "boolean"))
+    found = trainer.train(job(columns=columns, holdout=50, refit=True))
+    assert [feature.name for feature in found.profile.features] == ["x", "gone", "off"]
+    assert found.metrics["accuracy"] > 0.9
 
 
 def test_metrics_by_hand():
