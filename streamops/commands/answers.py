@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, print_line, print_table, progress, say
 from streamops.commands.place import HERE, Json, Place
@@ -25,7 +25,10 @@ def alerts(
     follow: Annotated[
         bool, Parameter(name=["--follow", "-f"], negative="", help="Wait for more.")
     ] = False,
-    limit: Annotated[int, Parameter(help="Stop after so many; 0: no limit.")] = 0,
+    limit: Annotated[
+        int,
+        Parameter(validator=validators.Number(gte=0), help="Stop after so many; 0: no limit."),
+    ] = 0,
     group: Annotated[
         str, Parameter(help="Go on after what this reader saw last; empty: from the beginning.")
     ] = "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from streamops.commands.answers import Archive, archive_of
 from streamops.commands.models import Actor, Reason
@@ -24,7 +24,10 @@ def seal(
     ] = False,
     reason: Reason = "",
     actor: Actor = None,
-    wait: Annotated[float, Parameter(help="Seconds to wait for the archiver.")] = 60.0,
+    wait: Annotated[
+        float,
+        Parameter(validator=validators.Number(gte=0), help="Seconds to wait for the archiver."),
+    ] = 60.0,
     json: Json = False,
 ) -> None:
     """Have the archiver seal everything that stands on the topics now.

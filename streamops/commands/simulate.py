@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, say
 from streamops.commands.place import Json, read_kafka_config
@@ -41,13 +41,25 @@ def simulate(
     *,
     parts: Parts = WHATEVER,
     pane: Annotated[
-        int, Parameter(name="--pane", help="Length of a pane, seconds; 0: about 500 rows.")
+        int,
+        Parameter(
+            name="--pane",
+            validator=validators.Number(gte=0),
+            help="Length of a pane, seconds; 0: about 500 rows.",
+        ),
     ] = 0,
     model: Annotated[
         str, Parameter(help="hist_gradient_boosting, or module:function that gets X and y.")
     ] = "hist_gradient_boosting",
-    rows: Annotated[int, Parameter(help="Play only the first so many rows; 0: all.")] = 0,
-    partitions: Annotated[int, Parameter(help="Partitions of each topic.")] = 4,
+    rows: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=0), help="Play only the first so many rows; 0: all."
+        ),
+    ] = 0,
+    partitions: Annotated[
+        int, Parameter(validator=validators.Number(gte=1), help="Partitions of each topic.")
+    ] = 4,
     wait: Annotated[
         bool, Parameter(help="Lock-step, repeatable; --no-wait streams at full speed.")
     ] = True,

@@ -38,6 +38,7 @@ Partitions = Annotated[
     int | None,
     Parameter(
         env_var="STREAMOPS_PARTITIONS",
+        validator=validators.Number(gte=1),
         help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
     ),
 ]
@@ -45,6 +46,7 @@ SealEvery = Annotated[
     int | None,
     Parameter(
         env_var="STREAMOPS_SEAL_EVERY",
+        validator=validators.Number(gte=0),
         help="Seal the state at the end of every so many epochs, fixed once; 600, and 0 for never.",
     ),
 ]
@@ -88,6 +90,7 @@ def up(
         int,
         Parameter(
             env_var="STREAMOPS_DISK_FLOOR_MB",
+            validator=validators.Number(gte=0),
             help="Free MiB of the data folder's disk below which nothing is taken; 0: never.",
         ),
     ] = 1024,
@@ -219,7 +222,11 @@ def run(
     interval_s: Interval = None,
     control: Control = "faust",
     worker: Annotated[
-        int, Parameter(help="Number of this worker of the service; each has its own.")
+        int,
+        Parameter(
+            validator=validators.Number(gte=0),
+            help="Number of this worker of the service; each has its own.",
+        ),
     ] = 0,
     host: Annotated[
         str,

@@ -18,6 +18,7 @@ from streamops.operate.top import STAGES, Endpoint, Row, watch
 COLUMNS = (
     "service", "processor", "lag", "lag s", "watermark s", "records/s", "batch", "close ms", *STAGES
 )  # fmt: skip
+EVERY_MAX_S = 86_400.0
 
 
 def top(
@@ -40,8 +41,10 @@ def top(
 
     Example: streamops top --once --json
     """
-    if not every > 0:
-        raise ConfigError(f"every is {every}; use more than 0 seconds")
+    if not 0 < every <= EVERY_MAX_S:
+        raise ConfigError(
+            f"--every is {every:g}; use more than 0 and at most {EVERY_MAX_S:g} seconds"
+        )
     endpoints = named(endpoint) if endpoint else of_folder(Folder(place.data))
     _, readings = watch(endpoints, {})
     if once or json:

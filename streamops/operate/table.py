@@ -8,9 +8,8 @@ spread evenly up to the next known one.
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
+from streamops.config import SPAN_MAX_S
 from streamops.core.times import SECOND_US
-from streamops.errors import ConfigError, InputError
+from streamops.errors import ConfigError
+from streamops.operate.manifest import read_entry
 
 ORDER_START_US = 946_684_800 * SECOND_US  # 2000-01-01: rows without a time are a second apart
 SEGMENT_VALUES_MAX = 10
+YEAR_1_US, YEAR_10000_US = -62_135_596_800 * SECOND_US, 253_402_300_800 * SECOND_US
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,28 +62,21 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 def read_table(file: Path, columns: Columns) -> Table:
     """Read a Parquet or CSV file as a stream.
 
-    Raises ConfigError for a missing file or column and for a delay beside a label time, InputError
-    for a label time before its row.
+    Raises ConfigError for a file or column that can't play its part, for a delay beside a label
+    time, and for a label time before its row.
     """
-    if columns.label_time and columns.label_delay_s is not None:
-        raise ConfigError(
-            f"--label-delay is {columns.label_delay_s:g} and --label-time {columns.label_time!r}; "
-            "a label comes by one of them: leave out the other"
-        )
+    _check_delay(columns)
     frame = read_frame(file)
+    check_excluded(columns.exclude, {file: frame.column_names})
     columns = _with_manifest(file, columns, frame.column_names)
-    if not columns.target:
-        raise ConfigError(f"--target is not given and {file.name} has no manifest; name the label")
-    for name in (columns.target, columns.time, columns.label_time):
-        if name and name not in frame.column_names:
-            raise ConfigError(f"column {name!r} is not in {file.name}: {frame.column_names}")
+    _check_parts(file, columns, frame.column_names)
     left_out = {columns.target, columns.time, columns.label_time, *columns.exclude}
     features = [name for name in frame.column_names if name not in left_out]
     order, times = _times(frame, columns.time)
     if order is not None:
         frame = frame.take(order)
-    values = {name: values_of(frame.column(name)) for name in features}
-    labels = values_of(frame.column(columns.target))
+    values = {name: values_of(frame, name) for name in features}
+    labels = values_of(frame, columns.target)
     label_times = _label_times(frame, columns, times)
     rows = [
         Row(
@@ -99,33 +94,76 @@ def read_table(file: Path, columns: Columns) -> Table:
 
 def read_frame(file: Path) -> pa.Table:
     """Read a Parquet or CSV file; raises ConfigError where it can't be."""
-    if not file.is_file():
-        raise ConfigError(f"file {file} does not exist; give a .parquet or .csv file")
+    is_csv = file.suffix.lower() == ".csv"
     try:
-        if file.suffix == ".csv":
-            return pc_csv.read_csv(file)
-        return pq.read_table(file)
-    except pa.ArrowException as error:
+        if not file.is_file():
+            raise ConfigError(f"file {file} does not exist; give a .parquet or .csv file")
+        frame = pc_csv.read_csv(file) if is_csv else pq.read_table(file)
+        names = frame.column_names
+    except UnicodeDecodeError:
+        raise ConfigError(f"file {file} has column names that are no UTF-8; save it so") from None
+    except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"file {file} can't be read: {error}; give .parquet or .csv") from None
+    for field in frame.schema:
+        if names.count(field.name) > 1:
+            raise ConfigError(f"file {file} has column {field.name!r} twice; rename one of them")
+        # Arrow takes text in another encoding for bytes.
+        if is_csv and pa.types.is_binary(field.type):
+            raise ConfigError(f"column {field.name!r} of {file} is no UTF-8; save the file as such")
+    return frame
+
+
+def check_excluded(names: Sequence[str], found: Mapping[Path, Sequence[str]]) -> None:
+    """Raise ConfigError for a column to leave out that no file has: a misspelt leak would stay."""
+    for name in names:
+        if not any(name in columns for columns in found.values()):
+            known = "; ".join(f"{file.name}: {list(columns)}" for file, columns in found.items())
+            raise ConfigError(f"--exclude is {name!r}, which is no column of {known}")
+
+
+def _check_delay(columns: Columns) -> None:
+    delay_s = columns.label_delay_s
+    if delay_s is None:
+        return
+    if columns.label_time:
+        raise ConfigError(
+            f"--label-delay is {delay_s:g} and --label-time {columns.label_time!r}; "
+            "a label comes by one of them: leave out the other"
+        )
+    if not 0 <= delay_s <= SPAN_MAX_S:
+        raise ConfigError(f"--label-delay is {delay_s:g}; use 0 to {SPAN_MAX_S:,} s")
+
+
+def _check_parts(file: Path, columns: Columns, names: Sequence[str]) -> None:
+    if not columns.target:
+        raise ConfigError(f"--target is not given and {file.name} has no manifest; name the label")
+    for name in (columns.target, columns.time, columns.label_time):
+        if name and name not in names:
+            raise ConfigError(f"column {name!r} is not in {file.name}: {list(names)}")
+    others = {
+        "--time": (columns.time,),
+        "--label-time": (columns.label_time,),
+        "--exclude": columns.exclude,
+    }
+    for option, given in others.items():
+        if columns.target in given:
+            raise ConfigError(f"{option} is {columns.target!r}, the target; name another column")
 
 
 def _with_manifest(file: Path, given: Columns, names: Sequence[str]) -> Columns:
-    manifest = file.parent / "manifest.json"
-    if not manifest.is_file():
+    entry = read_entry(file)
+    if entry is None:
         return given
-    for entry in json.loads(manifest.read_text()).get("datasets", []):
-        if entry.get("file") == file.name:
-            left = given.exclude or tuple(entry.get("exclude_from_features") or ())
-            known = entry.get("label_time_column") or ""
-            return Columns(
-                target=given.target or entry.get("target") or "",
-                time=given.time or entry.get("time_column") or "",
-                label_time=given.label_time or (known if given.label_delay_s is None else ""),
-                # Nobody knows when a label will come: it is no feature, whoever says the delay.
-                exclude=tuple(name for name in (*left, known) if name in names),
-                label_delay_s=given.label_delay_s,
-            )
-    return given
+    left = given.exclude or entry.exclude_from_features or ()
+    known = entry.label_time_column or ""
+    return Columns(
+        target=given.target or entry.target or "",
+        time=given.time or entry.time_column or "",
+        label_time=given.label_time or (known if given.label_delay_s is None else ""),
+        # Nobody knows when a label will come: it is no feature, whoever says the delay.
+        exclude=tuple(name for name in (*left, known) if name in names),
+        label_delay_s=given.label_delay_s,
+    )
 
 
 def _times(frame: pa.Table, name: str) -> tuple[pa.Array | None, list[int]]:
@@ -134,24 +172,37 @@ def _times(frame: pa.Table, name: str) -> tuple[pa.Array | None, list[int]]:
     even = [ORDER_START_US + number * SECOND_US for number in range(n)]
     if not name:
         return None, even
-    column = frame.column(name)
-    order = pc.sort_indices(frame, sort_keys=[(name, "ascending")])
-    if not pa.types.is_timestamp(column.type) and not pa.types.is_date(column.type):
+    kind = frame.schema.field(name).type
+    try:
+        order = pc.sort_indices(frame, sort_keys=[(name, "ascending")])
+    except pa.ArrowException:
+        raise ConfigError(f"--time is {name!r}, whose {kind} has no order; name another") from None
+    if not _is_time(kind):
         return order, even
-    in_order = _is_sorted(column)
-    known = _micros(column if in_order else column.take(order))
-    return (None if in_order else order), spread(known)
+    stands = _micros(frame, name)
+    known = [value for value in stands if value is not None]
+    if known and not YEAR_1_US <= min(known) <= max(known) < YEAR_10000_US:
+        raise ConfigError(f"--time is {name!r}, with a year outside 1 to 9999; mend the rows")
+    if all(a <= b for a, b in itertools.pairwise(known)):
+        return None, spread(stands)
+    return order, spread([stands[at] for at in order.to_pylist()])
 
 
-def _is_sorted(column: pa.ChunkedArray) -> bool:
-    known = [value for value in _micros(column) if value is not None]
-    return all(a <= b for a, b in itertools.pairwise(known))
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _micros(column: pa.ChunkedArray) -> list[int | None]:
+def _micros(frame: pa.Table, name: str) -> list[int | None]:
+    column = frame.column(name)
     # Nanoseconds lose what is below a microsecond; any other loss is an overflow.
     is_finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
-    cast = column.cast(pa.timestamp("us"), safe=not is_finer)
+    try:
+        cast = column.cast(pa.timestamp("us"), safe=not is_finer)
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"column {name!r} of {column.type} can't be read as times: {error}; mend or leave it "
+            "out"
+        ) from None
     values: list[int | None] = cast.cast(pa.int64()).to_pylist()
     return values
 
@@ -181,10 +232,10 @@ def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[in
     if not columns.label_time:
         delay_us = round((columns.label_delay_s or 0.0) * SECOND_US)
         return [time + delay_us for time in times]
-    known = _micros(frame.column(columns.label_time))
+    known = _micros(frame, columns.label_time)
     for number, (time, label) in enumerate(zip(times, known, strict=True)):
         if label is not None and label < time - SECOND_US * 86400 * 3650:
-            raise InputError(
+            raise ConfigError(
                 f"{columns.label_time} of row {number} is ten years before its time; mend the row"
             )
     return [
@@ -193,12 +244,12 @@ def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[in
     ]
 
 
-def values_of(column: pa.ChunkedArray) -> list[Any]:
+def values_of(frame: pa.Table, name: str) -> list[Any]:
     """Return a column as JSON has it: times as seconds, what is no finite number as missing."""
+    column = frame.column(name)
     kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        micros = _micros(column)
-        return [None if value is None else value / SECOND_US for value in micros]
+    if _is_time(kind):
+        return [None if value is None else value / SECOND_US for value in _micros(frame, name)]
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
     if pa.types.is_decimal(column.type):

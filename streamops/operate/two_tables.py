@@ -22,7 +22,7 @@ from streamops.core.numeric import Integers
 from streamops.core.pane_rows import measure_rows, numeric_bins, other_bins
 from streamops.core.statistics import js, missing_rate, psi
 from streamops.errors import ConfigError
-from streamops.operate.table import read_frame, values_of
+from streamops.operate.table import check_excluded, read_frame, values_of
 from streamops.training.frames import column_profiles, infer_columns, to_floats
 from streamops.values import Drift, FeatureProfile, Severity
 
@@ -93,6 +93,7 @@ def compare(
     if not 0 < false_alarms <= 1:
         raise ConfigError(f"--false-alarms is {false_alarms}; use a number above 0, at most 1")
     old, new = read_frame(reference), read_frame(current)
+    check_excluded(exclude, {reference: old.column_names, current: new.column_names})
     names = [n for n in old.column_names if n in new.column_names and n not in exclude]
     for file, frame in ((reference, old), (current, new)):
         if not frame.num_rows:
@@ -102,9 +103,9 @@ def compare(
     panes = min(PANES_MAX, max(1, new.num_rows // PANE_ROWS))
     profiles, counts = [], []
     for done, name in enumerate(names, 1):
-        profile = _profile(name, values_of(old.column(name)), len(names))
+        profile = _profile(name, values_of(old, name), len(names))
         profiles.append(profile)
-        counts.append(_counts(profile, values_of(new.column(name)), panes))
+        counts.append(_counts(profile, values_of(new, name), panes))
         if on_progress is not None:
             on_progress(done, len(names))
     plan = plan_of(tuple(profiles), None)

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
+from cyclopts import App
 
-from streamops.cli import EXIT_INTERRUPTED, main
+from streamops.cli import COMMANDS as COMMANDS_BY_GROUP
+from streamops.cli import EXIT_INTERRUPTED, load, main
 from streamops.commands import reference
 from streamops.commands.answers import describe_alert
 from streamops.commands.models import read_duration
@@ -85,6 +88,56 @@ def test_a_wrong_call_is_one_line_and_status_2(arguments, capsys):
         main(arguments)
     assert ended.value.code == EXIT_CONFIG
     assert capsys.readouterr().err.startswith("streamops: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("simulate t.csv", "--rows", "-4"),
+        ("simulate t.csv", "--pane", "-5"),
+        ("simulate t.csv", "--partitions", "0"),
+        ("up", "--partitions", "0"),
+        ("up", "--seal-every", "-1"),
+        ("up", "--disk-floor-mb", "-1"),
+        ("topics apply", "--partitions", "-1"),
+        ("run meter", "--worker", "-1"),
+        ("alerts", "--limit", "-1"),
+        ("seal", "--wait", "nan"),
+    ],
+)
+def test_a_number_outside_its_range_is_one_line_and_status_2(command, option, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), option, value])
+    assert ended.value.code == EXIT_CONFIG
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("streamops: Invalid value")
+    assert f"for {option}. Must be" in said
+
+
+# What these take is bounded by more than a number, and said by what they start.
+CHECKED_LATER = {"init --pane-s", "meter --workers", "up --meter-workers", "top --every",
+                 "drift --false-alarms", "sql --as-of-epoch"}  # fmt: skip
+
+
+def is_unbounded(hint):
+    if get_origin(hint) is not Annotated:
+        return False
+    kind, *parameters = get_args(hint)
+    is_number = not {int, float}.isdisjoint({kind, *get_args(kind)})
+    return is_number and not any(parameter.validator for parameter in parameters)
+
+
+def test_every_number_that_an_option_takes_has_a_range():
+    places = {name: at for commands in COMMANDS_BY_GROUP.values() for name, at in commands.items()}
+    commands = {name: load(f"streamops.commands.{at}") for name, at in places.items()}
+    unbounded = {
+        f"{name} --{argument.replace('_', '-')}"
+        for name, command in commands.items()
+        if not isinstance(command, App)
+        for argument, hint in get_type_hints(command, include_extras=True).items()
+        if is_unbounded(hint)
+    }
+    assert unbounded == CHECKED_LATER
 
 
 def test_a_wrong_setting_is_one_line_and_status_2(tmp_path, capsys):

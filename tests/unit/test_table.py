@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -211,3 +212,93 @@ def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
     junk.write_bytes(b"junk")
     with pytest.raises(ConfigError, match=r"junk.parquet can't be read"):
         read_table(junk, Columns(target="y"))
+
+
+@pytest.mark.parametrize("delay_s", [float("nan"), float("inf"), -5.0, 1e300])
+def test_a_label_delay_is_a_time_that_can_pass(tmp_path, delay_s):
+    said = re.escape(f"--label-delay is {delay_s:g}; use 0 to 316,224,000 s")
+    with pytest.raises(ConfigError, match=said):
+        read_table(tmp_path / "t.csv", Columns(target="y", label_delay_s=delay_s))
+
+
+def test_a_label_long_before_its_row_is_the_tables_fault(tmp_path):
+    file = parquet(tmp_path, {"at": [noon(0)], "known": [datetime(1990, 1, 1)], "y": [0]})
+    with pytest.raises(ConfigError, match="known of row 0 is ten years before"):
+        read_table(file, Columns(target="y", time="at", label_time="known"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (Columns(target="y", exclude=("x", "leek")), "--exclude is 'leek', which is no column of"),
+        (Columns(target="y", exclude=("y",)), "--exclude is 'y', the target"),
+        (Columns(target="y", time="y"), "--time is 'y', the target"),
+        (Columns(target="y", label_time="y"), "--label-time is 'y', the target"),
+    ],
+)
+def test_a_column_can_not_play_a_part_it_has_not(tmp_path, columns, message):
+    with pytest.raises(ConfigError, match=message):
+        read_table(parquet(tmp_path, {"x": [1], "y": [0]}), columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"x,y,x\n1,0,2\n", "has column 'x' twice; rename one"),
+        ("größe,y\n1,0\n".encode("latin-1"), "column names that are no UTF-8"),
+        ("x,y\nMünchen,0\n".encode("latin-1"), "column 'x' of .* is no UTF-8"),
+    ],
+)
+def test_a_csv_that_can_not_be_meant_so_is_refused(tmp_path, text, message):
+    file = tmp_path / "t.csv"
+    file.write_bytes(text)
+    with pytest.raises(ConfigError, match=message):
+        read_table(file, Columns(target="y"))
+
+
+def test_a_file_that_the_system_refuses_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="xxx.csv can't be read: .*too long"):
+        read_table(tmp_path / f"{'x' * 300}.csv", Columns(target="y"))
+
+
+def test_a_suffix_is_read_in_any_case(tmp_path):
+    (tmp_path / "T.CSV").write_text("x,y\n1,0\n")
+    assert read_table(tmp_path / "T.CSV", Columns(target="y")).rows[0].features == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "manifest", ["{", '{"datasets": [{"file": "t.parquet", "target": 5}]}', b"\xff\xfe"]
+)
+def test_a_manifest_that_can_not_be_read_is_named(tmp_path, manifest):
+    text = manifest if isinstance(manifest, bytes) else manifest.encode()
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(ConfigError, match=r"manifest.json can't be read: .* mend it, or move"):
+        read_table(parquet(tmp_path, {"x": [1], "y": [0]}), Columns(target="y"))
+
+
+@pytest.mark.parametrize("manifest", ["[]", '{"name": "app"}', '{"datasets": {"a": 1}}', "null"])
+def test_another_programs_manifest_says_nothing(tmp_path, manifest):
+    (tmp_path / "manifest.json").write_text(manifest)
+    table = read_table(parquet(tmp_path, {"x": [1], "y": [0]}), Columns(target="y"))
+    assert table.rows[0].features == {"x": 1}
+
+
+FAR = pa.array([10**15], pa.timestamp("s"))
+
+
+@pytest.mark.parametrize(
+    ("time", "part", "message"),
+    [
+        (FAR, "time", "column 't' of timestamp.* can't be read as times: .* out of bounds"),
+        (FAR, "", "column 't' of timestamp.* can't be read as times"),
+        (pa.array([10**12], pa.timestamp("s")), "time", "--time is 't', with a year outside 1 to"),
+        (pa.array([[1]]), "time", "--time is 't', whose list.* has no order"),
+        (pa.array(["soon"]), "label_time", "column 't' of string can't be read as times"),
+        (pa.array([True]), "label_time", "column 't' of bool can't be read as times"),
+    ],
+)
+def test_a_time_that_can_not_be_told_names_its_column(tmp_path, time, part, message):
+    file = parquet(tmp_path, {"t": time, "x": [1], "y": [0]})
+    parts = {part: "t"} if part else {}
+    with pytest.raises(ConfigError, match=message):
+        read_table(file, Columns(target="y", **parts))

@@ -94,7 +94,8 @@ def test_the_command_reads_a_real_endpoint(monkeypatch, capsys):
     ("given", "named"),
     [
         (["--endpoint", "nonsense"], "name=http://host:port"),
-        (["--every", "0"], "every is 0"),
+        (["--every", "0"], "--every is 0"),
+        (["--every", "inf"], "--every is inf"),
         ([], "no stack runs over"),
     ],
 )

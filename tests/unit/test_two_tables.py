@@ -95,6 +95,8 @@ def test_what_can_not_be_compared_is_refused(reference, tmp_path):
     for chance in (0.0, 1.5):
         with pytest.raises(ConfigError, match="--false-alarms is"):
             compare(reference, alien, false_alarms=chance)
+    with pytest.raises(ConfigError, match="--exclude is 'nope', which is no column of"):
+        compare(reference, reference, exclude=("nope",))
 
 
 def test_the_command_prints_rows_or_one_object(reference, tmp_path, capsys):
