@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streamops.errors import EXIT_CONFIG, ServiceError, exit_code
+from streamops.errors import EXIT_CONFIG, ServiceError, exit_code, of_system
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -27,7 +27,8 @@ Monitors models in production, retrains them, and proves every alert from the lo
 
 Start with `streamops doctor`, then `streamops up`. Every command has --help with an example;
 --debug shows where an error came from.
-Exit status: 0 well, 2 a setting is wrong, 75 broker, disk or network failed.
+Exit status: 0 well, 2 a setting is wrong, 75 broker, disk or network failed
+or stored data is damaged.
 """
 
 # Group -> command -> where it is.
@@ -132,6 +133,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        refused = of_system(error)
+        if DEBUG in given or refused is None:
+            raise
+        print(f"streamops: {refused}", file=sys.stderr)
+        return exit_code(refused)
     return result if isinstance(result, int) else 0
 
 

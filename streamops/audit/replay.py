@@ -15,8 +15,10 @@ from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.epochs import Addressed
 from streamops.core.processor import Record
+from streamops.errors import ConfigError
 from streamops.events import Event
-from streamops.hosts.replay import RAW, ReplayHost
+from streamops.hosts.replay import RAW, STAGES, ReplayHost
+from streamops.topics import COMPACTED, load_topics
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import Log, to_record
 
@@ -75,6 +77,12 @@ def fed(
         on_progress(total, total)
 
 
+def concluded_topics() -> list[str]:
+    """Topics that a replay concludes on: those that a stage writes, but for its own checkpoints."""
+    written = {name for name, spec in load_topics().items() if set(STAGES) & set(spec.writers)}
+    return sorted(written - COMPACTED)
+
+
 def run_replay(
     archive: Path,
     *,
@@ -84,8 +92,13 @@ def run_replay(
 ) -> list[Event]:
     """Return what an archive's raw records conclude on some topics, in the order it falls.
 
-    Raises ConfigError where the folder is no archive, TransportError where records are missing.
+    Raises ConfigError where the folder is no archive or nothing is concluded on a topic,
+    TransportError where records are missing.
     """
+    known = concluded_topics()
+    for topic in topics:
+        if topic not in known:
+            raise ConfigError(f"--topics has {topic!r}; use some of {','.join(known)}")
     namespace = namespace_of(archive)
     if make_detector is None:
         from streamops.training.detectors import make_detector as river

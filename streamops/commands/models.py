@@ -24,6 +24,10 @@ Reason = Annotated[str, Parameter(help="Why, in words; recorded.")]
 Actor = Annotated[str | None, Parameter(help="Who commands; your user name if left out.")]
 
 SOURCE = "streamops-cli"
+ANSWER = (
+    "its answer stands on deployments and alerts, a refusal on dlq: "
+    'streamops sql "select * from records_refused order by time desc limit 5"'
+)
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -192,7 +196,7 @@ def _command(place: Place, json: bool, command: Callable[[Client], Event]) -> No
     if json:
         print_json(event)
     else:
-        say(f"sent {type(event).__name__} {event.id}; its answer stands on deployments and alerts")
+        say(f"sent {type(event).__name__} {event.id}; {ANSWER}")
 
 
 def _send(place: Place, commands: Callable[[Client], list[Any]]) -> list[Any]:

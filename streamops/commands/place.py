@@ -122,7 +122,7 @@ def read_kafka_config(file: Path | None) -> dict[str, str]:
         return {}
     try:
         lines = file.read_text().splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"kafka-config {file} can't be read: {error}") from error
     found = {}
     for number, line in enumerate(lines, start=1):

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from streamops.commands.output import print_csv, print_json, print_table, say
 from streamops.commands.place import HERE, Json, Place
-from streamops.errors import ConfigError
+from streamops.errors import ConfigError, InputError
 
 
 def sql(
@@ -43,10 +43,15 @@ def sql(
 
     if as_of and as_of_epoch is not None:
         raise ConfigError("--as-of and --as-of-epoch are both given: give one of them")
+    if json and csv:
+        raise ConfigError("--json and --csv are both given: give one of them")
     if as_of_epoch is not None and as_of_epoch < 0:
         raise ConfigError(f"--as-of-epoch is {as_of_epoch}: epochs begin at 0")
     at = AsOf(recorded=zoned("--as-of", as_of), epoch=as_of_epoch, event=zoned("--for", for_))
-    answer = ask(Settings(bootstrap="", data=place.data.absolute()), query, at=at)
+    try:
+        answer = ask(Settings(bootstrap="", data=place.data.absolute()), query, at=at)
+    except InputError as error:
+        raise ConfigError(str(error)) from None  # the query and the point are the user's own
     if json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     elif csv:

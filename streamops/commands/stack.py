@@ -330,7 +330,7 @@ def _end_on_sigterm() -> None:
 def _detach(folder: Folder) -> None:
     """Run this very command without --detach in a session of its own; wait until it is ready."""
     folder.refuse_if_held("--data")
-    folder.logs.mkdir(parents=True, exist_ok=True)
+    folder.prepare()
     log = folder.log("supervisor")
     command = [sys.executable, "-m", "streamops", *(a for a in sys.argv[1:] if a != "--detach")]
     with log.open("wb") as out:
@@ -343,7 +343,7 @@ def _detach(folder: Folder) -> None:
             say(f"ready; process {state.pid}, broker {state.bootstrap}; `streamops down` ends it")
             return
         if process.poll() is not None:
-            sys.stderr.write(log.read_text()[-TAIL_BYTES:])
+            sys.stderr.write(log.read_text(errors="replace")[-TAIL_BYTES:])
             raise SystemExit(process.returncode or 1)
         time.sleep(POLL_S)
 

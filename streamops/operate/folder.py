@@ -84,15 +84,26 @@ class Folder:
         return self.logs / f"{name}.ready"
 
     def lock(self) -> IO[bytes]:
-        """Hold the folder until the file is closed; ConfigError if another stack holds it."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        held = (self.path / "lock").open("ab")
+        """Hold the folder until the file is closed; ConfigError if another stack holds it, or where
+        nothing can be written."""
+        self.prepare()
+        try:
+            held = (self.path / "lock").open("ab")
+        except OSError as error:
+            raise self._unusable(error) from None
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             held.close()
             self._refuse("--data")
         return held
+
+    def prepare(self) -> None:
+        """Make the folder where it isn't there; ConfigError where that can't be."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def refuse_if_held(self, option: str) -> None:
         """Raise ConfigError, naming the option that chooses another, where a stack holds it."""
@@ -105,11 +116,19 @@ class Folder:
             # For reading: asking leaves no trace in a folder that no stack made.
             with (self.path / "lock").open("rb") as probe:
                 fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:
+        except BlockingIOError:
             return True
+        except OSError as error:
+            raise self._unusable(error) from None
         return False
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"data folder {self.path} can't be used ({error.strerror}): choose another with --data "
+            "(--home of simulate)"
+        )
 
     def _refuse(self, option: str) -> NoReturn:
         state = self.read_state()

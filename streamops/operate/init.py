@@ -19,7 +19,7 @@ TEMPLATE = """\
 # Each [[models]] table is one model; copy it for more. What is left out has its default.
 
 [[models]]
-model = "{model}"        # the name your application gives to log_prediction
+model = {model}        # the name your application gives to log_prediction
 pane_s = {pane_s}               # length of a pane, seconds: aim at some hundred predictions each
 allowed_lateness_s = 0   # grace for late predictions before a pane closes, seconds
 maturity_s = 0           # how long after a pane's end its labels are judged, seconds
@@ -101,8 +101,11 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def write_template(file: Path, model: str, pane_s: int) -> None:
-    """Write a commented configuration of one model; ConfigError if the file is there already."""
-    text = TEMPLATE.format(file=file, model=model, pane_s=pane_s)
+    """Write a commented configuration of one model.
+
+    Raises ConfigError if the file is there already, or could not be applied.
+    """
+    text = text_for(file, model, pane_s)
     try:
         with file.open("x") as out:
             out.write(text)
@@ -112,6 +115,19 @@ def write_template(file: Path, model: str, pane_s: int) -> None:
         ) from None
     except OSError as error:
         raise ConfigError(f"file {file} can't be written: {error}") from error
+
+
+def text_for(file: Path, model: str, pane_s: int) -> str:
+    """The text of a configuration; ConfigError for a model or pane that `apply` would refuse."""
+    try:
+        # A text of JSON is one of TOML, but for a character that only JSON lets in as it is.
+        name = msgspec.json.encode(model).decode().replace("\x7f", "\\u007f")
+        text = TEMPLATE.format(file=file, model=name, pane_s=pane_s)
+        (config,) = msgspec.toml.decode(text, type=ConfigFile).models
+    except ValueError as error:
+        raise ConfigError(f"--model is {model!r}, file {file}: {error}; name another") from None
+    check_config(config)
+    return text
 
 
 def read_config(file: Path) -> tuple[ModelConfig, ...]:

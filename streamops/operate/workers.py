@@ -78,7 +78,7 @@ class MeterWorkers:
                 f"the stack over {self.folder.path} runs METER already: "
                 "`streamops up --meter-workers N` runs more of them"
             )
-        self.folder.logs.mkdir(parents=True, exist_ok=True)
+        self.folder.prepare()
         file = self.folder.path / "meter.json"
         self.folder.write_settings(
             ServiceSettings(settings=self.settings, metrics_ports=self.ports), file

@@ -124,6 +124,8 @@ def answer(request: Request) -> Answer:
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     found = con.execute(request.sql)
+    if found is None:
+        raise InputError(f"sql is {request.sql!r}, which asks nothing; write a SELECT")
     columns = tuple(name for name, *_ in found.description or ())
     rows, size = list[list[Any]](), 0
     while chunk := found.fetchmany(CHUNK):

@@ -8,7 +8,8 @@ import pytest
 
 from streamops import codec
 from streamops.audit.replay import replay, run_replay
-from streamops.errors import TransportError
+from streamops.cli import main
+from streamops.errors import EXIT_CONFIG, TransportError
 from streamops.hosts.memory import MemoryHost, to_record
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import MemoryLog
@@ -60,6 +61,13 @@ def test_a_replay_concludes_what_the_first_run_did(partitions, tmp_path):
     host = play(partitions, panes=8)
     archive(host, tmp_path, rows=100)
     assert of_topics(replayed(tmp_path)) == said(host)
+
+
+def test_a_replay_is_asked_for_topics_that_it_concludes_on(capsys):
+    assert main(["replay", "--archive", str(GOLDEN), "--topics", "alerts,nonsense"]) == EXIT_CONFIG
+    said = capsys.readouterr().err
+    assert "--topics has 'nonsense'; use some of alerts,deployments,dlq,metrics,outcomes" in said
+    assert "predictions" not in said
 
 
 def test_a_replay_reads_raw_topics_only_and_reports_how_far_it_is():

@@ -277,11 +277,24 @@ def test_views_of_another_schema_are_not_read_as_ours(views, tmp_path):
         (["--for", "2026-03-01"], "names no time zone"),
         (["--as-of", "noon"], "--as-of is 'noon', which is no time; write it as"),
         (["--as-of", "2026-03-01T12:00Z", "--as-of-epoch", "3"], "both given: give one of them"),
+        (["--json", "--csv"], "--json and --csv are both given: give one of them"),
         (["--as-of-epoch", "-1"], "--as-of-epoch is -1: epochs begin at 0"),
     ],
 )
 def test_a_wrong_point_is_refused_before_anything_is_read(options, said, tmp_path, capsys):
     assert main(["sql", "SELECT 1", "--data", str(tmp_path), *options]) == EXIT_CONFIG
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("", "sql is '', which asks nothing; write a SELECT"),
+        ("SELEC 1", "syntax error"),
+    ],
+)
+def test_a_question_that_is_none_is_the_users_mistake(views, capsys, sql, said):
+    assert main(["sql", sql, "--data", str(views.parent)]) == EXIT_CONFIG
     assert said in capsys.readouterr().err
 
 

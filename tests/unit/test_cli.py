@@ -14,17 +14,19 @@ from cyclopts import App
 
 from streamops.cli import COMMANDS as COMMANDS_BY_GROUP
 from streamops.cli import EXIT_INTERRUPTED, load, main
-from streamops.commands import reference
+from streamops.commands import models, reference
 from streamops.commands.answers import describe_alert
 from streamops.commands.models import read_duration
 from streamops.commands.place import SEAL_EVERY, Place, read_kafka_config
+from streamops.commands.stack import NOT_RUNNING
 from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError
-from streamops.events import AlertRaised, AlertResolved, AlertSilenced
+from streamops.events import AlertRaised, AlertResolved, AlertSilenced, PromotionRequested
 from streamops.operate.folder import Folder, ServiceSettings
 from streamops.operate.init import TEMPLATE, read_config
 from streamops.operate.services import SERVICES, check_services, default_services
 from streamops.operate.simulate import SERVICES as SIMULATED
 from streamops.settings import Settings
+from tests.sample_events import sample_of
 
 NOBODY = "127.0.0.1:1"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -158,6 +160,66 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
         main(["--debug", "alerts", "--data", str(tmp_path)])
 
 
+def fail_with(monkeypatch, error):
+    def read_state(_):
+        raise error
+
+    monkeypatch.setattr(Folder, "read_state", read_state)
+    return ["down"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/x/y"), EXIT_CONFIG, "/x/y can't be used: Perm"),
+        (FileNotFoundError(2, "No such file", "/x/y"), EXIT_CONFIG, "/x/y can't be used: No such"),
+        (OSError(28, "No space left on device", "/x/y"), EXIT_TRANSPORT, "/x/y: No space left"),
+        (OSError(28, "No space left on device"), EXIT_TRANSPORT, "No space left on device; make"),
+        (OSError(5, "Input/output error"), EXIT_TRANSPORT, "Input/output error; make room or mend"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, status, said):
+    command = fail_with(monkeypatch, error)
+    assert main(command) == status
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"streamops: {said}")
+    with pytest.raises(OSError, match=error.strerror):
+        main([*command, "--debug"])
+
+
+def test_an_error_of_the_system_that_names_no_file_is_a_fault_of_ours(monkeypatch):
+    command = fail_with(monkeypatch, OSError(9, "Bad file descriptor"))
+    with pytest.raises(OSError, match="Bad file"):
+        main(command)
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "up --detach", "meter --bootstrap 127.0.0.1:1 --partitions 1", "status"]
+)
+@pytest.mark.parametrize("folder", ["/proc/streamops-test", "FILE/below"])
+def test_a_folder_that_can_not_be_used_is_one_line(tmp_path, capsys, command, folder):
+    (tmp_path / "file").write_text("")
+    place = folder.replace("FILE", str(tmp_path / "file"))
+    status = main([*command.split(), "--data", place])
+    [line] = capsys.readouterr().err.splitlines()
+    assert status == (
+        NOT_RUNNING if command == "status" and folder != "FILE/below" else EXIT_CONFIG
+    )
+    assert place in line
+
+
+def test_a_file_of_client_settings_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "kafka.conf").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"kafka\.conf can't be read"):
+        read_kafka_config(tmp_path / "kafka.conf")
+
+
+def test_a_command_says_where_its_answer_and_its_refusal_stand(monkeypatch, capsys):
+    monkeypatch.setattr(models, "_send", lambda place, commands: [sample_of(PromotionRequested)])
+    assert main(["promote", "nope", "v1"]) == 0
+    assert "a refusal on dlq: streamops sql" in capsys.readouterr().err
+
+
 def test_an_interrupt_is_no_traceback(monkeypatch, tmp_path):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -193,6 +255,29 @@ def test_a_configuration_that_cannot_hold_is_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_config(file)
+
+
+@pytest.mark.parametrize("model", ['a"b', "a\\b", "tab\there", "größe", "del\x7f", "{model}"])
+def test_init_takes_any_name_of_a_model(tmp_path, model):
+    file = tmp_path / "streamops.toml"
+    assert main(["init", str(file), "--model", model]) == 0
+    assert [config.model for config in read_config(file)] == [model]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--pane-s", "0", "pane_s is 0; use 1 second to"),
+        ("--pane-s", "-5", "pane_s is -5; use 1 second to"),
+        ("--model", "", "model is ''; give the model's name"),
+        ("--model", "\udcff", "--model is '\\udcff', file"),
+    ],
+)
+def test_init_writes_nothing_that_apply_would_refuse(tmp_path, capsys, option, value, said):
+    file = tmp_path / "streamops.toml"
+    assert main(["init", str(file), option, value]) == EXIT_CONFIG
+    assert said in capsys.readouterr().err
+    assert not file.exists()
 
 
 def test_a_missing_configuration_says_how_to_get_one(tmp_path, capsys):
