@@ -31,13 +31,22 @@ from streamops.sdk.alerts import Alert, AlertReader, Patience, Resume, read_aler
 from streamops.sdk.commands import Commands, origin
 from streamops.sdk.dataset import describe
 from streamops.sdk.ids import new_id
-from streamops.sdk.plain import plain_features, plain_number, plain_score, plain_value
+from streamops.sdk.plain import (
+    not_a_dict,
+    plain_features,
+    plain_number,
+    plain_score,
+    plain_segments,
+    plain_value,
+)
 from streamops.sdk.predictor import answer
 from streamops.sdk.run import Run, one_line, read_commit, read_environment
 from streamops.sdk.sender import CLOSE_TIMEOUT_S, Sender, Sending
 from streamops.settings import DEFAULT_NAMESPACE, Settings
 from streamops.topics import topic_name
 from streamops.values import Value
+
+DELIVERY_TIMEOUT_MAX_S = 2_147_483  # librdkafka counts milliseconds in 31 bits
 
 
 class Client(Commands):
@@ -72,7 +81,12 @@ class Client(Commands):
         on_error: Callable[[ServiceError], None] | None = None,
     ) -> None:
         topic_name(namespace, "alerts")  # refuses a namespace Kafka can't take
-        self.settings = Settings(bootstrap=bootstrap, namespace=namespace, kafka=dict(kafka or {}))
+        own = {} if kafka is None else kafka
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"kafka is {own!r}; give a dict of client settings by name")
+        if not isinstance(bootstrap, str) or not (bootstrap or "bootstrap.servers" in own):
+            raise ConfigError(f"bootstrap is {bootstrap!r}; give Kafka's address, host:port")
+        self.settings = Settings(bootstrap=bootstrap, namespace=namespace, kafka=dict(own))
         sending = Sending(
             source=source or default_source(),
             encoding=encoding,
@@ -156,7 +170,7 @@ class Client(Commands):
                 score=plain_score(given.score),
                 features=raw,
                 latency_ms=latency_ms,
-                segments=dict(segments or {}),
+                segments=plain_segments(segments),
                 **origin(id, None),
             )
         )
@@ -190,7 +204,7 @@ class Client(Commands):
             score=plain_score(score),
             features=plain_features(features),
             latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
-            segments=dict(segments or {}),
+            segments=plain_segments(segments),
             deployment_step=deployment_step,
             **origin(id, time),
         )
@@ -217,7 +231,7 @@ class Client(Commands):
             version=version,
             error=error if isinstance(error, str) else one_line(error),
             latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
-            segments=dict(segments or {}),
+            segments=plain_segments(segments),
             **origin(id, time),
         )
         self.send(event)
@@ -285,7 +299,10 @@ class Client(Commands):
         dataset     what it learns from: NAME@VERSION of `dataset`, or NAME for the newest by then
         request_id  the RetrainRequested it answers; the run's id is that id (EPOCHS 22)
         """
-        plain = {k: plain_value(f"parameter {k}", v) for k, v in (parameters or {}).items()}
+        given = {} if parameters is None else parameters
+        if not isinstance(given, Mapping):
+            raise not_a_dict("parameters", given)
+        plain = {k: plain_value(f"parameter {k}", v) for k, v in given.items()}
         started = RunStarted(
             model=model,
             run_id=run_id or request_id or new_id(),
@@ -328,8 +345,11 @@ def checked(sending: Sending) -> Sending:
         raise ConfigError(f'on_full is {sending.on_full!r}; use "raise" or "block"')
     if sending.buffer < 1:
         raise ConfigError(f"buffer is {sending.buffer}; use at least 1 record")
-    if not sending.delivery_timeout_s > 0:
-        raise ConfigError(f"delivery_timeout_s is {sending.delivery_timeout_s}; use more than 0")
+    if not 0 < sending.delivery_timeout_s <= DELIVERY_TIMEOUT_MAX_S:
+        raise ConfigError(
+            f"delivery_timeout_s is {sending.delivery_timeout_s}; use more than 0 and at most "
+            f"{DELIVERY_TIMEOUT_MAX_S:,}"
+        )
     return sending
 
 

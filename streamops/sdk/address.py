@@ -27,6 +27,8 @@ def address(event: events.Event) -> tuple[str, str]:
     topic, key, field = _address(event)
     if not event.id:
         raise InputError(f"id of {type(event).__name__} is empty; give one, or leave it out")
+    if not getattr(event, "model", event):
+        raise InputError(f"model of {type(event).__name__} is empty; name it")
     if not key:
         raise InputError(f"{field} of {type(event).__name__} is empty; name it")
     return topic, key

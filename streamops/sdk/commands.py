@@ -242,6 +242,8 @@ def origin(id: str | None, time: datetime | None) -> dict[str, Any]:
 
 def aware(name: str, time: datetime) -> datetime:
     """The time in UTC; InputError for one without a zone, which could be any hour."""
+    if not isinstance(time, datetime):
+        raise InputError(f"{name} is {time!r}; give a datetime with a zone, as datetime.now(UTC)")
     if time.tzinfo is None or time.utcoffset() is None:
         raise InputError(
             f"{name} is {time.isoformat()} without a zone; give one, as datetime.now(UTC) has"

@@ -53,7 +53,10 @@ def hash_file(path: Path) -> str:
 
 def _describe_file(path: Path) -> Content:
     content_hash, uri = hash_file(path), path.absolute().as_uri()
-    rows, columns = _read_shape(path)
+    try:
+        rows, columns = _read_shape(path)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} is no {path.suffix} file: {error}; give another path") from error
     return Content(content_hash=content_hash, rows=rows, columns=columns, uri=uri)
 
 

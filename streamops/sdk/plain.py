@@ -41,6 +41,9 @@ def plain_value(name: str, value: object) -> Value:
 
 def plain_features(features: Mapping[str, object]) -> msgspec.Raw:
     """Feature values as canonical JSON; None is a missing value. Raises InputError as above."""
+    # What has columns and values needn't be a Mapping: a row of a data frame is none.
+    if not callable(getattr(features, "items", None)):
+        raise not_a_dict("features", features)
     values = {
         name: None if value is None else plain_value(f"features.{name}", value)
         for name, value in features.items()
@@ -49,6 +52,24 @@ def plain_features(features: Mapping[str, object]) -> msgspec.Raw:
         return msgspec.Raw(_ENCODER.encode(values))
     except (TypeError, UnicodeEncodeError) as error:
         raise InputError(f"features can't be written: {error}; send a dict by name") from None
+
+
+def plain_segments(segments: Mapping[str, str] | None) -> dict[str, str]:
+    """Segment -> value as a dict of its own; none is empty. Raises InputError for anything else."""
+    if segments is None:
+        return {}
+    if not isinstance(segments, Mapping):
+        raise not_a_dict("segments", segments)
+    for name, value in segments.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InputError(f"segments holds {name!r}: {value!r}; send a text by a text")
+    return dict(segments)
+
+
+def not_a_dict(name: str, value: object) -> InputError:
+    """What to raise for a value that has no names."""
+    kind = type(value).__name__
+    return InputError(f"{name} is {value!r:.200} of type {kind}; send a dict by name")
 
 
 def plain_number(name: str, value: object) -> float:

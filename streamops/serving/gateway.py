@@ -29,6 +29,7 @@ from streamops.disk import broker_disk
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered
 from streamops.listener import listen
+from streamops.sdk.plain import plain_features, plain_segments
 from streamops.serving.scorer import Scored, Scorer, Serving
 from streamops.settings import Settings
 
@@ -91,7 +92,10 @@ class Gateway:
             self.disk.check()
         begin = time.perf_counter()
         rows = read_rows(request.inputs)
-        segments = request.parameters.get("segments", {})
+        segments = plain_segments(request.parameters.get("segments"))
+        # A row that can't be logged is refused before any other is.
+        for row in rows:
+            plain_features(row)
         serving = self.scorer.serving(model)
         try:
             answers = self.scorer.predict_many(rows, model)

@@ -126,7 +126,16 @@ def test_numpys_scalars_are_plain_values(client: Recorder):
         ({"time": NOON.replace(tzinfo=None)}, "time is 2026-05-01T12:00:00 without a zone"),
         ({"id": ""}, "id of PredictionMade is empty"),
         ({"model": 3}, r"\$\.model"),
-        ({"segments": {"country": 3}}, r"\$\.segments"),
+        ({"model": ""}, "model of PredictionMade is empty"),
+        ({"features": None}, "features is None of type NoneType; send a dict by name"),
+        ({"features": [1]}, r"features is \[1\] of type list; send a dict"),
+        ({"time": 5}, "time is 5; give a datetime with a zone"),
+        ({"time": "2026-05-01"}, "time is '2026-05-01'; give a datetime"),
+        ({"segments": {"country": 3}}, "segments holds 'country': 3; send a text"),
+        ({"segments": {3: "it"}}, "segments holds 3: 'it'; send a text"),
+        ({"segments": 5}, "segments is 5 of type int; send a dict"),
+        ({"segments": "abc"}, "segments is 'abc' of type str; send a dict"),
+        ({"segments": 0}, "segments is 0 of type int"),
     ],
 )
 def test_what_readers_would_refuse_is_refused_at_once(client: Recorder, changes, reason):
@@ -157,12 +166,47 @@ def test_times_of_other_zones_become_utc(client: Recorder):
         ({"on_full": "drop"}, "on_full is 'drop'"),
         ({"buffer": 0}, "buffer is 0"),
         ({"delivery_timeout_s": 0}, "delivery_timeout_s is 0"),
+        ({"delivery_timeout_s": float("inf")}, "delivery_timeout_s is inf; use .* at most 2,147,4"),
+        ({"kafka": ["a"]}, r"kafka is \['a'\]; give a dict"),
+        ({"kafka": {"nope": "1"}}, 'No such configuration property: "nope"'),
         ({"namespace": "Not Allowed"}, "namespace is 'Not Allowed'"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(closed_port: str, arguments, reason):
     with pytest.raises(ConfigError, match=reason):
         streamops.Client(closed_port, **arguments)
+
+
+@pytest.mark.parametrize("bootstrap", ["", None, 9092])
+def test_a_broker_has_an_address(bootstrap):
+    with pytest.raises(ConfigError, match=f"bootstrap is {bootstrap!r}; give Kafka's address"):
+        streamops.Client(bootstrap)
+
+
+def test_a_failure_names_its_model_and_a_run_its_parameters(client: Recorder):
+    with pytest.raises(InputError, match="model of PredictionFailed is empty"):
+        client.log_failure(model="", version="1", error="why")
+    with pytest.raises(InputError, match="parameters is 5 of type int; send a dict"):
+        client.run("m", parameters=5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="until is 'noon'; give a datetime"):
+        client.silence("m", "f", until="noon")  # type: ignore[arg-type]
+    assert client.sent == []
+
+
+def test_a_row_of_a_data_frame_has_columns(client: Recorder):
+    pandas = pytest.importorskip("pandas")
+    log(client, features=pandas.Series({"x": 1.5, "y": 2.0}))
+    assert bytes(client.sent[0].features) == b'{"x":1.5,"y":2.0}'  # type: ignore[attr-defined]
+
+
+def test_a_data_set_that_is_not_what_its_name_says_is_refused(client: Recorder, tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "t.parquet").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"t\.parquet is no \.parquet file"):
+        client.dataset("d", tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_bytes(b"x\n" + b"1" * 200_000)
+    with pytest.raises(InputError, match=r"t\.csv is no \.csv file: field larger"):
+        client.dataset("d", tmp_path / "t.csv")
 
 
 def test_a_full_buffer_is_told_at_once(closed_port: str):

@@ -1,0 +1,69 @@
+"""The gateway logs all rows of a request or none of those that the caller got wrong."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+import streamops
+from streamops.errors import InputError
+from streamops.serving.gateway import Gateway, InferRequest
+from streamops.serving.scorer import Scored
+
+
+class Recorder(streamops.Client):
+    """A client that counts what it would send."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:1")
+        self.sent: list[object] = []
+
+    def send(self, event):
+        self.sent.append(event)
+
+
+class Counted:
+    """A scorer that answers 1 to each row and counts how often it was asked."""
+
+    asked = 0
+
+    def serving(self, model):
+        return SimpleNamespace(target=SimpleNamespace(version="1"))
+
+    def predict_many(self, rows, model):
+        self.asked += 1
+        return [Scored(1, None, "1", "") for _ in rows]
+
+
+@pytest.fixture
+def gateway():
+    made = Gateway.__new__(Gateway)
+    made.disk, made.scorer, made.client = None, Counted(), Recorder()
+    return made
+
+
+def request(data, **parameters):
+    tensor = {"name": "x", "shape": [len(data)], "datatype": "FP64", "data": data}
+    return msgspec.convert({"inputs": [tensor], "parameters": parameters}, InferRequest)
+
+
+def test_every_row_of_a_request_is_logged(gateway):
+    gateway.infer("m", request([1, 2, None], segments={"shop": "north"}))
+    assert len(gateway.client.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "parameters", "said"),
+    [
+        ([1, 2, [3]], {}, r"features\.x is \[3\] of type list"),
+        ([1, 2, 2**63], {}, "beyond 64 bits"),
+        ([1, 2], {"segments": 5}, "segments is 5 of type int; send a dict"),
+        ([1, 2], {"segments": {"shop": 5}}, "segments holds 'shop': 5; send a text"),
+    ],
+)
+def test_a_request_with_one_bad_row_logs_none(gateway, data, parameters, said):
+    with pytest.raises(InputError, match=said):
+        gateway.infer("m", request(data, **parameters))
+    assert (gateway.client.sent, gateway.scorer.asked) == ([], 0)
