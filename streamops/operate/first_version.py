@@ -13,6 +13,7 @@ import msgspec
 from streamops.client import Client
 from streamops.config import ModelConfig, config_hash
 from streamops.core.times import moment
+from streamops.errors import ConfigError, InputError
 from streamops.events import (
     ConfigApplied,
     DatasetVersioned,
@@ -26,7 +27,7 @@ from streamops.operate.table import Row
 from streamops.sdk.run import read_commit, read_environment
 from streamops.settings import Settings
 from streamops.training.batch import Job, Trained, Trainer
-from streamops.training.fitting import task_of
+from streamops.training.fitting import DEFAULT_MODEL, task_of
 from streamops.values import ModelVersion
 
 HOLDOUT_SHARE = 10
@@ -39,7 +40,11 @@ def task_of_rows(rows: list[Row]) -> str:
 
 
 def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) -> Trained:
-    """Train version 1 on labelled rows; its reference is measured on their newest tenth."""
+    """Train version 1 on labelled rows; its reference is measured on their newest tenth.
+
+    Raises InputError where that fails, ConfigError where it is a function of the user's own that
+    does.
+    """
     labelled = [row for row in rows if row.label is not None]
     job = Job(
         features=[msgspec.Raw(msgspec.json.encode(row.features)) for row in labelled],
@@ -51,7 +56,12 @@ def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) ->
     )
     work = settings.data / "trainer" / "first"
     with Trainer(settings.artifacts, work=work) as training:
-        return training.train(job)
+        try:
+            return training.train(job)
+        except InputError as error:
+            if trainer == DEFAULT_MODEL:
+                raise
+            raise ConfigError(f"--model is {trainer!r}: {error}") from None
 
 
 def register_first(

@@ -40,6 +40,7 @@ from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_fa
 from streamops.operate.table import Columns, Row, Table, read_table
 from streamops.settings import Settings
 from streamops.training.batch import Trained
+from streamops.training.fitting import check_model
 from streamops.views.archiver import seal_until_end
 
 SERVICES = (
@@ -89,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_plan(options: SimulateOptions) -> Plan:
     """Read the table and decide the configuration; raises ConfigError before anything starts."""
+    check_model(options.trainer)
     table = read_table(options.file, options.columns)
     rows = table.rows[: options.rows or None]
     if len(rows) < ROWS_MIN:

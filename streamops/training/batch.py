@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamops.errors import InputError, TransportError
+from streamops.errors import ConfigError, InputError, TransportError
 from streamops.training.fitting import DEFAULT_MODEL
 from streamops.training.frames import Columns, Row
 from streamops.training.scoring import Answer, Task
@@ -95,9 +95,10 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Why a job brought nothing."""
+    """Why a job brought nothing; `is_setting`: by a setting, not by its rows."""
 
     error: str
+    is_setting: bool = False
 
 
 def train(
@@ -114,7 +115,7 @@ def train(
     """Train one model in a child process, store it in `artifacts`, and return what it is.
 
     holdout  newest rows kept from training, on which the metrics are measured
-    Raises InputError with the child's own words where the job fails.
+    Raises InputError or ConfigError as `Trainer.train` does.
     """
     features = [msgspec.Raw(msgspec.json.encode(row)) for row in rows]
     with Trainer(artifacts, limits) as trainer:
@@ -158,7 +159,11 @@ class Trainer:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def train(self, job: Job) -> Trained:
-        """Run one job; raises InputError with the child's own words where it fails."""
+        """Run one job.
+
+        Raises InputError with the child's own words where it fails, ConfigError where its model
+        can't be loaded.
+        """
         (self._work / "job").write_bytes(_ENCODER.encode(job))
         (self._work / "answer").unlink(missing_ok=True)
         process = self._started()
@@ -214,6 +219,8 @@ class Trainer:
             raise InputError(f"training ended with {how}; {self._words()}")
         answer = _ANSWER.decode(path.read_bytes())
         if isinstance(answer, Failure):
+            if answer.is_setting:
+                raise ConfigError(answer.error)
             raise InputError(f"training failed: {answer.error}; {self._words()}")
         return answer
 

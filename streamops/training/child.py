@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamops.errors import InputError, ServiceError
+from streamops.errors import ConfigError, InputError, ServiceError
 from streamops.training.batch import Failure, Job, Trained
 from streamops.training.fitting import fit
 from streamops.training.frames import Columns, Row, infer_columns, profile_rows
@@ -124,7 +124,7 @@ def _job(work: Path, artifacts: Path, memory_bytes: int, seconds: float) -> int:
     try:
         answer = run_job(_JOB.decode((work / "job").read_bytes()), artifacts)
     except ServiceError as error:
-        answer = Failure(error=str(error))
+        answer = Failure(error=str(error), is_setting=isinstance(error, ConfigError))
     except Exception as error:
         traceback.print_exc()
         answer = Failure(error=f"{type(error).__name__}: {error}")

@@ -7,7 +7,10 @@ Rule 2: a model that never saw two classes is a constant one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,15 +113,30 @@ def _with_a_value(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
 
 
+def check_model(model: str) -> None:
+    """Raise ConfigError for a model that a training child of this process would not find."""
+    if model == DEFAULT_MODEL:
+        return
+    # The child has the current folder on its path; a console script has not.
+    here, path = os.getcwd(), list(sys.path)
+    sys.path.insert(0, here)
+    try:
+        # What a module prints as it is loaded is no result of the command.
+        with contextlib.redirect_stdout(sys.stderr):
+            load_function(model)
+    finally:
+        sys.path[:] = path
+
+
 def load_function(model: str) -> Any:
     """Return the training function that `module:function` names; raises ConfigError."""
     module, _, name = model.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # a module of the user's raises what it likes
         raise ConfigError(
-            f"model is {model!r}, which can't be loaded ({error}); give {DEFAULT_MODEL!r} or "
-            "module:function, importable from here"
+            f"model is {model!r}, which can't be loaded ({type(error).__name__}: {error}); give "
+            f"{DEFAULT_MODEL!r} or module:function, importable from here"
         ) from None
     if not callable(found):
         raise ConfigError(f"model is {model!r}, which is not a function; give module:function")

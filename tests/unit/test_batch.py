@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from streamops.core.profile import bin_of
-from streamops.errors import InputError
+from streamops.errors import ConfigError, InputError
 from streamops.training import batch, fitting, frames
 from streamops.training.batch import Job, Limits, Trainer, train
 from streamops.training.fitting import fit, task_of
@@ -172,7 +172,8 @@ def test_a_column_without_a_value_in_training_changes_no_answer(task, labels, mo
 def test_a_category_that_no_row_of_a_retrain_has_is_taken(trainer):
     """A retrain has the columns of version 1, whatever its own rows hold of them."""
     columns = (("x", "numeric"), ("gone", "category"), ("off", "boolean"))
-    found = trainer.train(job(columns=columns, holdout=50, refit=True))
+    few = {"features": raw(ROWS[:120]), "labels": LABELS[:120]}
+    found = trainer.train(job(**few, columns=columns, holdout=20, refit=True))
     assert [feature.name for feature in found.profile.features] == ["x", "gone", "off"]
     assert found.metrics["accuracy"] > 0.9
 
@@ -247,13 +248,17 @@ def test_a_function_of_ones_own(trainer):
         ("dies", "signal 6"),
         ("hungry", "MemoryError"),
         ("strange", "KNeighborsClassifier.*reviewed list"),
-        ("absent", "can't be loaded"),
     ],
 )
 def test_a_job_that_fails_says_why_and_the_next_one_runs(trainer, name, says):
     with pytest.raises(InputError, match=says):
         trainer.train(job(model=f"own_models:{name}"))
     assert trainer.train(job(recent=50)).rows == 50
+
+
+def test_a_model_that_is_not_there_is_a_wrong_setting(trainer):
+    with pytest.raises(ConfigError, match=r"^model is 'own_models:absent', which can't"):
+        trainer.train(job(model="own_models:absent"))
 
 
 def test_an_endless_job_is_ended(functions, tmp_path):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from streamops.cli import main
-from streamops.errors import EXIT_TRANSPORT, ConfigError
+from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError, InputError
+from streamops.operate.first_version import train_first
 from streamops.operate.folder import Folder, ServiceSettings
-from streamops.operate.simulate import MARK, clear_home
+from streamops.operate.simulate import MARK, SimulateOptions, clear_home, make_plan
 from streamops.operate.summary import COUNTED, Retrains, Summary, Verified
+from streamops.operate.table import Columns
 from streamops.operate.tally import Score
 from streamops.settings import Settings
 from streamops.topics import load_topics
+from streamops.training.batch import Trainer
 from streamops.views.log import NOT_LOG
 
 
@@ -118,3 +122,55 @@ def test_a_flag_that_cannot_be_names_no_logs(tmp_path, capsys) -> None:
     assert main(["simulate", a_table(tmp_path), "--target", "z", "--home", str(home)]) == 2
     assert "logs" not in capsys.readouterr().err
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("nope:nope", "No module named 'nope'"),
+        ("nope", "No module named 'nope'"),
+        ("", "can't be loaded"),
+        ("own_of_simulate:absent", "has no attribute 'absent'"),
+        ("own_of_simulate:number", "is not a function"),
+        ("broken_of_simulate:fit", "SyntaxError"),
+        ("ending_of_simulate:fit", "SystemExit: 3"),
+    ],
+)
+def test_a_model_that_is_nothing_is_refused_before_anything_starts(
+    tmp_path, monkeypatch, capsys, model, said
+):
+    monkeypatch.chdir(tmp_path)
+    Path("own_of_simulate.py").write_text("number = 5\n")
+    Path("broken_of_simulate.py").write_text("def fit(:\n")
+    Path("ending_of_simulate.py").write_text("import sys\nsys.exit(3)\n")
+    home = tmp_path / "run"
+    command = ["simulate", a_table(tmp_path), "--target", "y", "--home", str(home)]
+    assert main([*command, "--model", model]) == EXIT_CONFIG
+    assert said in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_a_model_is_found_where_the_training_child_finds_it(tmp_path, monkeypatch, capsys):
+    """A console script has its own folder on the path, not the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", ".")])
+    Path("found_by_simulate.py").write_text("print('loaded')\ndef fit(x, y): ...\n")
+    options = SimulateOptions(
+        file=Path(a_table(tmp_path)), columns=Columns(target="y"), trainer="found_by_simulate:fit"
+    )
+    assert make_plan(options).config.retrain.trainer == "found_by_simulate:fit"
+    assert str(tmp_path) not in sys.path
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("trainer", "kind"), [("own:fit", ConfigError), ("hist_gradient_boosting", InputError)]
+)
+def test_who_is_at_fault_for_a_first_version_that_fails(tmp_path, monkeypatch, trainer, kind):
+    def fails(*_):
+        raise InputError("training failed: ValueError: no luck")
+
+    monkeypatch.setattr(Trainer, "train", fails)
+    settings = Settings(bootstrap="", data=tmp_path)
+    with pytest.raises(kind, match="training failed: ValueError: no luck"):
+        train_first([], settings, "binary", trainer)
