@@ -10,7 +10,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streamops.errors import EXIT_CONFIG, ServiceError, exit_code, of_system
+from streamops.errors import EXIT_CONFIG, ServiceError, exit_code
+from streamops.system_errors import of_system
 
 if TYPE_CHECKING:
     from cyclopts import App

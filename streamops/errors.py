@@ -11,11 +11,8 @@ the log still has the record. Each message names the field or setting, its value
 
 from __future__ import annotations
 
-import errno
-
 EXIT_CONFIG = 2
 EXIT_TRANSPORT = 75
-DISK_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class ServiceError(Exception):
@@ -37,17 +34,3 @@ class TransportError(ServiceError):
 def exit_code(error: ServiceError) -> int:
     """The process exit status that tells a supervisor whether starting again can help."""
     return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_TRANSPORT
-
-
-def of_system(error: OSError) -> ServiceError | None:
-    """What the system refuses about a file, as one of the three; None where no file is named."""
-    if error.errno in DISK_FAILED:
-        where = "" if error.filename is None else f"{error.filename}: "
-        return TransportError(
-            f"{where}{error.strerror}; make room or mend the disk, then try again"
-        )
-    if error.filename is None:
-        return None
-    return ConfigError(
-        f"{error.filename} can't be used: {error.strerror}; name another path, or mend its rights"
-    )

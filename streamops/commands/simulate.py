@@ -15,6 +15,22 @@ from streamops.commands.place import Json, read_kafka_config
 DEFAULT_HOME = Path(".streamops/simulate")
 FAILED = 1
 
+Pane = Annotated[
+    int,
+    Parameter(
+        name="--pane",
+        validator=validators.Number(gte=0),
+        help="Length of a pane, seconds; 0: about 500 rows.",
+    ),
+]
+Rows = Annotated[
+    int,
+    Parameter(validator=validators.Number(gte=0), help="Play only the first so many rows; 0: all."),
+]
+Partitions = Annotated[
+    int, Parameter(validator=validators.Number(gte=1), help="Partitions of each topic.")
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +56,12 @@ def simulate(
     file: Annotated[Path, Parameter(help="FILE.parquet or FILE.csv, labelled.")],
     *,
     parts: Parts = WHATEVER,
-    pane: Annotated[
-        int,
-        Parameter(
-            name="--pane",
-            validator=validators.Number(gte=0),
-            help="Length of a pane, seconds; 0: about 500 rows.",
-        ),
-    ] = 0,
+    pane: Pane = 0,
     model: Annotated[
         str, Parameter(help="hist_gradient_boosting, or module:function that gets X and y.")
     ] = "hist_gradient_boosting",
-    rows: Annotated[
-        int,
-        Parameter(
-            validator=validators.Number(gte=0), help="Play only the first so many rows; 0: all."
-        ),
-    ] = 0,
-    partitions: Annotated[
-        int, Parameter(validator=validators.Number(gte=1), help="Partitions of each topic.")
-    ] = 4,
+    rows: Rows = 0,
+    partitions: Partitions = 4,
     wait: Annotated[
         bool, Parameter(help="Lock-step, repeatable; --no-wait streams at full speed.")
     ] = True,
