@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from streamops.commands.output import print_json, say
 from streamops.commands.place import HERE, Json, Place
-from streamops.errors import ConfigError
+from streamops.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from streamops.client import Client
@@ -28,6 +28,7 @@ ANSWER = (
     "its answer stands on deployments and alerts, a refusal on dlq: "
     'streamops sql "select * from records_refused order by time desc limit 5"'
 )
+DIGITS_MAX = 5  # of days: 273 years
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -185,10 +186,12 @@ def ack(
 
 def read_duration(text: str) -> timedelta:
     """A duration of minutes, hours or days; ConfigError for any other text."""
-    unit = UNITS.get(text[-1:])
-    if unit is None or not text[:-1].isdigit():
+    unit, number = UNITS.get(text[-1:]), text[:-1]
+    if unit is None or not (number.isascii() and number.isdigit()):
         raise ConfigError(f"--for is {text!r}: write a number and m, h or d, like 12h")
-    return timedelta(**{unit: int(text[:-1])})
+    if len(number) > DIGITS_MAX:
+        raise ConfigError(f"--for is {text!r}: give at most {DIGITS_MAX} digits")
+    return timedelta(**{unit: int(number)})
 
 
 def _command(place: Place, json: bool, command: Callable[[Client], Event]) -> None:
@@ -206,4 +209,7 @@ def _send(place: Place, commands: Callable[[Client], list[Any]]) -> list[Any]:
     with Client(
         settings.bootstrap, namespace=settings.namespace, kafka=settings.kafka, source=SOURCE
     ) as client:
-        return commands(client)
+        try:
+            return commands(client)
+        except InputError as error:
+            raise ConfigError(str(error)) from None  # it is of the command's own arguments

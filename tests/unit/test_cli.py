@@ -415,9 +415,14 @@ def test_durations_have_a_unit():
     assert read_duration("30m") == timedelta(minutes=30)
     assert read_duration("12h") == timedelta(hours=12)
     assert read_duration("7d") == timedelta(days=7)
-    for text in ("", "7", "d", "-1d", "1.5h", "1w"):
+    for text in ("", "7", "d", "-1d", "1.5h", "1w", "\u00b2h", "999999d", "9" * 20 + "m"):
         with pytest.raises(ConfigError, match="--for"):
             read_duration(text)
+
+
+def test_a_command_without_a_model_is_the_users_mistake(capsys):
+    assert main(["promote", "", "v", "--bootstrap", NOBODY]) == EXIT_CONFIG
+    assert "model of PromotionRequested is empty; name it" in capsys.readouterr().err
 
 
 def test_verify_asks_for_all_and_for_an_archive(tmp_path, capsys):
