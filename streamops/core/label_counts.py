@@ -45,10 +45,14 @@ class Columns(Protocol):
     offsets: Sequence[int]
     values: Sequence[bytes]
     label: dict[str, Sequence[Any]]
-    made: dict[str, Sequence[Any]]
-    entries: Sequence[Pending]
+    predictions: list[Any]
+    scores: NDArray[np.float64]
     time_us: Indices
     made_us: Indices
+
+    def entry(self, at: int) -> Pending:
+        """Return one prediction."""
+        ...
 
 
 class _Terms:
@@ -57,14 +61,13 @@ class _Terms:
     def __init__(self, run: Columns, positive: Sequence[bool]) -> None:
         delays_us = np.maximum(run.time_us - run.made_us, 0)
         self.delay = np.searchsorted(_DELAY_EDGES, delays_us / 1_000_000, side="left")
-        self._scores, self._positive = run.made["score"], positive
+        self._scores, self._positive = run.scores, positive
 
     @cached_property
     def losses(self) -> _Losses:
         """The terms of scored labels; made where a pane counts them."""
-        scores = np.array(self._scores, dtype=np.float64)
-        is_scored = ~np.isnan(scores)
-        score = np.where(is_scored, scores, 0.5)
+        is_scored = ~np.isnan(self._scores)
+        score = np.where(is_scored, self._scores, 0.5)
         positive = np.array(self._positive, dtype=np.bool_)
         return _Losses(
             is_scored,
@@ -85,7 +88,7 @@ class _Losses(NamedTuple):
 
 def count_labels(run: Columns, places: Sequence[Place]) -> None:
     """Count first labels in their panes; a place is a pane, its rows and their version."""
-    labels, predictions = run.label["label"], run.made["prediction"]
+    labels, predictions = run.label["label"], run.predictions
     # 1, 1.0 and True are equal, and three texts.
     typed: Any = list(
         zip(map(type, predictions), predictions, map(type, labels), labels, strict=True)
@@ -122,7 +125,7 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
 def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
     labels, times_us = run.label["label"], run.time_us.tolist()
     for row in rows.tolist():
-        count_label(pane, run.entries[row], labels[row], times_us[row], version)
+        count_label(pane, run.entry(row), labels[row], times_us[row], version)
 
 
 def _add_pairs(pane: Pane, counts: Counter[Any]) -> bool:
