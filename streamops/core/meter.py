@@ -8,6 +8,7 @@ Rule 3: every record ends somewhere: counted, waiting, or RecordRefused. None is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from streamops import codec
@@ -78,7 +79,7 @@ class Meter:
         """Return the state before the first record."""
         return MeterState()
 
-    def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
+    def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, Sequence[Output]]:
         """Fold one epoch of predictions and labels."""
         due = self._last.take(state) if self._at_once else None
         work = _Step(state, self.join, self.skew_max_ms, due)

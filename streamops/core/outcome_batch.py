@@ -5,12 +5,9 @@ Rule 1: `cuts.release`, one by one, is the definition; this gives the same outpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
-from itertools import repeat
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
@@ -19,6 +16,7 @@ from streamops.core.columns import Indices
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import moments_all
+from streamops.core.output_rows import OutputRows
 from streamops.core.pending import known_of
 from streamops.core.pending_block import Column, GroupKey
 from streamops.core.processor import Output
@@ -30,7 +28,6 @@ _NAMES = ("group", "id", "time_us", "prediction", "score", "features", "segments
           "label", "label_us", "label_offset", "after_cohort")  # fmt: skip
 _MODEL = attrgetter("model")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_output: Callable[[Iterable[Any]], Output] = partial(tuple.__new__, Output)
 
 
 class _Outcome(
@@ -54,7 +51,7 @@ class _Outcome(
     late: bool = False
 
 
-def release_all(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
+def release_all(state: MeterState, join: JoinTable, partition: int) -> Sequence[Output]:
     """Send the outcomes that are due, in order of prediction time and id."""
     rows = join.release_rows(state.labels_us)
     if len(rows) < RUN_MIN:
@@ -63,11 +60,7 @@ def release_all(state: MeterState, join: JoinTable, partition: int) -> list[Outp
     column = dict(zip(_NAMES, join.pending.gather(rows, *_NAMES), strict=True))
     keys = list(map(join.pending.key_of, column["group"].tolist()))
     evidence = _evidence(column["label_offset"], column["offset"], partition)
-    outputs = zip(
-        repeat("outcomes"), map(_MODEL, keys), repeat(None), repeat(None), evidence,
-        _conclusions(column, keys), strict=False,
-    )  # fmt: skip
-    return list(map(_output, outputs))
+    return OutputRows("outcomes", list(map(_MODEL, keys)), evidence, _conclusions(column, keys))
 
 
 def _conclusions(column: dict[str, Column], keys: Sequence[GroupKey]) -> list[bytes]:
@@ -85,18 +78,8 @@ def _conclusions(column: dict[str, Column], keys: Sequence[GroupKey]) -> list[by
 
 def _evidence(labels: Indices, predictions: Indices, partition: int) -> list[bytes]:
     """Return `outcome.joined_evidence` of each."""
-    start = b'{"spans":[["labels",%d,' % partition
-    middle = b'],["predictions",%d,' % partition
-    parts = zip(
-        repeat(start), *_spans(labels), repeat(middle), *_spans(predictions),
-        repeat(b']],"records":2}'), strict=False,
-    )  # fmt: skip
-    return list(map(b"".join, parts))
-
-
-def _spans(first: Indices) -> tuple[list[bytes], Iterable[bytes], list[bytes]]:
-    return _texts(first.tolist()), repeat(b","), _texts((first + 1).tolist())
-
-
-def _texts(numbers: list[int]) -> list[bytes]:
-    return _ENCODER.encode(numbers)[1:-1].split(b",")
+    p = partition
+    text = b'{"spans":[["labels",%d,%%d,%%d],["predictions",%d,%%d,%%d]],"records":2}' % (p, p)
+    spans = labels, labels + 1, predictions, predictions + 1
+    offsets = zip(*(column.tolist() for column in spans), strict=True)
+    return list(map(text.__mod__, offsets))
