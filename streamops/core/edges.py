@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
@@ -218,9 +218,13 @@ def table_of(features: Sequence[FeatureProfile], starts: Sequence[int]) -> Table
 
 def tables_of(kinds: Sequence[Reader]) -> Tables:
     """Return the tables of some readers together."""
+    return _known(kinds[0]) if len(kinds) == 1 else _together(tuple(kinds))
+
+
+# Epochs have the same readers again and again.
+@lru_cache(maxsize=16)
+def _together(kinds: tuple[Reader, ...]) -> Tables:
     found = [_known(reader) for reader in kinds]
-    if len(found) == 1:
-        return found[0]
     width = max(table.low.shape[1] for table in found)
     depth = max(table.edges.shape[2] for table in found)
     fills: tuple[Any, ...] = (np.inf, 0.0, 0.0, 1.0, 0, -1)

@@ -20,7 +20,7 @@ import numpy as np
 
 from streamops.core.columns import Indices
 from streamops.core.due import Due
-from streamops.core.due_rows import DueRows, Places
+from streamops.core.due_rows import DueRows
 from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting
 from streamops.core.matched import MatchedRows
 from streamops.core.pending import PendingRows, made_of, whole
@@ -40,8 +40,8 @@ class JoinTable:
         self.pending = PendingRows()
         self.matched = MatchedRows(self.pending)
         self.waiting: dict[str, Waiting] = {}
-        self._pending_due = DueRows(self._expires_us)
-        self._release_due = DueRows(self._released_us)
+        self._pending_due = DueRows(self.pending.expires_us)
+        self._release_due = DueRows(self.matched.release_us)
         self._waiting_due = Due[str]()
         self._saved = 0
         self._new_matched: list[tuple[list[int], list[Match]]] = []
@@ -173,7 +173,9 @@ class JoinTable:
         for row, each in zip(rows[known].tolist(), compress(some, known.tolist()), strict=True):
             if each.id not in self.matched:
                 self.matched.add_all(np.array([row]), _labels([each.match]))
-                due_us = self._released_us(row >> BLOCK_BITS, np.array([row & PLACE], np.uint16))
+                due_us = self.matched.release_us(
+                    row >> BLOCK_BITS, np.array([row & PLACE], np.uint16)
+                )
                 if int(due_us[0]) >= labels_tick_us:
                     self._release_due.add(row)
             self._note_latest(row, each.match)
@@ -202,17 +204,6 @@ class JoinTable:
         """Note a block that lies in the store, until all in it expired."""
         self._blocks.add(expires_us, (expires_us, key))
         self._next_block = max(self._next_block, int.from_bytes(key[1:], "big") + 1)
-
-    def _expires_us(self, number: int, places: Places) -> Indices:
-        found: Indices = self.pending.blocks[number].columns["expires_us"][places]
-        return found
-
-    def _released_us(self, number: int, places: Places) -> Indices:
-        """When outcomes go out: before their predictions are forgotten, whatever their cohort."""
-        block = self.pending.blocks[number]
-        forgotten_us = block.columns["expires_us"][places] - 1
-        found: Indices = np.minimum(block.matches["release_us"][places], forgotten_us)
-        return found
 
 
 def _parts(rows: Indices) -> Iterable[Indices]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamops.core.columns import Indices, groups_of
+from streamops.core.due_rows import Places
 from streamops.core.join_rows import Matched
 from streamops.core.pending import PendingRows
 from streamops.core.pending_block import BLOCK_BITS, PLACE, Block, Labels, objects
@@ -52,6 +53,12 @@ class MatchedRows(Mapping[str, Matched]):
         ]
         latest_id, latest = self._latest.get(row, (label_id, label))
         return Matched(label_id, label, time_us, offset, latest_id, latest, release_us, after)
+
+    def release_us(self, number: int, places: Places) -> Indices:
+        """Return when some of a block's outcomes go out: before their predictions are forgotten,
+        whatever their cohort's delay."""
+        released_us = self._pending.blocks[number].matches["release_us"][places]
+        return np.minimum(released_us, self._pending.expires_us(number, places) - 1)
 
     def add_all(self, rows: Indices, labels: Labels) -> list[tuple[int, Indices]]:
         """Note labels; return the blocks of their predictions, and their places."""

@@ -15,6 +15,7 @@ from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
 from streamops.core.fitness import another_profile, unfit
+from streamops.core.feature_reader import reader_of
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
 from streamops.core.labels import match, orphan, take_label
@@ -146,6 +147,7 @@ class _Step(Workspace):
                 self.outputs.append(refusal(record, another_profile(event.version), "operator"))
                 return
             self.state.versions[f"{model}\t{event.version.version}"] = event.version
+            reader_of(event.version)  # made ahead of its first prediction
         else:
             model = event.config.model
             row = (micros(event.first_pane), event.config, event.config_hash)
@@ -213,20 +215,10 @@ class _Step(Workspace):
     ) -> None:
         start_us, expires_us = bounds_us
         entry = Pending(
-            event.id,
-            micros(event.time),
-            expires_us,
-            event.model,
-            event.version,
-            event.prediction,
-            event.score,
-            bytes(event.features),
-            event.segments,
-            late,
-            record.offset,
-            start_us,
+            event.id, micros(event.time), expires_us, event.model, event.version, event.prediction,
+            event.score, bytes(event.features), event.segments, late, record.offset, start_us,
             hash_,
-        )
+        )  # fmt: skip
         self.join.add_pending(entry)
         waiting = self.join.waiting.get(event.id)
         if waiting is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec.structs import astuple
 
 from streamops.core.columns import Flags, Indices, groups_of, numbered
+from streamops.core.due_rows import Places
 from streamops.core.join_rows import Pending
 from streamops.core.pending_block import (
     BLOCK_BITS,
@@ -110,6 +111,11 @@ class PendingRows(Mapping[str, Pending]):
     def key_of(self, code: int) -> GroupKey:
         """Return what the rows of a group share."""
         return self._keys[code]
+
+    def expires_us(self, number: int, places: Places) -> Indices:
+        """Return when some of a block's predictions expire."""
+        found: Indices = self.blocks[number].columns["expires_us"][places]
+        return found
 
     def add_all(self, made: Made) -> list[tuple[int, Indices]]:
         """Keep predictions; return the blocks they are in, and their places."""
