@@ -37,6 +37,7 @@ _DELAY_BINS = len(DELAY_EDGES_S) + 1
 
 Place = tuple[Pane, Indices, ModelVersion | None]
 Pairs = dict[tuple[str, str], int]
+Texts = dict[Any, tuple[str, str]]
 
 
 class Columns(Protocol):
@@ -94,6 +95,7 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         zip(map(type, predictions), predictions, map(type, labels), labels, strict=True)
     )
     positive = [False] * len(labels)
+    texts: Texts = {}
     kept: list[tuple[Pane, Indices, ModelVersion]] = []
     for pane, rows, version in places:
         note_evidences(pane, "labels", pick(run.offsets, rows), pick(run.values, rows))
@@ -101,14 +103,14 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
             _one_by_one(pane, run, rows, version)
             continue
         counts = Counter(pick(typed, rows))
-        if not _add_pairs(pane, counts):
+        if not _add_pairs(pane, counts, texts):
             _one_by_one(pane, run, rows, version)
             continue
         if version.profile.label is not None:
             _add_values(pane, version.profile.label, counts)
         kept.append((pane, rows, version))
         if version.task == "binary":
-            right = {key for key in counts if category_text(key[3]) == version.positive}
+            right = {key for key in counts if texts[key][1] == version.positive}
             for row, is_right in zip(
                 rows.tolist(), map(right.__contains__, pick(typed, rows)), strict=True
             ):
@@ -128,14 +130,19 @@ def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion |
         count_label(pane, run.entry(row), labels[row], times_us[row], version)
 
 
-def _add_pairs(pane: Pane, counts: Counter[Any]) -> bool:
-    """Count (prediction, label); False, with nothing counted, where order or a fault matters."""
+def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
+    """Count (prediction, label); False, with nothing counted, where order or a fault matters.
+
+    texts  of typed pairs that were met; those that are met here are added
+    """
     pairs: Pairs = {}
-    for (_, prediction, _, label), count in counts.items():
-        predicted, true = category_text(prediction), category_text(label)
-        if predicted is None or true is None:
-            return False
-        pair = predicted, true
+    for key, count in counts.items():
+        pair = texts.get(key)
+        if pair is None:
+            predicted, true = category_text(key[1]), category_text(key[3])
+            if predicted is None or true is None:
+                return False
+            pair = texts[key] = predicted, true
         pairs[pair] = pairs.get(pair, 0) + count
     if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
         return False

@@ -16,6 +16,7 @@ from streamops.config import ModelConfig
 from streamops.core import cuts
 from streamops.core.fitness import another_profile, unfit
 from streamops.core.feature_reader import reader_of
+from streamops.core.edges import prepare
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
 from streamops.core.labels import match, orphan, take_label
@@ -147,7 +148,7 @@ class _Step(Workspace):
                 self.outputs.append(refusal(record, another_profile(event.version), "operator"))
                 return
             self.state.versions[f"{model}\t{event.version.version}"] = event.version
-            reader_of(event.version)  # made ahead of its first prediction
+            prepare(event.version)
         else:
             model = event.config.model
             row = (micros(event.first_pane), event.config, event.config_hash)
