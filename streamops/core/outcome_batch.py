@@ -17,7 +17,7 @@ from streamops.core.join import JoinTable
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import moments_all
 from streamops.core.output_rows import OutputRows
-from streamops.core.pending import known_of
+from streamops.core.pending import known_of, segments_of_all
 from streamops.core.pending_block import Column, GroupKey
 from streamops.core.processor import Output
 from streamops.values import Value
@@ -65,12 +65,12 @@ def release_all(state: MeterState, join: JoinTable, partition: int) -> Sequence[
 
 def _conclusions(column: dict[str, Column], keys: Sequence[GroupKey]) -> list[bytes]:
     models, versions, _, _, late = zip(*keys, strict=True)
-    ids, segments = column["id"].tolist(), column["segments"].tolist()
+    ids = column["id"].tolist()
     events = map(
         _Outcome, map("outcome/".__add__, ids), moments_all(column["time_us"]), ids, models,
         versions, column["prediction"].tolist(), column["label"].tolist(),
-        moments_all(column["label_us"]), known_of(column["score"].tolist()),
-        map(msgspec.Raw, column["features"].tolist()), [each or {} for each in segments],
+        moments_all(column["label_us"]), known_of(column["score"]),
+        map(msgspec.Raw, column["features"].tolist()), segments_of_all(column["segments"].tolist()),
         column["after_cohort"].tolist(), late,
     )  # fmt: skip
     return list(map(_ENCODER.encode, events))

@@ -8,7 +8,7 @@ Rule 2: a block is forgotten when all of its predictions are.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, KeysView, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -68,7 +68,7 @@ class PendingRows(Mapping[str, Pending]):
         """Return a row's prediction."""
         column, at = self.blocks[row >> BLOCK_BITS].columns, row & PLACE
         key = self._keys[column["group"].item(at)]
-        (score,) = known_of([column["score"].item(at)])
+        (score,) = known_of(column["score"][at : at + 1])
         return Pending(
             column["id"][at], column["time_us"].item(at), column["expires_us"].item(at), key.model,
             key.version, column["prediction"][at], score, column["features"][at],
@@ -80,15 +80,17 @@ class PendingRows(Mapping[str, Pending]):
         """Return the fields of `Pending` of each row."""
         names = ("id", "time_us", "expires_us", "group", "prediction", "score", "features",
                  "segments", "offset")  # fmt: skip
-        found = [column.tolist() for column in self.gather(rows, *names)]
-        ids, times_us, expire_us, codes, predictions, scores, features, segments, offsets = found
+        columns = self.gather(rows, *names)
+        ids, times_us, expire_us, codes, predictions, _, features, segments, offsets = (
+            column.tolist() for column in columns
+        )
+        scores = known_of(columns[names.index("score")])
         keys: Any = zip(*map(self._keys.__getitem__, codes), strict=True)
         models, versions, panes_us, hashes, late = keys
         return list(
             zip(
-                ids, times_us, expire_us, models, versions, predictions, known_of(scores),
-                features, [each or {} for each in segments], late, offsets, panes_us, hashes,
-                strict=True,
+                ids, times_us, expire_us, models, versions, predictions, scores, features,
+                segments_of_all(segments), late, offsets, panes_us, hashes, strict=False,
             )
         )  # fmt: skip
 
@@ -202,6 +204,14 @@ def whole(us: Sequence[int]) -> Indices:
     return np.array([min(each, NEVER_US) for each in us], dtype=np.int64)
 
 
-def known_of(scores: Sequence[float]) -> list[float | None]:
+def known_of(scores: Column) -> list[float | None]:
     """Return scores with None for what is not a number."""
-    return [None if score != score else score for score in scores]
+    found: list[float | None] = scores.tolist()
+    for at in np.flatnonzero(np.isnan(scores)).tolist():
+        found[at] = None
+    return found
+
+
+def segments_of_all(segments: Sequence[dict[str, str] | None]) -> Iterable[dict[str, str]]:
+    """Return each row's segments, of which a block keeps none where there are none."""
+    return [each or {} for each in segments] if any(segments) else repeat({}, len(segments))
