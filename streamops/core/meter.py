@@ -14,9 +14,8 @@ from typing import ClassVar
 from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
-from streamops.core.fitness import another_profile, unfit
-from streamops.core.feature_reader import reader_of
 from streamops.core.edges import prepare
+from streamops.core.fitness import another_profile, unfit
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
 from streamops.core.labels import match, orphan, take_label
