@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.traffic import Mix, play
 from streamops import codec
+from streamops.core.output_rows import AddressedRows
 from streamops.events import Event
 from streamops.hosts.memory import RawRow, make_fold, to_records
 from streamops.settings import Settings
@@ -98,8 +99,9 @@ def fold(chunks: Sequence[tuple[str, list[RawRow]]]) -> float:
     started = time.thread_time()
     for topic, rows in chunks[first:]:
         for folded in each.feed_all(topic, to_records(topic, 0, rows)):
-            for addressed in folded.outputs:
-                _ = addressed.value or codec.encode(addressed.event)
+            for part in folded.outputs.parts:
+                if not isinstance(part, AddressedRows):
+                    _ = [a.value or codec.encode(a.event) for a in part]
     each.processor.join.take_changes(each.state.labels_us)
     return time.thread_time() - started
 

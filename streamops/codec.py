@@ -7,12 +7,13 @@ JSON is what we write. MessagePack is read where the first byte is a map's (0x80
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar, Union
 
 import msgspec
+from msgspec.structs import astuple
 
 from streamops import events
 from streamops.errors import InputError
@@ -79,6 +80,8 @@ _TIMES: dict[type[events.Event], tuple[str, ...]] = {
     t: tuple(f.name for f in msgspec.structs.fields(t) if f.type in (datetime, datetime | None))
     for t in EVENT_TYPES
 }
+_FEATURES = msgspec.msgpack.Decoder(dict[str, Any])
+_NO_FLOATS = frozenset((str, bytes, bool, int, type(None), datetime, msgspec.Raw))
 _UTC_ONLY = {UTC}
 _BRACE, _CLOSING_BRACE = {ord("{")}, {ord("}")}
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
@@ -165,6 +168,13 @@ def decode_all(values: Sequence[bytes]) -> list[events.Event | InputError]:
         return found
     if len(values) <= TOGETHER_MIN:
         return [_decoded(value) for value in values]
+    if any(packed := list(map(is_msgpack, values))):
+        # MessagePack has no line breaks to tell its values apart by: each by itself.
+        texts = iter(decode_all([value for value in values if not is_msgpack(value)]))
+        return [
+            _decoded(value) if is_packed else next(texts)
+            for value, is_packed in zip(values, packed, strict=True)
+        ]
     # What one bad value costs the others is a few more looks at ever fewer of them.
     middle = len(values) // 2
     return [*decode_all(values[:middle]), *decode_all(values[middle:])]
@@ -256,11 +266,20 @@ def _in_utc(event: E) -> E:
 
 def _unpacked(event: E) -> E:
     """Refuse what MessagePack lets in and JSON doesn't; features become JSON."""
-    for name in event.__struct_fields__:
-        refuse_not_finite(name, getattr(event, name))
+    for name, value in zip(event.__struct_fields__, astuple(event), strict=True):
+        if type(value) not in _NO_FLOATS:
+            refuse_not_finite(name, value)
     if isinstance(event, (events.PredictionMade, events.OutcomeJoined)):
         return msgspec.structs.replace(event, features=_features_as_json(event.features))
     return event
+
+
+def _all_finite(values: Iterable[Any]) -> bool:
+    """Tell whether all are finite numbers; False where one is no number."""
+    try:
+        return all(map(math.isfinite, values))
+    except TypeError:
+        return False
 
 
 def refuse_not_finite(path: str, value: object) -> None:
@@ -284,8 +303,9 @@ def _features_as_json(raw: msgspec.Raw) -> msgspec.Raw:
     if data == b"{}":  # the default; no MessagePack value has these two bytes
         return raw
     try:
-        features = msgspec.msgpack.decode(data, type=dict[str, Any])
-        refuse_not_finite("features", features)
+        features = _FEATURES.decode(data)
+        if not _all_finite(features.values()):
+            refuse_not_finite("features", features)
         return msgspec.Raw(_ENCODER.encode(features))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
         raise InputError(f"features can't be read: {error}; send a map of values") from None

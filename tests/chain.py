@@ -15,7 +15,8 @@ import msgspec
 
 from streamops import codec
 from streamops.config import RetrainPolicy
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.events import (

@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.core.epochs import Addressed
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.events import DriftDetected, EpochClosed, Event
 from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp

@@ -19,7 +19,8 @@ from typing import Any
 from streamops import codec
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.events import EpochClosed, Event
 from streamops.hosts.memory import make_fold

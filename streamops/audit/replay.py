@@ -13,7 +13,7 @@ from streamops.audit.namespace import namespace_of
 from streamops.audit.pace import by_epoch
 from streamops.core import numeric
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.errors import ConfigError
 from streamops.events import Event

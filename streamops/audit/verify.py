@@ -28,8 +28,8 @@ from streamops.audit.start import Start, Starter
 from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed
 from streamops.core.error_tests import PLATFORM
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record, Refusal
 from streamops.errors import ConfigError, InputError
 from streamops.events import (

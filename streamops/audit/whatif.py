@@ -31,7 +31,7 @@ from streamops.audit.replay import Progress, fed
 from streamops.config import ModelConfig, config_hash
 from streamops.core import numeric
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.errors import ConfigError

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import astuple
 
-from streamops.core.columns import Indices, numbered
+from streamops.core.columns import Indices
 from streamops.core.edges import Binned, Column, Values, bin_numbers, table_of, tables_of
 from streamops.core.feature_reader import Reader
 from streamops.core.panes import Pane, add_bins
@@ -38,7 +38,10 @@ def count_rows(
     rows     features, as the reader of the row's pane decoded them
     """
     bases = np.array(list(accumulate((r.width for r in readers), initial=0)), dtype=np.int64)
-    kinds, of_pane = numbered(readers)
+    # In one order whatever order they came in, so that their tables together are known.
+    kinds = sorted(set(readers), key=id)
+    places_of = {reader: at for at, reader in enumerate(kinds)}
+    of_pane = np.array([places_of[reader] for reader in readers], dtype=np.int64)
     faults = np.zeros(len(panes), dtype=np.int64)
     keys, amounts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     if any(reader.numeric for reader in kinds):

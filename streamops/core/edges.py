@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
@@ -18,10 +18,10 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from streamops.core.columns import Indices, groups_of, numbered, pick
-from streamops.core.feature_reader import Reader
+from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.profile import CLAMP
 from streamops.core.quality import INTEGER_MAX
-from streamops.values import FeatureProfile
+from streamops.values import FeatureProfile, ModelVersion
 
 Numbers = NDArray[np.float64]
 FLOAT_MAX = float.fromhex("0x1.fffffffffffffp+1023")
@@ -51,14 +51,12 @@ class Tables(NamedTuple):
 
 
 class Source(Protocol):
-    """Where numbers come from: `matrix` is row x feature, not a number where one is missing."""
+    """`matrix` is row x feature, not a number where one is missing; `value` one as it was sent."""
 
     @property
     def matrix(self) -> Numbers: ...
 
-    def value(self, row: int, feature: int) -> int | float | None:
-        """Return one of them as it was sent."""
-        ...
+    def value(self, row: int, feature: int) -> int | float | None: ...
 
 
 class Column:
@@ -206,21 +204,21 @@ def table_of(features: Sequence[FeatureProfile], starts: Sequence[int]) -> Table
     def row(values: Iterable[float]) -> Numbers:
         return np.array([list(values)], dtype=np.float64)
 
-    return Tables(
-        edges,
-        row(feature.low for feature in features),
-        row(feature.high for feature in features),
-        row(feature.quantum for feature in features),
-        row(len(feature.counts) - 1 for feature in features).astype(np.int64),
-        np.array([list(starts)], dtype=np.int64),
-    )
+    low, high = row(f.low for f in features), row(f.high for f in features)
+    missing = row(len(f.counts) - 1 for f in features).astype(np.int64)
+    quantum, first = row(f.quantum for f in features), np.array([list(starts)], dtype=np.int64)
+    return Tables(edges, low, high, quantum, missing, first)
 
 
 def tables_of(kinds: Sequence[Reader]) -> Tables:
     """Return the tables of some readers together."""
+    return _known(kinds[0]) if len(kinds) == 1 else _together(tuple(kinds))
+
+
+# Epochs have the same readers again and again.
+@lru_cache(maxsize=16)
+def _together(kinds: tuple[Reader, ...]) -> Tables:
     found = [_known(reader) for reader in kinds]
-    if len(found) == 1:
-        return found[0]
     width = max(table.low.shape[1] for table in found)
     depth = max(table.edges.shape[2] for table in found)
     fills: tuple[Any, ...] = (np.inf, 0.0, 0.0, 1.0, 0, -1)
@@ -234,6 +232,12 @@ def tables_of(kinds: Sequence[Reader]) -> Tables:
             pad[where] = has[0]
         pads.append(pad)
     return Tables(*pads)
+
+
+def prepare(version: ModelVersion) -> None:
+    """Make what reads and bins a version's features ahead of its first prediction."""
+    if (reader := reader_of(version)) is not None:
+        _known(reader)
 
 
 def _known(reader: Reader) -> Tables:

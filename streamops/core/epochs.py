@@ -9,13 +9,10 @@ Rule 3: positions say where to read again so that everything after the folded ep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from itertools import groupby
-from operator import attrgetter, itemgetter
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,36 +21,17 @@ from streamops.core import seal
 from streamops.core.buffer import MakeBuffer, MemoryBuffer
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of
 from streamops.core.inbox import RawInbox
+from streamops.core.output_rows import Addressed, Mixed, OutputRows, parts_of
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
 from streamops.core.rows import one_behind_the_other
 from streamops.core.stamping import StampRow, Target, stamp_all
 from streamops.core.times import EPOCH
-from streamops.events import EpochClosed, Event
+from streamops.events import EpochClosed
 from streamops.values import Stamp
 
 S = TypeVar("S")
-_CONCLUSION = attrgetter("conclusion")
-_FIRST, _SECOND = itemgetter(0), itemgetter(1)
-
-
-class Addressed(NamedTuple):
-    """A stamped event with the partition it goes to; None leaves it to the key.
-
-    Either the event is made, or its bytes are known, or both.
-    """
-
-    topic: str
-    partition: int | None
-    key: str
-    made: Event | None
-    value: bytes = b""
-
-    @property
-    def event(self) -> Event:
-        """The event; read from its bytes where only they were made."""
-        return codec.decode(self.value) if self.made is None else self.made
 
 
 class Folded(NamedTuple):
@@ -63,7 +41,7 @@ class Folded(NamedTuple):
     """
 
     epoch: int
-    outputs: list[Addressed]
+    outputs: Mixed[Addressed]
     positions: dict[str, int]
     files: Mapping[str, bytes] = MappingProxyType({})
 
@@ -165,34 +143,38 @@ class Fold(Generic[S]):
         return Folded(epoch, self._stamped(epoch, outputs), positions, files)
 
     def _sealed(
-        self, outputs: list[Output], time: datetime | None, positions: dict[str, int]
-    ) -> tuple[list[Output], dict[str, bytes]]:
+        self, outputs: Sequence[Output], time: datetime | None, positions: dict[str, int]
+    ) -> tuple[Sequence[Output], dict[str, bytes]]:
         """Put the seal before other marks: what is marked as concluded isn't sent again."""
         contents = seal.contents_of(self.processor, self.state, self.source, self.epoch)
         about = self.source, self.partition, self.epoch
         made = seal.sealed(self.processor, contents, about, time, positions)
-        marks = [output for output in outputs if output.topic == made.topic]
-        others = [output for output in outputs if output.topic != made.topic]
-        return [*others, made, *marks], contents.files
+        sealed, marks = Mixed[Output](), list[Output]()
+        for part in parts_of(outputs):
+            if isinstance(part, OutputRows):
+                sealed += part
+                continue
+            sealed += [output for output in part if output.topic != made.topic]
+            marks += [output for output in part if output.topic == made.topic]
+        sealed += [made, *marks]
+        return sealed, contents.files
 
-    def _stamped(self, epoch: int, outputs: list[Output]) -> list[Addressed]:
-        closing, written = self.processor.closing, list[Addressed]()
+    def _stamped(self, epoch: int, outputs: Sequence[Output]) -> Mixed[Addressed]:
+        closing, written = self.processor.closing, Mixed[Addressed]()
         groups: dict[Target, list[bytes]] = {}
         own = closing.scope == "own"
         for topic in closing.topics:
             for partition in [self.partition] if own else range(self.partitions):
                 groups[(topic, partition)] = []
         ordinal = 0
-        encoded = map(bool, map(_CONCLUSION, outputs))
-        for is_encoded, some in groupby(zip(encoded, outputs, strict=True), _FIRST):
-            run = list(map(_SECOND, some))
+        for part in parts_of(outputs):
             stamps = StampRow(self.source, epoch, ordinal)
-            if is_encoded and max(map(len, map(_CONCLUSION, run))) <= CONCLUSION_BYTES_MAX:
-                written += map(_addressed, stamp_all(run, stamps, groups, self._target))
+            if isinstance(part, OutputRows) and part.size_max <= CONCLUSION_BYTES_MAX:
+                written += stamp_all(part, stamps, groups, self._target)
             else:
-                written += (self._stamp(o, stamps.at(n), groups) for n, o in enumerate(run))
-            ordinal += len(run)
-        written.extend(self._closes(epoch, groups))
+                written += [self._stamp(o, stamps.at(n), groups) for n, o in enumerate(part)]
+            ordinal += len(part)
+        written += self._closes(epoch, groups)
         return written
 
     def _stamp(self, output: Output, stamp: Stamp, groups: dict[Target, list[bytes]]) -> Addressed:
@@ -231,7 +213,3 @@ class Fold(Generic[S]):
                     hash=close_hash(conclusions),
                 ),
             )
-
-
-# Half the time of Addressed(...).
-_addressed: Callable[[Iterable[Any]], Addressed] = partial(tuple.__new__, Addressed)

@@ -11,75 +11,73 @@ Rule 4: an outcome is held exactly while labels' tick hasn't passed its release 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import chain, compress, repeat
-from operator import attrgetter, is_, itemgetter
-from typing import TypeVar
+from itertools import chain, compress
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from streamops.core.columns import Indices
 from streamops.core.due import Due
-from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting, release_time_us
+from streamops.core.due_rows import DueRows
+from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting
+from streamops.core.matched import MatchedRows
+from streamops.core.pending import PendingRows, made_of, whole
+from streamops.core.pending_block import BLOCK_BITS, PLACE, Labels, Made
 
 BLOCK_ROWS_MAX = 4096
-_ID, _EXPIRES = attrgetter("id"), attrgetter("expires_us")
-_FIRST = itemgetter(0)
-_BY_TIME = attrgetter("time_us", "id")
 
 T = TypeVar("T")
+# The fields of `Matched` of some rows.
+Match = tuple[Any, ...]
 
 
 class JoinTable:
     """Pending predictions, their first labels, and waiting labels, by prediction id."""
 
     def __init__(self) -> None:
-        self.pending: dict[str, Pending] = {}
-        self.matched: dict[str, Matched] = {}
+        self.pending = PendingRows()
+        self.matched = MatchedRows(self.pending)
         self.waiting: dict[str, Waiting] = {}
-        self._pending_due = Due[Pending]()
+        self._pending_due = DueRows(self.pending.expires_us)
+        self._release_due = DueRows(self.matched.release_us)
         self._waiting_due = Due[str]()
-        self._release_due = Due[Pending]()
-        self._new_pending: list[Pending] = []
-        self._new_matched: list[tuple[Pending, Matched]] = []
+        self._saved = 0
+        self._new_matched: list[tuple[list[int], list[Match]]] = []
         self._waiting_changes: dict[bytes, bytes | None] = {}
         self._blocks = Due[tuple[int, bytes]]()
         self._next_block = 0
 
     def add_pending(self, entry: Pending) -> None:
         """Keep a prediction until it expires."""
-        self.pending[entry.id] = entry
-        self._pending_due.add(entry.expires_us, entry)
-        self._new_pending.append(entry)
+        row = self.pending.next_row
+        self.pending.add_all(made_of([entry]))
+        self._pending_due.add(row)
 
-    def add_all(self, entries: Sequence[Pending], expires_us: NDArray[np.int64]) -> None:
+    def add_all(self, made: Made) -> None:
         """Keep predictions, each of another id."""
-        self.pending.update(zip(map(_ID, entries), entries, strict=True))
-        self._pending_due.add_all(expires_us, entries)
-        self._new_pending += entries
+        for number, places in self.pending.add_all(made):
+            self._pending_due.add_all(number, places)
 
-    def match_all(
-        self,
-        entries: Sequence[Pending],
-        matches: Sequence[Matched],
-        release_us: NDArray[np.int64],
-    ) -> None:
-        """Note the first labels of predictions, and when their outcomes go out."""
-        self.matched.update(zip(map(_ID, entries), matches, strict=True))
-        self._release_due.add_all(release_us, entries)
-        self._new_matched += zip(entries, matches, strict=True)
+    def match_all(self, rows: Indices, labels: Labels) -> None:
+        """Note the first labels of predictions."""
+        for number, places in self.matched.add_all(rows, labels):
+            self._release_due.add_all(number, places)
+        self._new_matched.append((rows.tolist(), _matches(labels)))
 
     def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""
-        self._release_due.add(release_time_us(entry, match), entry)
+        row = self.pending.index[entry.id]
+        self.matched.add_all(np.array([row]), _labels([match]))
+        self._release_due.add(row)
         self.correct(entry, match)
 
     def correct(self, entry: Pending, match: Matched) -> None:
         """Note another latest label of a prediction that has one."""
-        self.matched[entry.id] = match
-        self._new_matched.append((entry, match))
+        row = self.pending.index[entry.id]
+        self._note_latest(row, match)
+        self._new_matched.append(([row], [msgspec.structs.astuple(match)]))
 
     def add_waiting(self, entry: Waiting) -> None:
         """Keep a label until its prediction comes or it expires."""
@@ -95,30 +93,26 @@ class JoinTable:
 
     def release(self, labels_tick_us: int) -> list[tuple[Pending, Matched]]:
         """Hand over the outcomes that are due, by prediction time and id."""
-        due, now = self._release_due.take(labels_tick_us)
-        for entry in now:
-            release_us = release_time_us(entry, self.matched[entry.id])
-            if release_us < labels_tick_us:
-                due.append(entry)
-            else:
-                self._release_due.add(release_us, entry)
-        due.sort(key=_BY_TIME)
-        return list(zip(due, map(self.matched.__getitem__, map(_ID, due)), strict=True))
+        rows = self.release_rows(labels_tick_us).tolist()
+        return [(self.pending.entry(row), self.matched.of_row(row)) for row in rows]
+
+    def release_rows(self, labels_tick_us: int) -> Indices:
+        """Hand over the rows of the outcomes that are due, by prediction time and id."""
+        rows = self._release_due.take(labels_tick_us)
+        if not len(rows):
+            return rows
+        (time_us,) = self.pending.gather(rows, "time_us")
+        if np.any(time_us[1:] <= time_us[:-1]):
+            (ids,) = self.pending.gather(rows, "id")
+            order = sorted(zip(time_us.tolist(), ids.tolist(), rows.tolist(), strict=True))
+            rows = np.array([row for _, _, row in order])
+        return rows
 
     def expire_pending(self, labels_tick_us: int) -> None:
         """Forget predictions that labels' tick has reached the horizon of."""
-        due, now = self._pending_due.take(labels_tick_us)
-        for entry in now:
-            if entry.expires_us > labels_tick_us:
-                self._pending_due.add(entry.expires_us, entry)
-            else:
-                due.append(entry)
-        # An id may have come again after it expired; then another entry is pending.
-        ids = list(map(_ID, due))
-        if not all(map(is_, map(self.pending.get, ids), due)):
-            ids = [entry.id for entry in due if self.pending.get(entry.id) is entry]
-        deque(map(self.pending.pop, ids), 0)
-        deque(map(self.matched.pop, ids, repeat(None)), 0)
+        rows = self._pending_due.take(labels_tick_us + 1)
+        if len(rows):
+            self.matched.forgotten(rows, self.pending.forget(rows))
 
     def expire_waiting(self, predictions_tick_us: int) -> list[Waiting]:
         """Forget, and return in offset order, labels whose prediction never came."""
@@ -140,15 +134,16 @@ class JoinTable:
                 changes[key] = None
             else:
                 self._blocks.add(expires_us, (expires_us, key))
-        pending = self._alive(self._new_pending, self._new_pending)
-        matched = self._alive(list(map(_FIRST, self._new_matched)), self._new_matched)
-        self._new_pending, self._new_matched = [], []
-        for some in _parts(pending):
-            key = self._block(b"p", some)
-            changes[key] = _ENCODER.encode(some)
-        for pairs in _parts(matched):
-            key = self._block(b"m", [entry for entry, _ in pairs])
-            changes[key] = _ENCODER.encode([MatchRow(e.id, e.offset, m) for e, m in pairs])
+        new = np.arange(self._saved, self.pending.next_row)
+        rows, matches = self._take_matched()
+        for some in _parts(new[self.pending.is_alive(new)]):
+            changes[self._block(b"p", some)] = _ENCODER.encode(self.pending.entries(some))
+        for first in range(0, len(matches), BLOCK_ROWS_MAX):
+            some = rows[first : first + BLOCK_ROWS_MAX]
+            ids, offsets = self.pending.gather(some, "id", "offset")
+            found = zip(ids.tolist(), offsets.tolist(), matches[first:], strict=False)
+            changes[self._block(b"m", some)] = _ENCODER.encode(list(found))
+        self._saved = self.pending.next_row
         return changes
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]], labels_tick_us: int) -> None:
@@ -158,45 +153,77 @@ class JoinTable:
                 self.add_waiting(_WAITING.decode(value))
             elif key[:1] == b"p":
                 some = _PENDINGS.decode(value)
-                self._known(key, some)
-                for entry in some:
-                    if entry.expires_us > labels_tick_us:
-                        self.add_pending(entry)
+                self._known(key, max((entry.expires_us for entry in some), default=0))
+                if alive := [entry for entry in some if entry.expires_us > labels_tick_us]:
+                    self.add_all(made_of(alive))
         # After all predictions: a match lies in a block of its own.
         for key, value in sorted(rows):
             if key[:1] == b"m":
                 self._restore_matched(key, _MATCHES.decode(value), labels_tick_us)
-        self._new_pending, self._new_matched, self._waiting_changes = [], [], {}
+        self._saved, self._new_matched, self._waiting_changes = self.pending.next_row, [], {}
 
-    def _restore_matched(self, key: bytes, rows: Sequence[MatchRow], labels_tick_us: int) -> None:
-        found = [(row, self.pending.get(row.id)) for row in rows]
-        known = [(e, row.match) for row, e in found if e is not None and e.offset == row.offset]
-        self._known(key, [entry for entry, _ in known])
-        for entry, match in known:
-            is_held = release_time_us(entry, match) >= labels_tick_us
-            if is_held and entry.id not in self.matched:
-                self._release_due.add(release_time_us(entry, match), entry)
-            self.matched[entry.id] = match
+    def _restore_matched(self, key: bytes, some: Sequence[MatchRow], labels_tick_us: int) -> None:
+        numbers = [self.pending.index.get(each.id, -1) for each in some]
+        rows = np.array(numbers, dtype=np.int64)
+        known = rows >= 0
+        if np.any(known):
+            (offsets,) = self.pending.gather(rows[known], "offset")
+            known[known] = offsets == np.array([each.offset for each in some])[known]
+        self._known(key, self._last_us(rows[known]))
+        for row, each in zip(rows[known].tolist(), compress(some, known.tolist()), strict=True):
+            if each.id not in self.matched:
+                self.matched.add_all(np.array([row]), _labels([each.match]))
+                due_us = self.matched.release_us(
+                    row >> BLOCK_BITS, np.array([row & PLACE], np.uint16)
+                )
+                if int(due_us[0]) >= labels_tick_us:
+                    self._release_due.add(row)
+            self._note_latest(row, each.match)
 
-    def _alive(self, entries: Sequence[Pending], rows: Sequence[T]) -> Sequence[T]:
-        """Return the rows whose predictions are still pending."""
-        found = map(self.pending.get, map(_ID, entries))
-        return list(compress(rows, map(is_, found, entries)))
+    def _note_latest(self, row: int, match: Matched) -> None:
+        if match.latest_id != match.label_id or match.latest is not match.label:
+            self.matched.correct(row, match.latest_id, match.latest)
 
-    def _block(self, kind: bytes, entries: Sequence[Pending]) -> bytes:
+    def _take_matched(self) -> tuple[Indices, list[Match]]:
+        """Hand over the new labels of predictions that are still pending."""
+        some, self._new_matched = self._new_matched, []
+        rows = np.array(list(chain.from_iterable(rows for rows, _ in some)), dtype=np.int64)
+        alive = self.pending.is_alive(rows)
+        matches = chain.from_iterable(matches for _, matches in some)
+        return rows[alive], list(compress(matches, alive.tolist()))
+
+    def _block(self, kind: bytes, rows: Indices) -> bytes:
         key = kind + self._next_block.to_bytes(8, "big")
-        self._known(key, entries)
+        self._known(key, self._last_us(rows))
         return key
 
-    def _known(self, key: bytes, entries: Sequence[Pending]) -> None:
+    def _last_us(self, rows: Indices) -> int:
+        return int(self.pending.gather(rows, "expires_us")[0].max()) if len(rows) else 0
+
+    def _known(self, key: bytes, expires_us: int) -> None:
         """Note a block that lies in the store, until all in it expired."""
-        expires_us = max(map(_EXPIRES, entries), default=0)
         self._blocks.add(expires_us, (expires_us, key))
         self._next_block = max(self._next_block, int.from_bytes(key[1:], "big") + 1)
 
 
-def _parts(rows: Sequence[T]) -> Iterable[Sequence[T]]:
+def _parts(rows: Indices) -> Iterable[Indices]:
     return (rows[at : at + BLOCK_ROWS_MAX] for at in range(0, len(rows), BLOCK_ROWS_MAX))
+
+
+def _labels(matches: Sequence[Matched]) -> Labels:
+    ids, labels, times_us, offsets, _, _, release_us, after = zip(
+        *map(msgspec.structs.astuple, matches), strict=True
+    )
+    return Labels(ids, labels, np.array(times_us), offsets, whole(release_us), np.array(after))
+
+
+def _matches(labels: Labels) -> list[Match]:
+    ids, values, times_us, offsets, release_us, after = labels
+    rows = zip(
+        ids, values, times_us.tolist(), offsets, ids, values, release_us.tolist(), after.tolist(),
+        strict=True,
+    )  # fmt: skip
+    return list(rows)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -8,19 +8,22 @@ Rule 2: losses are the terms of `performance`, by the array form of the same ker
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import astuple
 
-from streamops.core.columns import Indices, groups_of, joined, numbered
+from streamops.core.columns import Flags, Indices, groups_of, joined, numbered
 from streamops.core.join import JoinTable
-from streamops.core.join_rows import Matched, Pending
+from streamops.core.join_rows import Pending
 from streamops.core.label_counts import count_labels
 from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
 from streamops.core.moments import micros_all
 from streamops.core.panes import PaneKey
+from streamops.core.pending import NO_ROW
+from streamops.core.pending_block import GroupKey, Labels
 from streamops.core.rows import Rows
 from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
@@ -29,10 +32,8 @@ from streamops.values import ModelVersion
 
 # Below it a run costs more at once than label by label.
 RUN_MIN = 16
-_EXPIRES, _PREDICTION = attrgetter("expires_us"), attrgetter("prediction_id")
-_TIME = attrgetter("time")
+_PREDICTION, _TIME = attrgetter("prediction_id"), attrgetter("time")
 _LABEL = LabelArrived.__struct_fields__
-_PENDING = Pending.__struct_fields__
 
 
 class Group(NamedTuple):
@@ -47,20 +48,26 @@ class Group(NamedTuple):
 class Run:
     """Labels in log order with their predictions: a column for each of what they bring.
 
+    rows   their predictions
     codes  the group of each
     """
 
-    def __init__(self, records: Rows, entries: Sequence[Pending]) -> None:
+    def __init__(self, records: Rows, rows: Indices, join: JoinTable) -> None:
         self.offsets, _, _, self.values, labels = records.columns
         columns: Any = zip(*map(astuple, labels), strict=True)  # type: ignore[arg-type]
         self.label: dict[str, Sequence[Any]] = dict(zip(_LABEL, columns, strict=True))
-        columns = zip(*map(astuple, entries), strict=True)
-        self.made: dict[str, Sequence[Any]] = dict(zip(_PENDING, columns, strict=True))
-        self.entries = entries
+        self.rows, self._join = rows, join
         self.time_us = micros_all(self.label["time"])
-        self.made_us = np.array(self.made["time_us"], dtype=np.int64)
+        found = join.pending.gather(rows, "time_us", "score", "group", "prediction", "segments")
+        self.made_us, self.scores, self.shared, predictions, segments = found
+        self.predictions: list[Any] = predictions.tolist()
+        self.segments: list[dict[str, str] | None] = segments.tolist()
         self.codes = np.zeros(0, dtype=np.int64)
         self.groups: list[Group] = []
+
+    def entry(self, at: int) -> Pending:
+        """Return one prediction."""
+        return self._join.pending.entry(int(self.rows[at]))
 
 
 def take_labels(work: Step, records: Rows) -> None:
@@ -70,54 +77,52 @@ def take_labels(work: Step, records: Rows) -> None:
             work.take(record)
         return
     ids: list[str] = list(map(_PREDICTION, records.columns.events))
-    entries = list(map(work.join.pending.get, ids))
+    numbers = map(work.join.pending.index.get, ids, repeat(NO_ROW))
+    rows = np.fromiter(numbers, np.int64, len(ids))
     first = 0
-    for odd in _odd(work, records, ids, entries):
-        _fold(work, records[first:odd], entries[first:odd])
+    for odd in _odd(work, records, ids, rows):
+        _fold(work, records[first:odd], rows[first:odd])
         work.take(records[odd])
         first = odd + 1
-    _fold(work, records[first:], entries[first:])
+    _fold(work, records[first:], rows[first:])
 
 
-def _odd(
-    work: Step, records: Rows, ids: Sequence[str], entries: Sequence[Pending | None]
-) -> list[int]:
+def _odd(work: Step, records: Rows, ids: Sequence[str], rows: Indices) -> list[int]:
     """Return the rows that aren't plain."""
-    matched, skew_ms, now_us = work.join.matched, work.skew_max_ms, work.state.labels_us
-    ahead = np.zeros(len(ids), dtype=np.bool_)
-    if skew_ms is not None:
+    plain = rows != NO_ROW
+    if some := len(rows[plain]):
+        found = work.join.pending.gather(rows[plain], "expires_us", "is_matched")
+        in_time: Flags = (found[0] > work.state.labels_us) & ~found[1]
+        plain[plain if some < len(rows) else slice(None)] = in_time
+    if (skew_ms := work.skew_max_ms) is not None:
         moments: Any = list(map(_TIME, records.columns.events))
         limits_ms = np.array(records.columns.append_ms) + skew_ms
-        ahead = -(-micros_all(moments) // 1000) > limits_ms
-    sure = all(entries) and len(set(ids)) == len(ids) and matched.keys().isdisjoint(ids)
-    if sure and min(map(_EXPIRES, entries)) > now_us:
-        return np.flatnonzero(ahead).tolist()
-    seen, found = set[str](), list[int]()
-    for at, (id_, entry) in enumerate(zip(ids, entries, strict=True)):
-        known = entry is not None and now_us < entry.expires_us
-        if not known or id_ in matched or id_ in seen or ahead[at]:
-            found.append(at)
-        seen.add(id_)
-    return found
+        plain &= -(-micros_all(moments) // 1000) <= limits_ms
+    if len(set(ids)) < len(ids):
+        seen = set[str]()
+        for at, id_ in enumerate(ids):
+            plain[at] &= id_ not in seen
+            seen.add(id_)
+    return np.flatnonzero(~plain).tolist()
 
 
-def _fold(work: Step, records: Rows, entries: Sequence[Any]) -> None:
+def _fold(work: Step, records: Rows, rows: Indices) -> None:
     if len(records) < RUN_MIN:
         for record in records:
             work.take(record)
         return
-    run = Run(records, entries)
-    _group_all(work.state, run)
+    run = Run(records, rows, work.join)
+    _group_all(work.state, work.join, run)
     if any(group.is_long for group in run.groups):
         for record in records:
             work.take(record)
         return
     panes: dict[tuple[PaneKey, bool], list[Indices]] = {}
     owners: dict[tuple[PaneKey, bool], Group] = {}
-    for code, rows in groups_of(run.codes):
+    for code, some in groups_of(run.codes):
         group = run.groups[code]
         for place in group.panes:
-            panes.setdefault(place, []).append(rows)
+            panes.setdefault(place, []).append(some)
             owners.setdefault(place, group)
     places = [
         (work.pane(key, after=after), joined(parts), owners[key, after].version)
@@ -127,28 +132,24 @@ def _fold(work: Step, records: Rows, entries: Sequence[Any]) -> None:
     _match(work.join, run, work.state.labels_us)
 
 
-def _group_all(state: MeterState, run: Run) -> None:
-    made = run.made
-    keys: Any = list(
-        zip(
-            made["model"], made["version"], made["pane_us"], made["config_hash"], made["late"],
-            strict=True,
-        )
-    )  # fmt: skip
-    if any(made["segments"]):
-        some = zip(keys, made["segments"], strict=True)
-        keys = [(*key, *sorted(segments.items())) for key, segments in some]
-    distinct, run.codes = numbered(keys)
-    run.groups = [_group(state, key) for key in distinct]
+def _group_all(state: MeterState, join: JoinTable, run: Run) -> None:
+    shared: Any = run.shared.tolist()
+    if any(run.segments):
+        some = zip(shared, run.segments, strict=True)
+        shared = [(code, *sorted((segments or {}).items())) for code, segments in some]
+    distinct, run.codes = numbered(shared)
+    for key in distinct:
+        code, *segments = key if isinstance(key, tuple) else (key,)
+        run.groups.append(_group(state, join.pending.key_of(code), dict(segments)))
 
 
-def _group(state: MeterState, key: tuple[Any, ...]) -> Group:
-    model, name, pane_us, hash_, late, *segments = key
+def _group(state: MeterState, key: GroupKey, segments: dict[str, str]) -> Group:
+    model, name, pane_us, hash_, late = key
     config = config_of(state, PaneKey(model, name, "", 0, 0, hash_))
     end_us = pane_us + config.pane_s * SECOND_US
     keys = [
         PaneKey(model, name, segment, pane_us, end_us, hash_)
-        for segment in segments_of(dict(segments), config)
+        for segment in segments_of(segments, config)
     ]
     return Group(
         tuple((each, late or each in state.matured) for each in keys),
@@ -162,12 +163,7 @@ def _match(join: JoinTable, run: Run, now_us: int) -> None:
     delay_us = np.array([group.delay_us for group in run.groups], dtype=np.int64)[run.codes]
     release_us = run.made_us + delay_us
     after = (delay_us > 0) & (now_us > release_us)
-    ids, labels = run.label["id"], run.label["label"]
-    matches = list(
-        map(
-            Matched, ids, labels, run.time_us.tolist(), run.offsets, ids, labels,
-            release_us.tolist(), after.tolist(),
-        )
-    )  # fmt: skip
-    forgotten_us = np.array(run.made["expires_us"], dtype=np.int64) - 1
-    join.match_all(run.entries, matches, np.minimum(release_us, forgotten_us))
+    labels = Labels(
+        run.label["id"], run.label["label"], run.time_us, run.offsets, release_us, after
+    )
+    join.match_all(run.rows, labels)

@@ -37,6 +37,7 @@ _DELAY_BINS = len(DELAY_EDGES_S) + 1
 
 Place = tuple[Pane, Indices, ModelVersion | None]
 Pairs = dict[tuple[str, str], int]
+Texts = dict[Any, tuple[str, str]]
 
 
 class Columns(Protocol):
@@ -45,10 +46,14 @@ class Columns(Protocol):
     offsets: Sequence[int]
     values: Sequence[bytes]
     label: dict[str, Sequence[Any]]
-    made: dict[str, Sequence[Any]]
-    entries: Sequence[Pending]
+    predictions: list[Any]
+    scores: NDArray[np.float64]
     time_us: Indices
     made_us: Indices
+
+    def entry(self, at: int) -> Pending:
+        """Return one prediction."""
+        ...
 
 
 class _Terms:
@@ -57,14 +62,13 @@ class _Terms:
     def __init__(self, run: Columns, positive: Sequence[bool]) -> None:
         delays_us = np.maximum(run.time_us - run.made_us, 0)
         self.delay = np.searchsorted(_DELAY_EDGES, delays_us / 1_000_000, side="left")
-        self._scores, self._positive = run.made["score"], positive
+        self._scores, self._positive = run.scores, positive
 
     @cached_property
     def losses(self) -> _Losses:
         """The terms of scored labels; made where a pane counts them."""
-        scores = np.array(self._scores, dtype=np.float64)
-        is_scored = ~np.isnan(scores)
-        score = np.where(is_scored, scores, 0.5)
+        is_scored = ~np.isnan(self._scores)
+        score = np.where(is_scored, self._scores, 0.5)
         positive = np.array(self._positive, dtype=np.bool_)
         return _Losses(
             is_scored,
@@ -85,12 +89,13 @@ class _Losses(NamedTuple):
 
 def count_labels(run: Columns, places: Sequence[Place]) -> None:
     """Count first labels in their panes; a place is a pane, its rows and their version."""
-    labels, predictions = run.label["label"], run.made["prediction"]
+    labels, predictions = run.label["label"], run.predictions
     # 1, 1.0 and True are equal, and three texts.
     typed: Any = list(
         zip(map(type, predictions), predictions, map(type, labels), labels, strict=True)
     )
     positive = [False] * len(labels)
+    texts: Texts = {}
     kept: list[tuple[Pane, Indices, ModelVersion]] = []
     for pane, rows, version in places:
         note_evidences(pane, "labels", pick(run.offsets, rows), pick(run.values, rows))
@@ -98,14 +103,14 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
             _one_by_one(pane, run, rows, version)
             continue
         counts = Counter(pick(typed, rows))
-        if not _add_pairs(pane, counts):
+        if not _add_pairs(pane, counts, texts):
             _one_by_one(pane, run, rows, version)
             continue
         if version.profile.label is not None:
             _add_values(pane, version.profile.label, counts)
         kept.append((pane, rows, version))
         if version.task == "binary":
-            right = {key for key in counts if category_text(key[3]) == version.positive}
+            right = {key for key in counts if texts[key][1] == version.positive}
             for row, is_right in zip(
                 rows.tolist(), map(right.__contains__, pick(typed, rows)), strict=True
             ):
@@ -122,17 +127,22 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
 def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
     labels, times_us = run.label["label"], run.time_us.tolist()
     for row in rows.tolist():
-        count_label(pane, run.entries[row], labels[row], times_us[row], version)
+        count_label(pane, run.entry(row), labels[row], times_us[row], version)
 
 
-def _add_pairs(pane: Pane, counts: Counter[Any]) -> bool:
-    """Count (prediction, label); False, with nothing counted, where order or a fault matters."""
+def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
+    """Count (prediction, label); False, with nothing counted, where order or a fault matters.
+
+    texts  of typed pairs that were met; those that are met here are added
+    """
     pairs: Pairs = {}
-    for (_, prediction, _, label), count in counts.items():
-        predicted, true = category_text(prediction), category_text(label)
-        if predicted is None or true is None:
-            return False
-        pair = predicted, true
+    for key, count in counts.items():
+        pair = texts.get(key)
+        if pair is None:
+            predicted, true = category_text(key[1]), category_text(key[3])
+            if predicted is None or true is None:
+                return False
+            pair = texts[key] = predicted, true
         pairs[pair] = pairs.get(pair, 0) + count
     if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
         return False

@@ -8,11 +8,13 @@ Rule 3: every record ends somewhere: counted, waiting, or RecordRefused. None is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
+from streamops.core.edges import prepare
 from streamops.core.fitness import another_profile, unfit
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Pending
@@ -78,7 +80,7 @@ class Meter:
         """Return the state before the first record."""
         return MeterState()
 
-    def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, list[Output]]:
+    def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, Sequence[Output]]:
         """Fold one epoch of predictions and labels."""
         due = self._last.take(state) if self._at_once else None
         work = _Step(state, self.join, self.skew_max_ms, due)
@@ -145,6 +147,7 @@ class _Step(Workspace):
                 self.outputs.append(refusal(record, another_profile(event.version), "operator"))
                 return
             self.state.versions[f"{model}\t{event.version.version}"] = event.version
+            prepare(event.version)
         else:
             model = event.config.model
             row = (micros(event.first_pane), event.config, event.config_hash)
@@ -212,20 +215,10 @@ class _Step(Workspace):
     ) -> None:
         start_us, expires_us = bounds_us
         entry = Pending(
-            event.id,
-            micros(event.time),
-            expires_us,
-            event.model,
-            event.version,
-            event.prediction,
-            event.score,
-            bytes(event.features),
-            event.segments,
-            late,
-            record.offset,
-            start_us,
+            event.id, micros(event.time), expires_us, event.model, event.version, event.prediction,
+            event.score, bytes(event.features), event.segments, late, record.offset, start_us,
             hash_,
-        )
+        )  # fmt: skip
         self.join.add_pending(entry)
         waiting = self.join.waiting.get(event.id)
         if waiting is not None:

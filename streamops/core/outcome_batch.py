@@ -5,31 +5,29 @@ Rule 1: `cuts.release`, one by one, is the definition; this gives the same outpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
-from itertools import repeat
-from typing import Any
+from operator import attrgetter
 
 import msgspec
-import numpy as np
-from msgspec.structs import astuple
 
 from streamops.core import cuts
 from streamops.core.columns import Indices
 from streamops.core.join import JoinTable
-from streamops.core.join_rows import Matched, Pending
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import moments_all
+from streamops.core.output_rows import OutputRows
+from streamops.core.pending import known_of, segments_of_all
+from streamops.core.pending_block import Column, GroupKey
 from streamops.core.processor import Output
 from streamops.values import Value
 
 # Below it they cost more at once than one by one.
 RUN_MIN = 16
-_PENDING = Pending.__struct_fields__
-_MATCHED = Matched.__struct_fields__
+_NAMES = ("group", "id", "time_us", "prediction", "score", "features", "segments", "offset",
+          "label", "label_us", "label_offset", "after_cohort")  # fmt: skip
+_MODEL = attrgetter("model")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_output: Callable[[Iterable[Any]], Output] = partial(tuple.__new__, Output)
 
 
 class _Outcome(
@@ -53,56 +51,35 @@ class _Outcome(
     late: bool = False
 
 
-def release_all(state: MeterState, join: JoinTable, partition: int) -> list[Output]:
+def release_all(state: MeterState, join: JoinTable, partition: int) -> Sequence[Output]:
     """Send the outcomes that are due, in order of prediction time and id."""
-    pairs = join.release(state.labels_us)
-    if len(pairs) < RUN_MIN:
+    rows = join.release_rows(state.labels_us)
+    if len(rows) < RUN_MIN:
+        pairs = [(join.pending.entry(row), join.matched.of_row(row)) for row in rows.tolist()]
         return [cuts.outcome_output(*pair, partition) for pair in pairs]
-    entries, matches = zip(*pairs, strict=True)
-    made, label = _columns(entries, _PENDING), _columns(matches, _MATCHED)
-    conclusions = _conclusions(made, label)
-    evidence = _evidence(label["offset"], made["offset"], partition)
-    rows = zip(
-        repeat("outcomes"), made["model"], repeat(None), repeat(None), evidence, conclusions,
-        strict=False,
-    )  # fmt: skip
-    return list(map(_output, rows))
+    column = dict(zip(_NAMES, join.pending.gather(rows, *_NAMES), strict=True))
+    keys = list(map(join.pending.key_of, column["group"].tolist()))
+    evidence = _evidence(column["label_offset"], column["offset"], partition)
+    return OutputRows("outcomes", list(map(_MODEL, keys)), evidence, _conclusions(column, keys))
 
 
-def _columns(rows: Sequence[Any], names: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    columns: Any = zip(*map(astuple, rows), strict=True)
-    return dict(zip(names, columns, strict=True))
-
-
-def _conclusions(made: dict[str, Any], label: dict[str, Any]) -> list[bytes]:
+def _conclusions(column: dict[str, Column], keys: Sequence[GroupKey]) -> list[bytes]:
+    models, versions, _, _, late = zip(*keys, strict=True)
+    ids = column["id"].tolist()
     events = map(
-        _Outcome, map("outcome/".__add__, made["id"]), _moments(made["time_us"]), made["id"],
-        made["model"], made["version"], made["prediction"], label["label"],
-        _moments(label["time_us"]), made["score"], map(msgspec.Raw, made["features"]),
-        made["segments"], label["after_cohort"], made["late"],
+        _Outcome, map("outcome/".__add__, ids), moments_all(column["time_us"]), ids, models,
+        versions, column["prediction"].tolist(), column["label"].tolist(),
+        moments_all(column["label_us"]), known_of(column["score"]),
+        map(msgspec.Raw, column["features"].tolist()), segments_of_all(column["segments"].tolist()),
+        column["after_cohort"].tolist(), late,
     )  # fmt: skip
     return list(map(_ENCODER.encode, events))
 
 
-def _moments(us: Sequence[int]) -> list[datetime]:
-    return moments_all(np.array(us, dtype=np.int64))
-
-
-def _evidence(labels: Sequence[int], predictions: Sequence[int], partition: int) -> list[bytes]:
+def _evidence(labels: Indices, predictions: Indices, partition: int) -> list[bytes]:
     """Return `outcome.joined_evidence` of each."""
-    start = b'{"spans":[["labels",%d,' % partition
-    middle = b'],["predictions",%d,' % partition
-    parts = zip(
-        repeat(start), *_spans(labels), repeat(middle), *_spans(predictions),
-        repeat(b']],"records":2}'), strict=False,
-    )  # fmt: skip
-    return list(map(b"".join, parts))
-
-
-def _spans(offsets: Sequence[int]) -> tuple[list[bytes], Iterable[bytes], list[bytes]]:
-    first: Indices = np.array(offsets, dtype=np.int64)
-    return _texts(first.tolist()), repeat(b","), _texts((first + 1).tolist())
-
-
-def _texts(numbers: list[int]) -> list[bytes]:
-    return _ENCODER.encode(numbers)[1:-1].split(b",")
+    p = partition
+    text = b'{"spans":[["labels",%d,%%d,%%d],["predictions",%d,%%d,%%d]],"records":2}' % (p, p)
+    spans = labels, labels + 1, predictions, predictions + 1
+    offsets = zip(*(column.tolist() for column in spans), strict=True)
+    return list(map(text.__mod__, offsets))

@@ -9,7 +9,6 @@ Rule 2: panes are opened when the run is counted: a prediction that is refused o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ from streamops.core.binning import count_rows
 from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
-from streamops.core.join_rows import Pending
 from streamops.core.meter_state import (
     MeterState,
     segments_of,
@@ -27,6 +25,7 @@ from streamops.core.meter_state import (
 )
 from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
+from streamops.core.pending_block import GroupKey, Made
 from streamops.core.prediction_counts import count_latencies, count_predictions
 from streamops.core.rows import Rows
 from streamops.core.ruler import Ruler, ruler_of
@@ -37,7 +36,6 @@ from streamops.values import ModelVersion
 # Below it a run costs more at once than record by record.
 RUN_MIN = 16
 _FIELDS = PredictionMade.__struct_fields__
-_NONE: dict[str, str] = {}
 
 
 class Group(NamedTuple):
@@ -185,24 +183,19 @@ def _fold(work: Step, run: Run) -> None:
         count_predictions(pane, run, rows, None if is_scored else group.version)
     count_latencies(counted, run)
     _count_features(work, run)
-    work.join.add_all(_entries(run), run.expires_us)
+    work.join.add_all(_made(run))
 
 
-def _entries(run: Run) -> list[Pending]:
-    column, keys = run.column, [group.keys for group in run.groups]
+def _made(run: Run) -> Made:
+    codes, of_group = numbered(run.codes.tolist())
     # Equal texts as one object: pending predictions are many.
-    shared: Any = [(k.model, k.version, k.start_us, k.config_hash) for k, *_ in keys]
-    columns: Any = map(repeat, shared[0])
-    if len(shared) > 1:
-        columns = zip(*map(shared.__getitem__, run.codes.tolist()), strict=True)
-    models, versions, starts, hashes = columns
-    segments = column["segments"] if any(column["segments"]) else repeat(_NONE)
-    return list(
-        map(
-            Pending, column["id"], run.time_us.tolist(), run.expires_us.tolist(), models, versions,
-            column["prediction"], column["score"], run.texts, segments, repeat(False), run.offsets,
-            starts, hashes,
-        )
+    keys = [run.groups[code].keys[0] for code in codes]
+    groups = [GroupKey(k.model, k.version, k.start_us, k.config_hash, False) for k in keys]
+    known, of_known = numbered(groups)
+    column = run.column
+    return Made(
+        column["id"], run.time_us, run.expires_us, known, of_known[of_group],
+        column["prediction"], column["score"], run.texts, column["segments"], run.offsets,
     )  # fmt: skip
 
 

@@ -98,6 +98,6 @@ class Processor(Protocol, Generic[S]):
         """Return the state before the first epoch."""
         ...
 
-    def step(self, state: S, batch: Batch) -> tuple[S, list[Output]]:
+    def step(self, state: S, batch: Batch) -> tuple[S, Sequence[Output]]:
         """Fold one epoch: return the new state and what to write, in order."""
         ...

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from streamops.config import ModelConfig
 from streamops.core.meter_state import BEGINNING_US, MeterState, default_config
+from streamops.core.pending import NEVER_US
 from streamops.core.times import SECOND_US, SPAN_MAX_S
-
-NEVER_US = 1 << 62
 
 
 class Ruler(NamedTuple):

@@ -5,14 +5,14 @@ Rule 1: `Fold._stamp`, one by one, is the definition (EPOCHS 9); this gives the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable
+from itertools import compress, repeat
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from streamops.core.processor import Output
+from streamops.core.output_rows import AddressedRows, OutputRows
 from streamops.values import Stamp
 
 Target = tuple[str, int]
@@ -33,32 +33,28 @@ class StampRow(NamedTuple):
 
 
 def stamp_all(
-    outputs: Sequence[Output],
+    rows: OutputRows,
     stamps: StampRow,
     groups: dict[Target, list[bytes]],
     target_of: Callable[[str], int],
-) -> Iterable[tuple[Any, ...]]:
+) -> AddressedRows:
     """Stamp outputs that are encoded already; note their conclusions by where they go.
 
-    Returns a row of `Addressed` for each.
     Raises KeyError for a topic that isn't closed: no such output is encoded ahead.
     """
-    topics, keys, _, _, evidence, conclusions = zip(*outputs, strict=True)
-    known = list(zip(topics, keys, strict=True))
-    places = {(topic, key): (topic, target_of(key)) for topic, key in set(known)}
-    targets = list(map(places.__getitem__, known))
-    for target in set(targets):
-        groups[target] += (
-            conclusions
-            if len(places) == 1
-            else [c for c, to in zip(conclusions, targets, strict=True) if to == target]
+    partition_of = {key: target_of(key) for key in set(rows.keys)}
+    partitions = list(map(partition_of.__getitem__, rows.keys))
+    for partition in set(partition_of.values()):
+        groups[rows.topic, partition] += (
+            rows.conclusions
+            if len(partition_of) == 1
+            else compress(rows.conclusions, map(partition.__eq__, partitions))
         )
     before = b',"stamp":[%b,%d,' % (msgspec.json.encode(stamps.source), stamps.epoch)
-    numbers = range(stamps.first, stamps.first + len(outputs))
+    numbers = range(stamps.first, stamps.first + len(rows))
     ordinals = msgspec.json.encode(list(numbers))[1:-1].split(b",")
     parts = zip(
-        map(_OPEN, conclusions), repeat(before), ordinals, repeat(b'],"evidence":'), evidence,
-        repeat(b"}"), strict=False,
+        map(_OPEN, rows.conclusions), repeat(before), ordinals, repeat(b'],"evidence":'),
+        rows.evidence, repeat(b"}"), strict=False,
     )  # fmt: skip
-    partitions = [partition for _, partition in targets]
-    return zip(topics, partitions, keys, repeat(None), map(b"".join, parts), strict=False)
+    return AddressedRows(rows.topic, partitions, rows.keys, list(map(b"".join, parts)))

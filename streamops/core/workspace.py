@@ -17,6 +17,7 @@ from streamops.core.meter_state import (
     copy_state,
     pane_of,
 )
+from streamops.core.output_rows import Mixed
 from streamops.core.pane_due import PaneDue
 from streamops.core.panes import Pane, PaneKey, copy_pane
 from streamops.core.processor import Output, Record
@@ -29,7 +30,7 @@ class Step(Protocol):
 
     state: MeterState
     join: JoinTable
-    outputs: list[Output]
+    outputs: Mixed[Output]
     skew_max_ms: int | None
 
     def take(self, record: Record) -> None:
@@ -50,7 +51,7 @@ class Workspace:
     def __init__(self, state: MeterState, join: JoinTable, due: PaneDue | None = None) -> None:
         self.state = copy_state(state)
         self.join, self.due = join, due
-        self.outputs: list[Output] = []
+        self.outputs = Mixed[Output]()
         self._owned: set[int] = set()
 
     def pane(self, key: PaneKey, *, after: bool) -> Pane:

@@ -17,7 +17,8 @@ from typing import Any
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streamops import codec
-from streamops.core.epochs import Addressed, Fold, Folded
+from streamops.core.epochs import Fold, Folded
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts import checkpoint_topic

@@ -13,9 +13,10 @@ from typing import Any
 from streamops import codec
 from streamops.core.controller import Controller
 from streamops.core.detect import Bank, Detect, Detector
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
 from streamops.core.meter import Meter
 from streamops.core.monitor import Monitor
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Columns, Rows

@@ -8,6 +8,7 @@ from typing import Any
 from streamops.core.detect import Detect
 from streamops.core.epochs import Fold, Folded
 from streamops.core.meter import Meter
+from streamops.core.output_rows import Mixed
 from streamops.core.processor import Record
 from streamops.hosts.bank import dump_bank, load_bank
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
@@ -43,7 +44,7 @@ class PartitionHost:
         """Feed records of one input; hand what they concluded to the sender."""
         if topic in self.fold.processor.derived:
             for refused in filter(None, (stray(self.fold, record) for record in records)):
-                sender.send(Folded(self.fold.epoch, [refused], {}))
+                sender.send(Folded(self.fold.epoch, Mixed([refused]), {}))
         for folded in self.fold.feed_all(topic, records):
             keep(self._archive, folded.files)
             sender.send(folded)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.core.times import micros

@@ -13,11 +13,12 @@ from typing import Any
 from confluent_kafka import KafkaError, Message
 
 from streamops import codec
-from streamops.core.epochs import Addressed, Folded
+from streamops.core.epochs import Folded
+from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.errors import TransportError
 from streamops.hosts.work import Work
 from streamops.kafka.clients import make_producer
-from streamops.kafka.delivery import flush_all, hand_over
+from streamops.kafka.delivery import flush_all, hand_over, hand_over_all
 from streamops.settings import Settings
 
 ANY_PARTITION = -1
@@ -51,12 +52,17 @@ class Sender:
         """Queue an epoch's outputs; marks wait for `settle`."""
         sent: Counter[str] = Counter()
         with self._work.stage("produce"):
-            for addressed in folded.outputs:
-                if addressed.topic == "progress":
-                    self._marks.append(addressed)
-                elif not self._was_acknowledged(addressed, folded.epoch):
-                    self._produce(addressed)
-                    sent[addressed.topic] += 1
+            for part in folded.outputs.parts:
+                if isinstance(part, AddressedRows):
+                    self._produce_all(part)
+                    sent[part.topic] += len(part)
+                    continue
+                for addressed in part:
+                    if addressed.topic == "progress":
+                        self._marks.append(addressed)
+                    elif not self._was_acknowledged(addressed, folded.epoch):
+                        self._produce(addressed)
+                        sent[addressed.topic] += 1
         for topic, records in sent.items():
             self._on_sent(topic, records)
 
@@ -91,12 +97,25 @@ class Sender:
 
     def _produce(self, addressed: Addressed) -> None:
         topic, partition, key, _, value = addressed
+        value = value or codec.encode(addressed.event)
+        where = ANY_PARTITION if partition is None else partition
+        name = self._name(topic)
+        hand_over(self._producer, name, value, key.encode(), where, self._on_delivery)
+
+    def _produce_all(self, rows: AddressedRows) -> None:
+        name, keys = self._name(rows.topic), {key: key.encode() for key in set(rows.keys)}
+        hand_over_all(
+            self._producer,
+            name,
+            zip(rows.values, map(keys.__getitem__, rows.keys), rows.partitions, strict=True),
+            self._on_delivery,
+        )
+
+    def _name(self, topic: str) -> str:
         name = self._names.get(topic)
         if name is None:
             name = self._names[topic] = self.settings.topic(topic)
-        value = value or codec.encode(addressed.event)
-        where = ANY_PARTITION if partition is None else partition
-        hand_over(self._producer, name, value, key.encode(), where, self._on_delivery)
+        return name
 
     def _flush(self) -> None:
         flush_all(self._producer, self.settings, self._raise_failure)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Output, Record, Refusal
 from streamops.core.refusal import refusal
 

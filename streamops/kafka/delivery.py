@@ -8,7 +8,7 @@ Rule 2: a broker that is away is waited for, however long. A client whose record
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -40,6 +40,21 @@ def hand_over(
         except KafkaException as error:
             # A topic that the broker, just awake, said it doesn't know.
             raise TransportError(f"{topic} takes no record: {error.args[0].str()}") from error
+
+
+def hand_over_all(
+    producer: Producer,
+    topic: str,
+    rows: Iterable[tuple[bytes, bytes, int]],
+    done: OnDelivery,
+) -> None:
+    """Queue records of one topic as `hand_over` does: value, key and partition of each."""
+    produce = producer.produce
+    for value, key, partition in rows:
+        try:
+            produce(topic, value, key, partition, done)
+        except (BufferError, KafkaException):
+            hand_over(producer, topic, value, key, partition, done)
 
 
 def flush_all(producer: Any, settings: Settings, watch: Callable[[], None] = lambda: None) -> None:

@@ -22,6 +22,7 @@ from streamops.audit.namespace import Namespace
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Starter
 from streamops.core.epochs import Fold
+from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.seal import LeafRef, decode_manifest, is_due, root_of
 from streamops.core.seal_leaf import Leaf
@@ -256,21 +257,24 @@ def test_a_hash_over_the_join_table_sees_each_entry_and_its_match():
     fold = stopped_after(fold_of("meter"), host_of(2).log, 5)
     join = fold.processor.join
     before, seen = join_hash(join), set[str]()
-    for id_, entry in list(join.pending.items()):
+    pending, matched = dict(join.pending), dict(join.matched)
+    for id_, entry in pending.items():
         for changed in (replace(entry, late=not entry.late), replace(entry, time_us=1), None):
-            if changed is None:
-                del join.pending[id_]
-            else:
-                join.pending[id_] = changed
-            seen.add(join_hash(join))
-            join.pending[id_] = entry
-    for id_, match in list(join.matched.items()):
-        join.matched[id_] = replace(match, latest="other")
-        seen.add(join_hash(join))
-        join.matched[id_] = match
+            seen.add(join_hash(table_of({**pending, id_: changed}, matched)))
+    for id_, match in matched.items():
+        seen.add(join_hash(table_of(pending, {**matched, id_: replace(match, latest="other")})))
     assert before not in seen
     assert len(seen) >= 3 * len(join.pending)
-    assert join_hash(join) == before
+    assert join_hash(table_of(pending, matched)) == before
+
+
+def table_of(pending, matched) -> JoinTable:
+    table = JoinTable()
+    for entry in filter(None, pending.values()):
+        table.add_pending(entry)
+        if entry.id in matched:
+            table.add_matched(entry, matched[entry.id])
+    return table
 
 
 def tree(leaves: list[bytes]) -> bytes:

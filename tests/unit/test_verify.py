@@ -17,7 +17,7 @@ from streamops.audit.namespace import NAMESPACE_FILE, Namespace, namespace_of
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import Hole, PartitionReader
 from streamops.core.derived_inbox import close_hash
-from streamops.core.epochs import Addressed
+from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.errors import ConfigError, TransportError
 from streamops.events import (

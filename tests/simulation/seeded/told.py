@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from streamops import codec
-from streamops.core.epochs import Addressed
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.events import Event

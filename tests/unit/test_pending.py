@@ -1,0 +1,112 @@
+"""pending, matched, due_rows: rows of blocks are what was put into them, as long as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamops.core.due_rows import DueRows
+from streamops.core.join import JoinTable
+from streamops.core.join_rows import Matched, Pending
+from streamops.core.pending import made_of
+from streamops.core.pending_block import BLOCK_BITS, BLOCK_ROWS
+
+VALUES = st.sampled_from([True, 1, 1.5, "yes", "", "nö"])
+ENTRIES = st.lists(
+    st.builds(
+        Pending,
+        id=st.uuids().map(str),
+        time_us=st.integers(0, 9),
+        expires_us=st.integers(10, 30),
+        model=st.sampled_from("mn"),
+        version=st.just("v1"),
+        prediction=VALUES,
+        score=st.none() | st.floats(0, 1),
+        features=st.sampled_from([b"{}", b'{"x":1}']),
+        segments=st.sampled_from([{}, {"s": "a"}]),
+        late=st.booleans(),
+        offset=st.integers(0, 99),
+        pane_us=st.integers(0, 1),
+        config_hash=st.just("h"),
+    ),
+    min_size=1,
+    max_size=9,
+    unique_by=lambda entry: entry.id,
+)
+
+
+def pending(id_: str, n: int, model: str) -> Pending:
+    return Pending(id_, n, 10 + n, model, "v1", 1, None, b"{}", {}, False, n, 0, "h")
+
+
+def match_of(entry: Pending, n: int) -> Matched:
+    return Matched(f"l{n}", entry.prediction, n, n, f"l{n}", entry.prediction, n, False)
+
+
+def kinds(rows):
+    """1, 1.0 and True are equal, and three texts."""
+    return {
+        id_: [(type(v), v) for v in map(row.__getattribute__, row.__struct_fields__)]
+        for id_, row in rows.items()
+    }
+
+
+@settings(max_examples=50)
+@given(ENTRIES, st.integers(9, 31), st.booleans())
+def test_rows_are_what_was_put_into_them(entries, now_us, at_once):
+    table = JoinTable()
+    if at_once:
+        table.add_all(made_of(entries))
+    else:
+        for entry in entries:
+            table.add_pending(entry)
+    labelled = {e.id: match_of(e, n) for n, e in enumerate(entries) if n % 2}
+    for entry in entries:
+        if entry.id in labelled:
+            table.add_matched(entry, labelled[entry.id])
+    table.expire_pending(now_us)
+    left = {entry.id: entry for entry in entries if entry.expires_us > now_us}
+    assert kinds(table.pending) == kinds(left)
+    assert list(table.pending) == list(left)
+    assert kinds(table.matched) == kinds({i: m for i, m in labelled.items() if i in left})
+    assert len(table.matched) == len(dict(table.matched))
+
+
+def test_a_block_and_what_its_rows_share_go_with_its_last_row():
+    entries = [
+        Pending(
+            f"p{n}", n, 10 + n, f"m{n // BLOCK_ROWS}", "v1", 1, None, b"{}", {}, False, n, 0, "h"
+        )
+        for n in range(BLOCK_ROWS + 1)
+    ]
+    table = JoinTable()
+    table.add_all(made_of(entries))
+    rows = table.pending
+    assert set(rows.blocks) == {0, 1}
+    table.expire_pending(10 + BLOCK_ROWS - 2)
+    assert (len(rows), set(rows.blocks)) == (2, {0, 1})
+    table.expire_pending(10 + BLOCK_ROWS - 1)
+    assert (list(rows), set(rows.blocks)) == ([f"p{BLOCK_ROWS}"], {1})
+    assert rows.key_of(1).model == "m1"
+    assert set(rows._keys) == {1}, "what only the first block's rows shared is forgotten"
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=6), max_size=6), st.data())
+def test_rows_are_handed_over_once_exactly_when_a_limit_passes_them(blocks, data):
+    due = {
+        (n << BLOCK_BITS) + at: us for n, each in enumerate(blocks) for at, us in enumerate(each)
+    }
+    rows = DueRows(lambda number, places: np.array([blocks[number][at] for at in places]))
+    for number, each in enumerate(blocks):
+        if data.draw(st.booleans()):
+            rows.add_all(number, np.arange(len(each)))
+        else:
+            for at in range(len(each)):
+                rows.add((number << BLOCK_BITS) + at)
+    before = -1
+    for limit in [*sorted(data.draw(st.lists(st.integers(0, 21), max_size=5))), 21]:
+        expected = sorted(row for row, us in due.items() if before <= us < limit)
+        assert sorted(rows.take(limit).tolist()) == expected
+        before = max(before, limit)
