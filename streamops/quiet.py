@@ -7,7 +7,7 @@ default. An alert is always raised; these only say whether somebody is told (cor
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     how      silence: until a time; snooze: until another version serves, at the latest at a time;
              maintenance: alerts whose panes overlap [since, until) in event time
     kind, feature, fingerprint  only alerts of these; empty: of any
-    since    begin of a maintenance; none for others
+    since    begin of a maintenance, with a zone; none for others
     ended    the hold of this name ends now, whatever its time
     """
 
@@ -31,7 +31,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: AlertKind | None = None
     feature: str = ""
     fingerprint: str = ""
-    since: datetime | None = None
+    since: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     ended: bool = False
 
 

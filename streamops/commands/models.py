@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,7 +85,7 @@ def promote(
 
     Example: streamops promote demand 2 --reason "new data"
     """
-    _command(place, json, lambda c: c.promote(model, version, reason=reason, actor=actor))
+    command(place, json, lambda c: c.promote(model, version, reason=reason, actor=actor))
 
 
 def approve(
@@ -101,7 +101,7 @@ def approve(
 
     Example: streamops approve demand 2
     """
-    _command(place, json, lambda c: c.approve(model, version, reason=reason, actor=actor))
+    command(place, json, lambda c: c.approve(model, version, reason=reason, actor=actor))
 
 
 def rollback(
@@ -116,7 +116,7 @@ def rollback(
 
     Example: streamops rollback demand --reason "wrong prices"
     """
-    _command(place, json, lambda c: c.rollback(model, reason=reason, actor=actor))
+    command(place, json, lambda c: c.rollback(model, reason=reason, actor=actor))
 
 
 def pause(
@@ -132,34 +132,10 @@ def pause(
 
     Example: streamops pause demand --reason "stocktaking"
     """
-    _command(
+    command(
         place,
         json,
         lambda c: c.pause_retraining(model, paused=not resume, reason=reason, actor=actor),
-    )
-
-
-def silence(
-    model: Model,
-    fingerprint: Fingerprint,
-    *,
-    place: Place = HERE,
-    until: Annotated[
-        str, Parameter(name="--for", help="How long from now: 30m, 12h or 7d.")
-    ] = "1d",
-    reason: Reason = "",
-    actor: Actor = None,
-    json: Json = False,
-) -> None:
-    """Silence an alert for a while.
-
-    Example: streamops silence demand 3f2a --for 12h --reason "known outage"
-    """
-    end = datetime.now(UTC) + read_duration(until)
-    _command(
-        place,
-        json,
-        lambda c: c.silence(model, fingerprint, until=end, reason=reason, actor=actor),
     )
 
 
@@ -176,7 +152,7 @@ def ack(
 
     Example: streamops ack demand 3f2a
     """
-    _command(place, json, lambda c: c.acknowledge(model, fingerprint, reason=reason, actor=actor))
+    command(place, json, lambda c: c.acknowledge(model, fingerprint, reason=reason, actor=actor))
 
 
 def read_duration(text: str) -> timedelta:
@@ -187,8 +163,9 @@ def read_duration(text: str) -> timedelta:
     return timedelta(**{unit: int(text[:-1])})
 
 
-def _command(place: Place, json: bool, command: Callable[[Client], Event]) -> None:
-    event = _send(place, lambda client: [command(client)])[0]
+def command(place: Place, json: bool, send: Callable[[Client], Event]) -> None:
+    """Send one command and say what was sent."""
+    event = _send(place, lambda client: [send(client)])[0]
     if json:
         print_json(event)
     else:
