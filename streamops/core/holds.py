@@ -17,7 +17,7 @@ from streamops.core.workbook import Workbook
 from streamops.events import AlertRaised, AlertSilenced, AlertSilenceRequested
 from streamops.quiet import Hold
 
-HOLDS_MAX = 1000
+HOLDS_MAX = 200
 NEVER_US = -(1 << 62)
 
 
@@ -27,6 +27,10 @@ def take(book: Workbook, event: AlertSilenceRequested, hold: Hold) -> str | None
     known = book.noise_of(event.model)
     if hold.ended:
         return _end(book, model, known, event)
+    if event.acknowledge:
+        return (
+            "acknowledge is true; an alert is seen by its fingerprint, a hold only begins and ends"
+        )
     if not name.startswith(f"{event.model}/~"):
         return f"fingerprint is {name!r}; a hold's name begins with {event.model}/~"
     if (hold.since is None) == (hold.how == "maintenance"):
@@ -85,10 +89,11 @@ def version_replaced(book: Workbook, name: str) -> None:
     snoozed = [key for key in sorted(known.holds) if known.holds[key].hold.how == "snooze"]
     holds = {key: s for key, s in known.holds.items() if key not in snoozed}
     book.keep_noise(name, NoiseState(holds))
+    revision = book.get(name).revision
     for key in snoozed:
         standing = known.holds[key]
         if not _is_over(book.get(name), standing, book.us):
-            _ended(book, book.get(name), key, standing.hold, "controller", f"{book.epoch}/{key}")
+            _ended(book, book.get(name), key, standing.hold, "controller", f"{key}/{revision}")
 
 
 def _end(

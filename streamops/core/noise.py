@@ -48,8 +48,10 @@ class _Judge:
         model = book.get(name)
         self.policy, self.known, self.us = policy, known, book.us
         self.pane_us = model.config.pane_s * SECOND_US
-        self.open = {state.alert_id for state in model.rules.values() if state.alert_id}
+        still_open = {state.alert_id for state in model.rules.values() if state.alert_id}
         self.incident = known.incident if policy.group_panes else None
+        before = self.incident.alerts if self.incident else ()
+        self.members = [id_ for id_ in before if id_ in still_open]
         self.flaps = dict(known.flaps) if policy.flap_times else {}
 
     def take(self, alerts: dict[int, AlertRaised]) -> dict[int, AlertRaised]:
@@ -69,7 +71,8 @@ class _Judge:
         newest = max((max(f.raised_us) for f in self.flaps.values()), default=0)
         span_us = self.policy.flap_panes * self.pane_us
         flaps = {k: f for k, f in self.flaps.items() if newest - max(f.raised_us) < span_us}
-        return NoiseState(self.known.holds, self.incident, flaps)
+        incident = self.incident and replace(self.incident, alerts=tuple(self.members))
+        return NoiseState(self.known.holds, incident, flaps)
 
     def _count(self, alert: AlertRaised) -> bool:
         """Count an alert of a fingerprint; tell whether it comes and goes."""
@@ -102,18 +105,15 @@ class _Judge:
     def _grouped(self, alert: AlertRaised) -> Noise:
         """Put an alert to its incident; a new one begins where none takes it."""
         now, last = micros(alert.time), self.incident
-        if last is not None:
-            still = tuple(id_ for id_ in last.alerts if id_ in self.open)
-            near = abs(now - last.at_us) < self.policy.group_panes * self.pane_us
-            if still and near:
-                worse = RANKS[alert.severity] > RANKS[last.severity]
-                severity = alert.severity if worse else last.severity
-                self.incident = Incident(last.id, last.at_us, severity, (*still, alert.id))
-                if worse:
-                    return Noise(group=last.id)
-                return Noise(reason="group", by=last.id, group=last.id)
-        self.incident = Incident(alert.id, now, alert.severity, (alert.id,))
-        return Noise()
+        span_us = self.policy.group_panes * self.pane_us
+        if last is None or not self.members or abs(now - last.at_us) >= span_us:
+            self.incident, self.members = Incident(alert.id, now, alert.severity), [alert.id]
+            return Noise()
+        self.members.append(alert.id)
+        if RANKS[alert.severity] <= RANKS[last.severity]:
+            return Noise(reason="group", by=last.id, group=last.id)
+        self.incident = replace(last, severity=alert.severity)
+        return Noise(group=last.id)
 
 
 def _written(alert: AlertRaised, noise: Noise | None, members: dict[str, list[str]]) -> AlertRaised:

@@ -27,7 +27,7 @@ class Incident(msgspec.Struct, frozen=True, array_like=True):
     id: str
     at_us: int
     severity: Severity
-    alerts: tuple[str, ...]
+    alerts: tuple[str, ...] = ()
 
 
 class Flaps(msgspec.Struct, frozen=True, array_like=True):

@@ -95,6 +95,15 @@ DAYS = st.lists(
     max_size=7,
 )
 
+NOISY = NoisePolicy(group_panes=3, flap_times=2, flap_panes=4)
+QUIET_DAYS = st.lists(
+    st.tuples(
+        st.lists(st.one_of(HELD, HELD, SAID), max_size=4).map(lambda g: [e for s in g for e in s]),
+        SEEN,
+    ),
+    max_size=7,
+)
+
 
 def opening(approval, **noise):
     retrain = msgspec.structs.replace(
@@ -125,10 +134,10 @@ def play(days, approval, **noise):
 
 
 @settings(max_examples=80)
-@given(DAYS, st.booleans())
-def test_whatever_is_said_it_stays_whole(days, approval):
+@given(st.one_of(DAYS, QUIET_DAYS), st.booleans(), st.sampled_from((None, NOISY)))
+def test_whatever_is_said_it_stays_whole(days, approval, noise):
     serving, revisions, ids, open_alerts = "", {}, set(), {}
-    for desk, events in play(days, approval):
+    for desk, events in play(days, approval, noise=noise):
         for event in events:
             assert event.id not in ids, "an id said two things"
             ids.add(event.id)
@@ -164,16 +173,6 @@ def test_a_state_goes_on_from_its_bytes(days, approval, crash):
             desk.state = msgspec.msgpack.decode(wire, type=ControllerState)
         again.append(events)
     assert again == whole
-
-
-NOISY = NoisePolicy(group_panes=3, flap_times=2, flap_panes=4)
-QUIET_DAYS = st.lists(
-    st.tuples(
-        st.lists(st.one_of(HELD, HELD, SAID), max_size=4).map(lambda g: [e for s in g for e in s]),
-        SEEN,
-    ),
-    max_size=7,
-)
 
 
 @settings(max_examples=40)

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig, NoisePolicy, check_config
+from streamops.core.holds import HOLDS_MAX
 from streamops.errors import ConfigError
 from streamops.events import (
     AlertRaised,
@@ -333,12 +334,22 @@ def test_a_hold_asked_for_again_has_another_end():
         (held(how="maintenance"), "a maintenance has one, and nothing else"),
         (held(how="maintenance", since=at(5), until=5), "it must come after since"),
         (held(ended=True), "in force are: none"),
+        (replace(held(), acknowledge=True), "an alert is seen by its fingerprint"),
     ],
 )
 def test_what_can_not_hold_is_refused(event, why):
     (refused, _) = desk().epoch([event])
     assert isinstance(refused, RecordRefused)
     assert why in refused.reason
+
+
+def test_a_model_has_so_many_holds():
+    found = desk()
+    found.epoch([held(str(n)) for n in range(HOLDS_MAX)])
+    (again, _) = found.epoch([held("0", seconds=1)])
+    assert isinstance(again, AlertSilenced)
+    (refused, _) = found.epoch([held("one more")])
+    assert "end one first" in refused.reason
 
 
 def test_ended_names_what_is_in_force():

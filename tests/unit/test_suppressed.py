@@ -45,6 +45,7 @@ def said(name, actor, until, **hold):
 SAID = (
     said(MAINTENANCE, "ann", 4, how="maintenance", since=at(3 * PANE_S)),
     said(PLAIN, "bob", 9),
+    said("churn/~silence/quality/*", "cyd", 99, how="silence", kind="quality"),
 )
 
 
@@ -128,6 +129,9 @@ def test_the_page_says_it_too(story):
     text = story.client.get("/models/churn").text
     assert "in a group" in text
     assert f"and {len(leader.noise.members)} more" in text
+    assert "Silences in force" in text
+    assert "cyd knows" in text
+    assert "bob knows" not in text, "that one is over"
     text = story.client.get(path("alerts", grouped.id)).text
     assert "the alert that paged in its place" in text
     assert path("alerts", grouped.noise.by) in text
@@ -149,7 +153,8 @@ def test_silences_are_listed(story, tmp_path, capsys):
     shutil.copy(story.views.snapshot(), tmp_path / "views.duckdb")
     assert main(["silences", "churn", "--all", "--data", str(tmp_path), "--json"]) == 0
     listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert listed.keys() == {MAINTENANCE, PLAIN}
+    assert listed.keys() == {MAINTENANCE, PLAIN, "churn/~silence/quality/*"}
+    assert [name for name, row in listed.items() if row["in_force"]] == ["churn/~silence/quality/*"]
     assert (listed[PLAIN]["how"], listed[PLAIN]["actor"]) == ("silence", "bob")
     assert main(["silences", "calm", "--data", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
