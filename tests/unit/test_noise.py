@@ -187,7 +187,7 @@ def test_another_version_is_another_incident():
     [
         ("x.x.x.x.x.", "P P P f f "),
         ("x.x.......x.", "P P       P "),
-        ("x.x.x.x.........x.x.", "P P P f         P P "),
+        ("x.x.x.x.........x.x.x.x", "P P P f         P P P f"),
         ("x.x.x.x......x.", "P P P f      f "),
         ("x.x.x.x.......x.", "P P P f       P "),
         ("x.x.x...x.x.x", "P P P   f f f"),
@@ -313,6 +313,14 @@ def test_what_is_held_opens_no_incident_and_is_no_member():
     alerts = raised(found.pane(*values(x=0.9, a=0.3, b=0.3)))
     assert "".join(map(mark, alerts)) == "sPg"
     assert alerts[1].noise.members == ("m/psi/all/b",)
+
+
+def test_a_fingerprints_own_silence_comes_before_its_group():
+    found = desk(noise=GROUPED)
+    found.epoch([replace(held(), fingerprint="m/psi/all/x", hold=None)])
+    x, a, b = raised(found.pane(*values(x=0.9, a=0.3, b=0.3)))
+    assert (x.silenced, x.noise) == (True, None)
+    assert (mark(a), a.noise.members, mark(b)) == ("P", (b.fingerprint,), "g")
 
 
 def test_a_hold_sent_twice_is_said_once():
