@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from streamops import metrics
-from streamops.config import GatePolicy, ModelConfig, RetrainPolicy, Rule
+from streamops.config import GatePolicy, ModelConfig, NoisePolicy, RetrainPolicy, Rule
 from streamops.core.times import SECOND_US
 from streamops.operate.defaults import config_for, pane_seconds, training_rows
 from streamops.operate.simulate import SimulateOptions
@@ -21,7 +21,7 @@ from streamops.operate.table import Columns, Row, Table
 from streamops.operate.tally import Score
 from streamops.settings import Settings
 
-CONFIG = (ModelConfig, Rule, RetrainPolicy, GatePolicy)
+CONFIG = (ModelConfig, Rule, NoisePolicy, RetrainPolicy, GatePolicy)
 SUMMARY = (Summary, AlertLine, Retrains, Score, Verified)
 # What the docstrings leave to the field's name.
 MEANINGS = {

@@ -6,6 +6,7 @@ prints one line an alert. Two rules make any consumer right:
 - act only on a revision above the last one of its fingerprint: a processor that restarts sends
   the same records again;
 - commit after acting, so that a crash shows an alert again rather than never.
+And one makes it quiet: page nobody for an alert with `silenced` true; `noise` says why.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def act(event: dict[str, Any]) -> None:
         case "AlertRaised":
             words = f"{event['severity']} {event['kind']} of {event['model']} {event['version']}"
             detail = f"{event['metric']} is {event['value']:g}, limit {event['limit']:g}"
-            print(event["time"], "raised", words, event["feature"], detail, flush=True)
+            quiet = event.get("noise", {}).get("reason", "silence")
+            raised = f"raised ({quiet})" if event.get("silenced") else "raised"
+            print(event["time"], raised, words, event["feature"], detail, flush=True)
         case "AlertResolved":
             print(event["time"], "resolved", event["fingerprint"], event["reason"], flush=True)
         case "AlertSilenced":

@@ -51,7 +51,11 @@ COMMANDS: dict[str, dict[str, str]] = {
         "approve": "models:approve",
         "rollback": "models:rollback",
         "pause": "models:pause",
-        "silence": "models:silence",
+        "silence": "silences:silence",
+        "snooze": "silences:snooze",
+        "maintenance": "silences:maintenance",
+        "unsilence": "silences:unsilence",
+        "silences": "silences:silences",
         "ack": "models:ack",
     },
     "Answers": {

@@ -34,6 +34,11 @@ YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
 ROUNDING = 1e-6
+FLAPS_MAX = 100
+RETRAIN_COUNTS = (
+    "repeat_panes", "every_panes", "every_labels", "cooldown_panes", "budget", "budget_panes",
+    "min_labels",
+)  # fmt: skip
 
 
 class Rule(
@@ -129,6 +134,22 @@ class GatePolicy(
     approval: bool = False
 
 
+class NoisePolicy(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Which of a model's alerts page; the others are raised all the same, with the reason.
+
+    group_panes  an alert less than so many panes from the first of an open incident is a member of
+                 it: one page, and another for one that is more severe; 0: each alert pages
+    flap_times, flap_panes  an alert raised so many times in less than so many panes is flapping:
+                 it pages once more, then not until it is raised less often; 0: never
+    """
+
+    group_panes: int = 24
+    flap_times: int = 3
+    flap_panes: int = 24
+
+
 class ModelConfig(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
@@ -145,6 +166,7 @@ class ModelConfig(
     segments            segment name -> values counted on their own; the rest is `~other`
     detectors           detectors on the error stream: river's, and sr_mixture and bf_sr, tests that
                         share the budget of false alarms
+    noise               which alerts page: an empty table groups and damps them; none: each pages
     """
 
     model: str
@@ -164,6 +186,7 @@ class ModelConfig(
     retrain: RetrainPolicy = RetrainPolicy()
     gate: GatePolicy = GatePolicy()
     false_alarms_per_month: float = 1.0
+    noise: NoisePolicy | None = None
 
 
 def config_hash(config: ModelConfig) -> str:
@@ -220,18 +243,31 @@ def check_config(config: ModelConfig) -> ModelConfig:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
     for rule in config.rules:
         _check_rule(who, rule)
-    _check_retrain(f"{who}: retrain", config.retrain)
+    _check_counts(f"{who}: retrain", config.retrain, RETRAIN_COUNTS)
+    _check_counts(f"{who}: retrain", config.retrain, ("recent_rows", "holdout_rows"), least=1)
+    if config.noise is not None:
+        _check_noise(f"{who}: noise", config.noise)
     return config
 
 
-def _check_retrain(who: str, policy: RetrainPolicy) -> None:
-    for name in ("repeat_panes", "every_panes", "every_labels", "cooldown_panes", "budget",
-                 "budget_panes", "min_labels"):  # fmt: skip
+def _check_counts(
+    who: str, policy: RetrainPolicy | NoisePolicy, names: tuple[str, ...], least: int = 0
+) -> None:
+    for name in names:
         value = getattr(policy, name)
-        _require(0 <= value <= COUNT_MAX, f"{who}.{name}", value, f"use 0 to {COUNT_MAX:,}")
-    for name in ("recent_rows", "holdout_rows"):
-        value = getattr(policy, name)
-        _require(0 < value <= COUNT_MAX, f"{who}.{name}", value, f"use 1 to {COUNT_MAX:,}")
+        fix = f"use {least} to {COUNT_MAX:,}"
+        _require(least <= value <= COUNT_MAX, f"{who}.{name}", value, fix)
+
+
+def _check_noise(who: str, noise: NoisePolicy) -> None:
+    _check_counts(who, noise, ("group_panes", "flap_panes"))
+    times = noise.flap_times
+    _require(
+        times == 0 or 2 <= times <= FLAPS_MAX,
+        f"{who}.flap_times",
+        times,
+        f"use 2 to {FLAPS_MAX}, or 0 for never",
+    )
 
 
 def _check_rule(who: str, rule: Rule) -> None:

@@ -10,11 +10,12 @@ else in it is its conclusion: equal bytes in every run, host and partitioning (D
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from streamops.config import AlertKind, Cut, ModelConfig, Strategy
+from streamops.quiet import Hold, Noise
 from streamops.values import (
     Drift,
     Fault,
@@ -23,6 +24,7 @@ from streamops.values import (
     Metric,
     MetricEvidence,
     ModelVersion,
+    NotNegative,
     OutcomeEvidence,
     Performance,
     Proof,
@@ -31,13 +33,11 @@ from streamops.values import (
     SealEvidence,
     SegmentSeal,
     Severity,
+    Share,
     Stage,
     Stamp,
     Value,
 )
-
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -361,7 +361,7 @@ class RetrainingPaused(Event, frozen=True, kw_only=True, tag=True):
 
 
 class AlertSilenceRequested(Event, frozen=True, kw_only=True, tag=True):
-    """A person silences a fingerprint until a time; `acknowledge` only marks it as seen."""
+    """A person silences a fingerprint, or a `hold`, until a time; `acknowledge`: has seen it."""
 
     model: str
     fingerprint: str
@@ -369,6 +369,7 @@ class AlertSilenceRequested(Event, frozen=True, kw_only=True, tag=True):
     until: datetime
     acknowledge: bool = False
     reason: str = ""
+    hold: Hold | None = None
 
 
 class ConfigApplied(Event, frozen=True, kw_only=True, tag=True):
@@ -423,6 +424,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     revision     grows with each record of the fingerprint; act only on a higher one
     value, limit what was measured and what was allowed, in the metric's unit
     since        start of the pane in which a drift test puts the change; none for other rules
+    silenced     it pages nobody; noise: why, where it isn't its fingerprint's own silence
     """
 
     fingerprint: str
@@ -442,6 +444,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     reference: float | None = None
     silenced: bool = False
     since: datetime | None = None
+    noise: Noise | None = None
     stamp: Stamp | None = None
     evidence: Proof | None = None
 
@@ -459,7 +462,7 @@ class AlertResolved(Event, frozen=True, kw_only=True, tag=True):
 
 
 class AlertSilenced(Event, frozen=True, kw_only=True, tag=True):
-    """A fingerprint is silent until a time, or was acknowledged, by a person."""
+    """A fingerprint, or a `hold`, is silent until a time; or a person acknowledged an alert."""
 
     fingerprint: str
     revision: int
@@ -467,6 +470,7 @@ class AlertSilenced(Event, frozen=True, kw_only=True, tag=True):
     actor: str
     until: datetime
     acknowledge: bool = False
+    hold: Hold | None = None
     stamp: Stamp | None = None
     evidence: Proof | None = None
 
@@ -476,8 +480,7 @@ class RetrainRequested(Event, frozen=True, kw_only=True, tag=True):
 
     cause        id of the alert, command or schedule behind it; requests of one cause compete
     first_epoch, last_epoch  outcomes to learn from, both included
-    since        where the change is put (since_change only)
-    labels       labelled outcomes in the range
+    labels       labelled outcomes in the range; since: where the change is put (since_change only)
     used, budget requests in the budget's window, this one included, and how many it allows
     trainer      what fits the challenger; refit: again with the held-out rows, once scored
     """
@@ -659,9 +662,8 @@ class CheckpointSealed(Event, frozen=True, kw_only=True, tag=True):
 
     number    from 1, one more each; of two with one number the first counts
     previous  head of the seal before; that of number 1 has none
-    segments  by topic, partition and offset
+    segments  by topic, partition and offset; request: id of the SealRequested that it answers
     head      SHA-256 over all this: the whole chain so far
-    request   id of the SealRequested that it answers
     """
 
     namespace: str

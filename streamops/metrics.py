@@ -104,6 +104,9 @@ Name = Literal[
     # gauge, alerts; model
     # Page: open alerts.
     "streamops_alerts_open",
+    # gauge, alerts; model, reason
+    # Page: open alerts that paged nobody, by why: silence, snooze, maintenance, flapping, group.
+    "streamops_alerts_suppressed",
     # gauge, the metric's unit; model, metric
     # Page: the champion's quality in its last mature pane.
     "streamops_model_quality",

@@ -6,7 +6,7 @@ The same rules as in `events`: frozen, a unit in each name, a new field goes las
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,8 @@ Value = str | int | float | bool
 Stage = Literal["Development", "Staging", "Production", "Archived"]
 Severity = Literal["minor", "moderate", "major"]
 Fault = Literal["producer", "operator", "us"]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):

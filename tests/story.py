@@ -12,12 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from streamops.config import ModelConfig, RetrainPolicy, Rule, config_hash
+from streamops.config import ModelConfig, NoisePolicy, RetrainPolicy, Rule, config_hash
 from streamops.core.processor import Record
 from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
 from streamops.events import (
     ActivationDelivered,
+    AlertSilenceRequested,
     CandidateScored,
     ConfigActivated,
     Event,
@@ -93,8 +94,13 @@ def play(
     rules: tuple[Rule, ...] = RULES,
     detectors: tuple[str, ...] = ("adwin",),
     every_s: int = 1,
+    noise: NoisePolicy | None = None,
+    said: tuple[AlertSilenceRequested, ...] = (),
 ) -> MemoryHost:
-    """Play the story, models asked every so many seconds; the host holds every topic's records."""
+    """Play the story, models asked every so many seconds; the host holds every topic's records.
+
+    said  what people said of alerts, at the beginning
+    """
     host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
     chance = random.Random(seed)
     topology = TopologyActivated(
@@ -103,7 +109,9 @@ def play(
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1, rules, detectors)
+        introduce(host, model, number * 2 + 1, rules, detectors, noise)
+    for event in said:
+        host.append("lifecycle", event.model, event)
     answered: set[str] = set()
     for pane in range(panes):
         host.tick(pane + 1, at(pane * PANE_S))
@@ -128,6 +136,7 @@ def introduce(
     revision: int,
     rules: tuple[Rule, ...],
     detectors: tuple[str, ...],
+    noise: NoisePolicy | None = None,
 ) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
@@ -139,6 +148,7 @@ def introduce(
         detectors=detectors,
         rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
+        noise=noise,
     )
     applied = ConfigActivated(
         id=f"config/{model}",

@@ -28,6 +28,7 @@ from streamops.audit.records import PartitionReader
 from streamops.audit.verify import VERIFIED, AlertVerdict, Verification, recompute
 from streamops.config import ModelConfig, config_hash
 from streamops.core.detect import Detector
+from streamops.core.seal_leaves import can_load
 from streamops.errors import ConfigError, InputError
 from streamops.events import AlertRaised, PaneSummarized
 from streamops.values import ModelVersion
@@ -93,8 +94,10 @@ def check_capsule(
 
 
 def _require_meaning(capsule: Capsule) -> None:
-    manifest = capsule.manifest
-    if manifest.cut.start >= 0 and manifest.semantics != own_semantics():
+    manifest, own = capsule.manifest, own_semantics()
+    known = manifest.semantics
+    same = own.keys() == known.keys() and all(can_load(n, known[n], own[n]) for n in own)
+    if manifest.cut.start >= 0 and not same:
         raise ConfigError(
             f"{capsule.path} begins at a sealed state of semantics {_said(manifest.semantics)}, "
             f"this version has {_said(own_semantics())}: verify it with streamops "

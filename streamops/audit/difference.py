@@ -39,6 +39,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     known     event time at which it was known: the end of the pane
     says      kind, metric and feature of an alert; reason of a request
     severity  of an alert
+    pages     whether somebody is told of the alert
     """
 
     id: str
@@ -47,6 +48,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     known: datetime
     says: str
     severity: str = ""
+    pages: bool = True
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     recorded, other  how many there are in each
     same             at the same time in both
     regraded         of those, with another severity
+    hushed, told     of those, that somebody was told of in one and nobody in the other: not told
+                     any more, or told now
+    pages            how many somebody is told of: as recorded, and in the other
     """
 
     recorded: int
@@ -71,11 +76,15 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[Move, ...]
     gained: tuple[Mark, ...]
     lost: tuple[Mark, ...]
+    hushed: tuple[Mark, ...] = ()
+    told: tuple[Mark, ...] = ()
+    pages: tuple[int, int] = (0, 0)
 
     @property
     def is_none(self) -> bool:
         """Whether both tell the same."""
-        return not (self.regraded or self.moved or self.gained or self.lost)
+        same = not (self.regraded or self.moved or self.gained or self.lost)
+        return same and not (self.hushed or self.told)
 
 
 def alert_marks(events: Iterable[Event], models: Collection[str], span: Span) -> list[Mark]:
@@ -88,6 +97,7 @@ def alert_marks(events: Iterable[Event], models: Collection[str], span: Span) ->
             known=event.time,
             says=" ".join(filter(None, (event.kind, event.metric, event.feature, event.segment))),
             severity=event.severity,
+            pages=not event.silenced,
         )
         for event in events
         if isinstance(event, AlertRaised) and event.model in models and span.has(event.pane_start)
@@ -135,7 +145,14 @@ def differ(recorded: list[Mark], other: list[Mark]) -> Difference:
         moved=tuple(moved),
         gained=tuple(mark for mark in gained if mark.id not in come),
         lost=tuple(mark for mark in lost if mark.id not in gone),
+        hushed=tuple(b for a, b in both if a.pages and not b.pages),
+        told=tuple(b for a, b in both if b.pages and not a.pages),
+        pages=(_pages(recorded), _pages(other)),
     )
+
+
+def _pages(marks: list[Mark]) -> int:
+    return len([mark for mark in marks if mark.pages])
 
 
 def _moves(lost: list[Mark], gained: list[Mark]) -> Iterable[Move]:

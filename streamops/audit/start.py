@@ -29,6 +29,7 @@ from streamops.core.epochs import Fold
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.processor import Processor
+from streamops.core.seal_leaves import can_load
 from streamops.core.seal_meter import join_hash
 from streamops.errors import InputError, TransportError
 from streamops.events import AlertRaised, DriftDetected, MetricEvaluated, OutcomeJoined, Sealed
@@ -214,7 +215,7 @@ class Starter:
         except InputError as error:
             raise InputError(f"seal of {source} at epoch {epoch}: {error}") from error
         known: Processor[Any] = self._fold(source).processor
-        if event.semantics != known.semantics:
+        if not can_load(known.name, event.semantics, known.semantics):
             raise InputError(
                 f"seal of {source} at epoch {epoch}: has semantics {event.semantics}, this version "
                 f"has {known.semantics}"

@@ -67,7 +67,7 @@ def describe_alert(alert: Any) -> str:
     if isinstance(alert, AlertRaised):
         feature = f" of {alert.feature}" if alert.feature else ""
         where = f" in {alert.segment}" if alert.segment != "all" else ""
-        silent = " (silenced)" if alert.silenced else ""
+        silent = f" ({_told(alert)})" if _told(alert) else ""
         measured = f"is {alert.value:.4g}, limit {alert.limit:.4g}"
         if alert.since is not None:
             measured += f", since {alert.since:%Y-%m-%d %H:%M:%S}"
@@ -79,7 +79,22 @@ def describe_alert(alert: Any) -> str:
     if isinstance(alert, AlertResolved):
         return f"{when}  resolved           {alert.model}: {alert.reason}  [{alert.fingerprint}]"
     what = "seen" if alert.acknowledge else f"silent until {alert.until:%Y-%m-%d %H:%M:%S}"
+    if alert.hold is not None:
+        since = "" if alert.hold.since is None else f" from {alert.hold.since:%Y-%m-%d %H:%M:%S}"
+        what = f"{alert.hold.how}{since} until {alert.until:%Y-%m-%d %H:%M:%S}"
+        what = f"{alert.hold.how} ended" if alert.hold.ended else what
     return f"{when}  {what}, by {alert.actor}  {alert.model}  [{alert.fingerprint}]"
+
+
+def _told(alert: Any) -> str:
+    """Why an alert pages nobody, or for how many it pages; empty for one that pages as ever."""
+    noise = alert.noise
+    if alert.silenced:
+        return "silenced" if noise is None else f"{noise.reason}: {noise.by}"
+    if noise is None:
+        return ""
+    more = f"and {len(noise.members)} more" if noise.members else ""
+    return ", ".join(filter(None, (more, "flapping" if noise.flapping else "")))
 
 
 def verify(

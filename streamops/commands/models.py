@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,7 +90,7 @@ def promote(
 
     Example: streamops promote demand 2 --reason "new data"
     """
-    _command(place, json, lambda c: c.promote(model, version, reason=reason, actor=actor))
+    command(place, json, lambda c: c.promote(model, version, reason=reason, actor=actor))
 
 
 def approve(
@@ -106,7 +106,7 @@ def approve(
 
     Example: streamops approve demand 2
     """
-    _command(place, json, lambda c: c.approve(model, version, reason=reason, actor=actor))
+    command(place, json, lambda c: c.approve(model, version, reason=reason, actor=actor))
 
 
 def rollback(
@@ -121,7 +121,7 @@ def rollback(
 
     Example: streamops rollback demand --reason "wrong prices"
     """
-    _command(place, json, lambda c: c.rollback(model, reason=reason, actor=actor))
+    command(place, json, lambda c: c.rollback(model, reason=reason, actor=actor))
 
 
 def pause(
@@ -137,34 +137,10 @@ def pause(
 
     Example: streamops pause demand --reason "stocktaking"
     """
-    _command(
+    command(
         place,
         json,
         lambda c: c.pause_retraining(model, paused=not resume, reason=reason, actor=actor),
-    )
-
-
-def silence(
-    model: Model,
-    fingerprint: Fingerprint,
-    *,
-    place: Place = HERE,
-    until: Annotated[
-        str, Parameter(name="--for", help="How long from now: 30m, 12h or 7d.")
-    ] = "1d",
-    reason: Reason = "",
-    actor: Actor = None,
-    json: Json = False,
-) -> None:
-    """Silence an alert for a while.
-
-    Example: streamops silence demand 3f2a --for 12h --reason "known outage"
-    """
-    end = datetime.now(UTC) + read_duration(until)
-    _command(
-        place,
-        json,
-        lambda c: c.silence(model, fingerprint, until=end, reason=reason, actor=actor),
     )
 
 
@@ -181,7 +157,7 @@ def ack(
 
     Example: streamops ack demand 3f2a
     """
-    _command(place, json, lambda c: c.acknowledge(model, fingerprint, reason=reason, actor=actor))
+    command(place, json, lambda c: c.acknowledge(model, fingerprint, reason=reason, actor=actor))
 
 
 def read_duration(text: str) -> timedelta:
@@ -194,8 +170,9 @@ def read_duration(text: str) -> timedelta:
     return timedelta(**{unit: int(number)})
 
 
-def _command(place: Place, json: bool, command: Callable[[Client], Event]) -> None:
-    event = _send(place, lambda client: [command(client)])[0]
+def command(place: Place, json: bool, send: Callable[[Client], Event]) -> None:
+    """Send one command and say what was sent."""
+    event = _send(place, lambda client: [send(client)])[0]
     if json:
         print_json(event)
     else:

@@ -73,6 +73,7 @@ def whatif(
         return
     if config:
         _print_difference("alerts", found.alerts)
+        print(f"pages: {found.alerts.pages[0]} as recorded, {found.alerts.pages[1]} under it")
         _print_difference("requests for challengers", found.retrains)
     if found.unanswered:
         say(f"{found.unanswered} requests stay unanswered: in fact nobody was asked")
@@ -92,6 +93,11 @@ def _print_difference(what: str, found: Any) -> None:
     )
     rows = [["gained", "", mark.at.isoformat(), mark.severity, mark.says] for mark in found.gained]
     rows += [["lost", mark.at.isoformat(), "", mark.severity, mark.says] for mark in found.lost]
+    rows += [
+        [word, mark.at.isoformat(), mark.at.isoformat(), mark.severity, mark.says]
+        for word, marks in (("paged no more", found.hushed), ("paged now", found.told))
+        for mark in marks
+    ]
     for word, moves in (("moved", found.moved), ("regraded", found.regraded)):
         rows += [
             [

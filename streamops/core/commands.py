@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.core import registry
+from streamops.core import holds, registry
 from streamops.core.incidents import replace_rules
 from streamops.core.model_state import COMMANDS_MAX
-from streamops.core.times import micros, moment
+from streamops.core.times import micros
 from streamops.core.workbook import Workbook
 from streamops.events import (
-    AlertSilenced,
     AlertSilenceRequested,
     PromotionApproved,
     PromotionRequested,
@@ -54,7 +53,7 @@ def _obey(book: Workbook, event: Command) -> str | None:
         case RetrainingPaused():
             _paused(book, event)
         case AlertSilenceRequested():
-            _silence(book, event)
+            return _silence(book, event)
     return None
 
 
@@ -96,26 +95,12 @@ def _rolled_back(book: Workbook, event: RollbackRequested) -> str | None:
     return None
 
 
-def _silence(book: Workbook, event: AlertSilenceRequested) -> None:
+def _silence(book: Workbook, event: AlertSilenceRequested) -> str | None:
+    if event.hold is not None:
+        return holds.take(book, event, event.hold)
     model = book.get(event.model)
-    state = model.rules.get(event.fingerprint)
-    revision = 1 + (model.revisions.get(event.fingerprint, 0) if state is None else state.revision)
-    if state is None:
-        model = replace(model, revisions={**model.revisions, event.fingerprint: revision})
-    else:
-        rules = {**model.rules, event.fingerprint: replace(state, revision=revision)}
-        model = replace(model, rules=rules)
     if not event.acknowledge:
         until = {**model.silences, event.fingerprint: micros(event.until)}
         model = replace(model, silences=until)
-    silenced = AlertSilenced(
-        id=f"silenced/{event.id}",
-        time=moment(book.us),
-        fingerprint=event.fingerprint,
-        revision=revision,
-        model=event.model,
-        actor=event.actor,
-        until=event.until,
-        acknowledge=event.acknowledge,
-    )
-    book.put(model, [silenced])
+    holds.said(book, model, event.fingerprint, event, f"silenced/{event.id}")
+    return None

@@ -1,7 +1,7 @@
 """CONTROLLER: one state machine a model, composed of policy, retrain, gate and registry.
 
 Rule 1: an epoch's lifecycle is folded in log order first, then its metrics in their total order
-        (EPOCHS 6); decisions (gate, retraining) fall once, at the epoch's end.
+        (EPOCHS 6); decisions (which alerts page, gate, retraining) fall once, at the epoch's end.
 Rule 2: what a trainer or a person answered is taken as given, never computed here (DESIGN rule 9).
 Rule 3: EpochConcluded comes last and names every request without a final answer (EPOCHS 21).
 """
@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
-from streamops.core import answers, commands, decisions
+from streamops.core import answers, commands, decisions, noise
 from streamops.core.model_state import ControllerState
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
@@ -25,7 +23,7 @@ class Controller:
     """The processor of lifecycle-q and metrics-q."""
 
     name = "controller"
-    semantics = 3
+    semantics = 4
     raw = ("lifecycle",)
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"metrics": ("monitor", "detect")}
     closing = Closing((), "own")
@@ -44,6 +42,7 @@ class Controller:
         book = Workbook(state, batch.epoch, us)
         for record in batch.records:
             self._take(book, record)
+        noise.settle(book)
         decisions.decide(book)
         models = {name: book.models[name] for name in sorted(book.models)}
         concluded = EpochConcluded(
@@ -55,7 +54,8 @@ class Controller:
             deployment_revisions={n: m.revision for n, m in models.items() if m.revision},
         )
         book.outputs.append(Output("progress", "controller", concluded, self.partition))
-        return msgspec.structs.replace(state, models=models, time_us=us), book.outputs
+        quiet = {name: book.noise[name] for name in sorted(book.noise)}
+        return ControllerState(models, us, quiet), book.outputs
 
     def _take(self, book: Workbook, record: Record) -> None:
         event = record.event

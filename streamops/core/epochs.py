@@ -148,7 +148,7 @@ class Fold(Generic[S]):
         """Put the seal before other marks: what is marked as concluded isn't sent again."""
         contents = seal.contents_of(self.processor, self.state, self.source, self.epoch)
         about = self.source, self.partition, self.epoch
-        made = seal.sealed(self.processor, contents, about, time, positions)
+        made = seal.sealed(contents, about, time, positions)
         sealed, marks = Mixed[Output](), list[Output]()
         for part in parts_of(outputs):
             if isinstance(part, OutputRows):

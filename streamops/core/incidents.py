@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.core import policy
+from streamops.core import holds, policy
 from streamops.core.model_state import ModelState
 from streamops.core.workbook import Workbook
 from streamops.events import Event
 
 
 def replace_rules(book: Workbook, model: ModelState) -> None:
-    """Resolve the alerts of the version that left Production."""
+    """Resolve the alerts of the version that left Production; its snoozes end with them."""
     book.put(*without_alerts(book, model, "version replaced"))
+    holds.version_replaced(book, model.config.model)
 
 
 def without_alerts(

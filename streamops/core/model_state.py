@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from streamops.config import ModelConfig, Rule
+from streamops.core.noise_state import NoiseState
 from streamops.core.policy import RuleState
 from streamops.events import CandidateScored
 from streamops.values import ModelVersion, Stage
@@ -96,10 +97,14 @@ class ModelState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ControllerState(msgspec.Struct, frozen=True, array_like=True):
-    """Models by name; `time_us`: the last tick of the lifecycle partition."""
+    """Models by name; `time_us`: the last tick of the lifecycle partition.
+
+    noise  by model, of those alone whose alerts somebody quiets
+    """
 
     models: dict[str, ModelState] = {}
     time_us: int = BEGINNING_US
+    noise: dict[str, NoiseState] = {}
 
 
 def is_answered(model: ModelState, ask: Ask) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 from streamops.core.merkle import merkle_root
 from streamops.core.processor import Output, Processor
 from streamops.core.seal_leaf import Leaf, canonical
-from streamops.core.seal_leaves import leaves_of, places_of
+from streamops.core.seal_leaves import leaves_of, places_of, semantics_of
 from streamops.core.seal_meter import Places
 from streamops.core.times import EPOCH
 from streamops.events import Sealed
@@ -57,6 +57,7 @@ class Contents(NamedTuple):
     manifest: str
     leaves: int
     bytes: int
+    semantics: int
 
 
 def is_due(epoch: int, every: int) -> bool:
@@ -75,16 +76,16 @@ def contents_of(processor: Processor[Any], state: Any, source: str, epoch: int) 
     files: dict[str, bytes] = {}
     refs = [_put(files, leaf) for leaf in leaves_of(processor, state)]
     places = places_of(processor, state)
-    manifest = Manifest(source, epoch, processor.semantics, tuple(refs), places)
+    semantics = semantics_of(processor, state)
+    manifest = Manifest(source, epoch, semantics, tuple(refs), places)
     data = encode_manifest(manifest)
     name = hashlib.sha256(data).hexdigest()
     size = len(b"".join(files.values()))
     files[name] = data
-    return Contents(root_of(refs), files, name, len(refs), size)
+    return Contents(root_of(refs), files, name, len(refs), size, semantics)
 
 
 def sealed(
-    processor: Processor[Any],
     contents: Contents,
     about: tuple[str, int, int],
     time: datetime | None,
@@ -98,7 +99,7 @@ def sealed(
         source=source,
         epoch=epoch,
         root=contents.root,
-        semantics=processor.semantics,
+        semantics=contents.semantics,
         leaves=contents.leaves,
         bytes=contents.bytes,
         evidence=SealEvidence(contents=contents.manifest, positions=positions),

@@ -23,6 +23,7 @@ from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.model_state import ControllerState, ModelState
 from streamops.core.monitor import MonitorState
+from streamops.core.noise_state import NoiseState, is_needed
 from streamops.core.processor import Processor
 from streamops.core.seal_leaf import (
     Leaf,
@@ -37,6 +38,7 @@ from streamops.core.seal_leaf import (
 from streamops.core.seal_meter import Places, load_meter, meter_leaves, meter_places
 from streamops.values import ModelVersion
 
+BEFORE_NOISE = 3
 _DETECT = ("streams", "levels", "configs", "regression", "tests", "features")
 
 
@@ -61,6 +63,21 @@ def places_of(processor: Processor[Any], state: Any) -> Places:
     return Places()
 
 
+def semantics_of(processor: Processor[Any], state: Any) -> int:
+    """Return the semantics that a state needs: earlier ones where it holds nothing newer.
+
+    So seals from before CONTROLLER told which alerts page are those it arrives at today.
+    """
+    if isinstance(state, ControllerState) and not is_needed(state.noise):
+        return BEFORE_NOISE
+    return processor.semantics
+
+
+def can_load(name: str, semantics: int, own: int) -> bool:
+    """Tell whether a processor's sealed state of these semantics means the same under its own."""
+    return semantics == own or (name, semantics, own) == ("controller", BEFORE_NOISE, 4)
+
+
 def load_state(kind: type[Any], leaves: Iterable[Leaf], places: Places) -> Any:
     """Return the state that leaves and places stand for; METER's without its join table."""
     by_kind: dict[str, list[Leaf]] = {}
@@ -76,7 +93,8 @@ def load_state(kind: type[Any], leaves: Iterable[Leaf], places: Places) -> Any:
     if kind is DetectState:
         return _load_detect([decoded(one, DetectState) for one in by_kind.get("detect", ())])
     models = {one.model: decoded(one, ModelState) for one in by_kind.get("model", ())}
-    return ControllerState(models, decoded(by_kind["controller"][0], int))
+    noise = {one.model: decoded(one, NoiseState) for one in by_kind.get("noise", ())}
+    return ControllerState(models, decoded(by_kind["controller"][0], int), noise)
 
 
 def _monitor(state: MonitorState) -> Iterator[Leaf]:
@@ -106,3 +124,5 @@ def _controller(state: ControllerState) -> Iterator[Leaf]:
             for key, rule in model.rules.items()
         }
         yield leaf_in_order("model", name, replace(model, rules=rules))
+    for name, noise in state.noise.items():
+        yield leaf("noise", name, noise)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from streamops.config import ModelConfig
 from streamops.core.meter_state import default_config
 from streamops.core.model_state import ControllerState, ModelState
+from streamops.core.noise_state import QUIET, NoiseState
 from streamops.core.processor import Output
 from streamops.events import (
     AlertRaised,
@@ -29,7 +30,7 @@ class Workbook:
     """Models, outputs, and what the epoch's end needs to decide."""
 
     def __init__(self, state: ControllerState, epoch: int, us: int) -> None:
-        self.models = dict(state.models)
+        self.models, self.noise = dict(state.models), dict(state.noise)
         self.epoch, self.us = epoch, us
         self.outputs: list[Output] = []
         self.matured: dict[str, tuple[MetricEvaluated, MetricRef]] = {}
@@ -47,6 +48,17 @@ class Workbook:
         self.models[model.config.model] = model
         for event in events or ():
             self.write(model.config, event)
+
+    def noise_of(self, name: str) -> NoiseState:
+        """Return what is kept to tell which of a model's alerts page."""
+        return self.noise.get(name, QUIET)
+
+    def keep_noise(self, name: str, noise: NoiseState) -> None:
+        """Replace it; nothing is kept of a model whose alerts nobody quiets."""
+        if noise == QUIET:
+            self.noise.pop(name, None)
+        else:
+            self.noise[name] = noise
 
     def write(self, config: ModelConfig, event: Event) -> None:
         """Write a conclusion to its topic."""

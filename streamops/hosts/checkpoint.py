@@ -21,12 +21,14 @@ FORMAT = 2
 # (processor, semantics) -> its state under the next semantics; pure, bytes of MessagePack to bytes.
 # Semantics 2 adds drift tests, which only configurations from then on can ask for: a state from
 # before has none, and says so by leaving the new fields out. CONTROLLER's semantics 3 remembers the
-# configurations before the newest; a state from before has none (decision 028).
+# configurations before the newest; a state from before has none (decision 028). Semantics 4 keep
+# which alerts page beside the models; a state from before has nothing there (decision 035).
 MIGRATIONS: dict[tuple[str, int], Callable[[bytes], bytes]] = {
     ("monitor", 1): bytes,
     ("detect", 1): bytes,
     ("controller", 1): bytes,
     ("controller", 2): bytes,
+    ("controller", 3): bytes,
 }
 _STATE = b"\x00state"
 

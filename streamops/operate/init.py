@@ -73,6 +73,12 @@ name = "changed-concept"
 kind = "concept_drift"
 metric = "adwin"         # a detector: no limit
 
+# Which alerts page; the others are raised all the same, with the reason.
+[models.noise]
+group_panes = 24         # alerts within so many panes of an open incident are one page with it
+flap_times = 3           # raised so many times in less than flap_panes panes: flapping, pages once
+flap_panes = 24
+
 # When to ask for challengers, and how many.
 [models.retrain]
 kinds = ["performance", "concept_drift"]  # open alerts of these kinds ask; [] never asks

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any
 
-from streamops.config import ModelConfig, check_config, config_hash
+from streamops.config import AlertKind, ModelConfig, check_config, config_hash
 from streamops.errors import InputError
 from streamops.events import (
     AlertSilenceRequested,
@@ -22,6 +22,8 @@ from streamops.events import (
     RollbackRequested,
     SealRequested,
 )
+from streamops.quiet import Hold
+from streamops.sdk.holds import SNOOZE, name_of
 from streamops.sdk.ids import new_id
 from streamops.sdk.plain import plain_number
 from streamops.values import ModelVersion
@@ -109,22 +111,103 @@ class Commands(ABC):
     def silence(
         self,
         model: str,
-        fingerprint: str,
+        fingerprint: str = "",
         *,
         until: datetime,
+        kind: AlertKind | None = None,
+        feature: str = "",
         reason: str = "",
         actor: str | None = None,
         id: str | None = None,
         time: datetime | None = None,
     ) -> AlertSilenceRequested:
-        """Silence a fingerprint until an event time, with a zone."""
+        """Silence a fingerprint, or a kind, a feature or the whole model, until an event time."""
+        hold = Hold(kind=kind, feature=feature, fingerprint=fingerprint)
+        name = name_of(model, hold)
+        if fingerprint:
+            return self._hush(model, fingerprint, None, until, reason, actor, origin(id, time))
+        return self._hush(model, name, hold, until, reason, actor, origin(id, time))
+
+    def snooze(
+        self,
+        model: str,
+        fingerprint: str = "",
+        *,
+        until: datetime | None = None,
+        kind: AlertKind | None = None,
+        feature: str = "",
+        reason: str = "",
+        actor: str | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+    ) -> AlertSilenceRequested:
+        """Silence alerts until the model's next version serves, at the latest in 30 days."""
+        hold = Hold(how="snooze", kind=kind, feature=feature, fingerprint=fingerprint)
+        common = origin(id, time)
+        end = common["time"] + SNOOZE if until is None else until
+        return self._hush(model, name_of(model, hold), hold, end, reason, actor, common)
+
+    def maintain(
+        self,
+        model: str,
+        fingerprint: str = "",
+        *,
+        since: datetime,
+        until: datetime,
+        kind: AlertKind | None = None,
+        feature: str = "",
+        reason: str = "",
+        actor: str | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+    ) -> AlertSilenceRequested:
+        """Silence the alerts of panes that overlap [since, until), whenever they are raised.
+
+        Raises InputError where `until` isn't after `since`.
+        """
+        since, until = aware("since", since), aware("until", until)
+        if since >= until:
+            raise InputError(
+                f"until is {until.isoformat()}, not after since, {since.isoformat()}; give a later"
+            )
+        hold = Hold(
+            how="maintenance", kind=kind, feature=feature, fingerprint=fingerprint, since=since
+        )
+        common = origin(id, time)
+        return self._hush(model, name_of(model, hold), hold, until, reason, actor, common)
+
+    def end_silence(
+        self,
+        model: str,
+        name: str,
+        *,
+        reason: str = "",
+        actor: str | None = None,
+        id: str | None = None,
+        time: datetime | None = None,
+    ) -> AlertSilenceRequested:
+        """End what silences a fingerprint, or a hold by its name, at once."""
+        common = origin(id, time)
+        return self._hush(model, name, Hold(ended=True), common["time"], reason, actor, common)
+
+    def _hush(
+        self,
+        model: str,
+        name: str,
+        hold: Hold | None,
+        until: datetime,
+        reason: str,
+        actor: str | None,
+        common: dict[str, Any],
+    ) -> AlertSilenceRequested:
         event = AlertSilenceRequested(
             model=model,
-            fingerprint=fingerprint,
+            fingerprint=name,
             until=aware("until", until),
+            hold=hold,
             reason=reason,
             actor=actor or user(),
-            **origin(id, time),
+            **common,
         )
         self.send(event)
         return event

@@ -56,12 +56,59 @@ silences AS (
 )
 SELECT a.id AS alert_id, a.fingerprint, a.revision, a.kind, a.severity, a.model, a.version,
     a.segment, a.feature, a.rule, a.metric, a.value, a."limit", a.reference, a.pane_start,
-    a.time AS raised_at, a.silenced, s.silenced_until, coalesce(s.acknowledged, false) AS acknowledged
+    a.time AS raised_at, a.silenced, s.silenced_until, coalesce(s.acknowledged, false) AS acknowledged,
+    CASE WHEN a.silenced THEN coalesce(a.noise->>'reason', 'silence') ELSE '' END AS reason,
+    CASE WHEN a.silenced THEN coalesce(a.noise->>'by', a.fingerprint) END AS held_by,
+    CAST(coalesce(json_array_length(a.noise->'members'), 0) AS BIGINT) AS members
 FROM latest l JOIN alerts_raised a ON a.id = l.alert_id AND a.fingerprint = l.fingerprint
 LEFT JOIN silences s ON s.fingerprint = a.fingerprint
 ORDER BY raised_at, a.fingerprint;
 COMMENT ON VIEW alerts_open IS
-    'One row an alert that was raised and not resolved since, with what was measured and allowed.';
+    'One row an alert that was raised and not resolved since, with what was measured and allowed; reason and held_by where it paged nobody, members where it paged for more.';
+
+CREATE OR REPLACE VIEW silences AS
+WITH said AS (
+    SELECT *, row_number() OVER (PARTITION BY fingerprint ORDER BY revision DESC) AS place
+    FROM alerts_silenced
+    WHERE NOT acknowledge AND epoch <= (SELECT epoch FROM concluded)
+),
+asked AS (
+    SELECT 'silenced/' || id AS said_id, any_value(reason) AS reason
+    FROM alert_silences_requested GROUP BY id
+)
+SELECT s.model, s.fingerprint AS name, coalesce(s.hold->>'how', 'silence') AS how,
+    coalesce(s.hold->>'kind', '') AS kind, coalesce(s.hold->>'feature', '') AS feature,
+    CASE WHEN s.hold IS NULL THEN s.fingerprint ELSE coalesce(s.hold->>'fingerprint', '') END
+        AS fingerprint,
+    CAST(s.hold->>'since' AS TIMESTAMP) AS since, s.until, s.actor, coalesce(a.reason, '') AS reason,
+    s.time AS said_at, NOT coalesce(CAST(s.hold->>'ended' AS BOOLEAN), false)
+        AND s.until > (SELECT max(time) FROM ticks) AS in_force
+FROM said s LEFT JOIN asked a ON a.said_id = s.id
+WHERE s.place = 1 ORDER BY s.model, s.until DESC, name;
+COMMENT ON VIEW silences IS
+    'One row a silence, snooze or maintenance: what it is about, who asked, why, until when, and whether it is in force (by event time).';
+
+CREATE OR REPLACE VIEW alerts_suppressed AS
+WITH asked AS (
+    SELECT s.fingerprint, s.epoch, arg_max(s.actor, s.revision) AS actor,
+        arg_max(r.reason, s.revision) AS reason
+    FROM alerts_silenced s LEFT JOIN alert_silences_requested r ON 'silenced/' || r.id = s.id
+    WHERE NOT s.acknowledge AND NOT coalesce(CAST(s.hold->>'ended' AS BOOLEAN), false)
+    GROUP BY s.fingerprint, s.epoch
+),
+hushed AS (
+    SELECT *, coalesce(noise->>'reason', 'silence') AS said,
+        coalesce(noise->>'by', fingerprint) AS held_by
+    FROM alerts_raised WHERE silenced AND epoch <= (SELECT epoch FROM concluded)
+)
+SELECT a.model, a.time AS raised_at, a.said AS reason, a.held_by, s.actor, s.reason AS why,
+    a.noise->>'group' AS incident, a.kind, a.severity, a.version, a.segment, a.feature, a.rule,
+    a.metric, a.value, a."limit", a.pane_start, a.fingerprint, a.id AS alert_id,
+    a.id IN (SELECT alert_id FROM alerts_open) AS is_open
+FROM hushed a ASOF LEFT JOIN asked s ON s.fingerprint = a.held_by AND s.epoch <= a.epoch
+ORDER BY raised_at, a.fingerprint;
+COMMENT ON VIEW alerts_suppressed IS
+    'One row an alert that was raised and paged nobody: why (silence, snooze, maintenance, flapping, group), and what held it: a silence by name, with who asked for it and why, or the alert that paged in its place.';
 
 CREATE OR REPLACE VIEW metric_values AS
 SELECT model, version, segment, pane_start, time AS pane_end, cut, restatement, status,
@@ -290,8 +337,9 @@ WITH facts AS (
     SELECT time, model, NULL, 'AlertResolved', id, reason, topic, partition, "offset", epoch
     FROM alerts_resolved
     UNION ALL
-    SELECT time, model, NULL, 'AlertSilenced', id, actor, topic, partition, "offset", epoch
-    FROM alerts_silenced
+    SELECT time, model, NULL, 'AlertSilenced', id, actor || ': ' || CASE WHEN acknowledge THEN 'seen '
+        WHEN hold->>'ended' = 'true' THEN 'ended ' ELSE 'until ' || until || ' ' END || fingerprint,
+        topic, partition, "offset", epoch FROM alerts_silenced
     UNION ALL
     SELECT time, model, NULL, 'RetrainRequested', id, strategy || ': ' || reason, topic, partition,
         "offset", epoch FROM retrains_requested

@@ -57,14 +57,18 @@ def topics(found: Overview) -> Iterator[GaugeMetricFamily]:
 
 
 def models(found: Overview) -> Iterator[GaugeMetricFamily]:
-    """Yield open alerts and the last quality of each model."""
+    """Yield open alerts, those that paged nobody, and the last quality of each model."""
     alerts = family("streamops_alerts_open", "Open alerts", "model")
     quality = family("streamops_model_quality", "Last mature pane", "model", "metric")
+    quiet = family("streamops_alerts_suppressed", "Open, paged nobody", "model", "reason")
     for model in found.models:
+        for reason, open_alerts in sorted(model.suppressed.items()):
+            quiet.add_metric([model.model, reason], open_alerts)
         alerts.add_metric([model.model], model.open_alerts)
         if model.value is not None:
             quality.add_metric([model.model, model.metric], model.value)
     yield alerts
+    yield quiet
     yield quality
 
 

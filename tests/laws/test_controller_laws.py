@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamops.config import NoisePolicy
 from streamops.core.model_state import TRANSITIONS, ControllerState
 from streamops.events import (
     AlertRaised,
@@ -15,6 +16,7 @@ from streamops.events import (
     GateEvaluated,
     PromotionApproved,
     PromotionRequested,
+    RecordRefused,
     RetrainingPaused,
     RetrainRequested,
     RetrainSkipped,
@@ -22,6 +24,7 @@ from streamops.events import (
     RunFailed,
     StageChanged,
 )
+from streamops.quiet import Hold
 from tests.builders import (
     MODEL,
     Desk,
@@ -32,6 +35,7 @@ from tests.builders import (
     labelled,
     mature,
     metric,
+    of_type,
     registered,
     rule,
     scored,
@@ -68,14 +72,40 @@ SAID = st.one_of(
         [activated(config(), 4)],
     )),
 )  # fmt: skip
+HELD = st.builds(
+    AlertSilenceRequested,
+    id=IDS.map("hold/{}".format),
+    until=st.integers(0, 99).map(at),
+    fingerprint=st.sampled_from(("m/~a", "m/~b")),
+    hold=st.one_of(
+        st.builds(
+            Hold,
+            how=st.sampled_from(("silence", "snooze")),
+            kind=st.sampled_from((None, "data_drift", "performance")),
+            feature=st.sampled_from(("", "x")),
+            ended=st.booleans(),
+        ),
+        st.integers(0, 50).map(lambda s: Hold(how="maintenance", since=at(s))),
+    ),
+    **COMMON,
+).map(lambda e: [e])
 SEEN = st.tuples(VERSIONS, st.sampled_from((0.1, 0.9)), st.sampled_from((0.0, 0.5)), st.booleans())
 DAYS = st.lists(
     st.tuples(st.lists(SAID, max_size=4).map(lambda g: [e for some in g for e in some]), SEEN),
     max_size=7,
 )
 
+NOISY = NoisePolicy(group_panes=3, flap_times=2, flap_panes=4)
+QUIET_DAYS = st.lists(
+    st.tuples(
+        st.lists(st.one_of(HELD, HELD, SAID), max_size=4).map(lambda g: [e for s in g for e in s]),
+        SEEN,
+    ),
+    max_size=7,
+)
 
-def opening(approval):
+
+def opening(approval, **noise):
     retrain = msgspec.structs.replace(
         config().retrain, min_labels=1, cooldown_panes=0, strategies=("recent", "all")
     )
@@ -85,11 +115,11 @@ def opening(approval):
         rule("cd", kind="concept_drift", metric="adwin", feature=""),
     )
     gate = msgspec.structs.replace(config().gate, approval=approval)
-    return activated(config(rules=rules, retrain=retrain, gate=gate), 1)
+    return activated(config(rules=rules, retrain=retrain, gate=gate, **noise), 1)
 
 
-def play(days, approval):
-    desk = Desk(opening(approval))
+def play(days, approval, **noise):
+    desk = Desk(opening(approval, **noise))
     first = PromotionRequested(id="0", time=at(0), model=MODEL, version="v1", actor="ann")
     yield desk, desk.epoch([*registered("v1"), first])
     for pane, (said, (name, accuracy, psi, drifts)) in enumerate(days):
@@ -104,10 +134,10 @@ def play(days, approval):
 
 
 @settings(max_examples=80)
-@given(DAYS, st.booleans())
-def test_whatever_is_said_it_stays_whole(days, approval):
+@given(st.one_of(DAYS, QUIET_DAYS), st.booleans(), st.sampled_from((None, NOISY)))
+def test_whatever_is_said_it_stays_whole(days, approval, noise):
     serving, revisions, ids, open_alerts = "", {}, set(), {}
-    for desk, events in play(days, approval):
+    for desk, events in play(days, approval, noise=noise):
         for event in events:
             assert event.id not in ids, "an id said two things"
             ids.add(event.id)
@@ -143,6 +173,35 @@ def test_a_state_goes_on_from_its_bytes(days, approval, crash):
             desk.state = msgspec.msgpack.decode(wire, type=ControllerState)
         again.append(events)
     assert again == whole
+
+
+@settings(max_examples=40)
+@given(QUIET_DAYS, st.integers(0, 7))
+def test_quiet_changes_who_is_told_and_nothing_else(days, crash):
+    """The same days, with nobody asking for quiet: the same alerts, requests, gates, stages."""
+    loud = [([e for e in said if getattr(e, "hold", None) is None], seen) for said, seen in days]
+    quiet, told = [], []
+    for number, (desk, events) in enumerate(play(days, False, noise=NOISY)):
+        if number == crash:
+            wire = msgspec.msgpack.encode(desk.state)
+            desk.state = msgspec.msgpack.decode(wire, type=ControllerState)
+        quiet += map(bare, events)
+        told += of_type(events, AlertRaised)
+    everything = [bare(e) for _, events in play(loud, False, noise=NOISY) for e in events]
+    assert [e for e in quiet if e is not None] == [e for e in everything if e is not None]
+    assert all(a.silenced == bool(a.noise.reason) for a in told if a.noise is not None)
+    paged = {a.id for a in told if not a.silenced}
+    for alert in told:
+        if alert.noise is not None and alert.noise.reason in ("group", "flapping"):
+            assert alert.noise.by in paged, "what stands for it was paged"
+
+
+def bare(event):
+    """What is concluded but for the telling of it; None for a hold's own answer or refusal."""
+    if isinstance(event, AlertRaised):
+        return msgspec.structs.replace(event, silenced=False, noise=None)
+    told = isinstance(event, AlertSilenced) and event.hold is not None
+    return None if told or isinstance(event, RecordRefused) else event
 
 
 @settings(max_examples=25)

@@ -19,7 +19,7 @@ ALLOWED = {
 }  # fmt: skip
 OURS = ("streamops.core", "streamops.events", "streamops.codec", "streamops.errors")
 # Facts on the log whose types stand beside the events.
-OUR_VALUES = ("streamops.config", "streamops.values", "streamops.versions")
+OUR_VALUES = ("streamops.config", "streamops.quiet", "streamops.values", "streamops.versions")
 IMPURE_CALLS = {
     "now", "utcnow", "today", "open", "print", "input", "exec", "eval", "urandom", "uuid1", "uuid4",
 }  # fmt: skip
@@ -64,7 +64,9 @@ def test_a_core_module_imports_only_what_is_pure(path: Path):
     assert impurities(tree) == set()
 
 
-@pytest.mark.parametrize("module", ["events", "codec", "errors", "config", "values", "versions"])
+@pytest.mark.parametrize(
+    "module", ["events", "codec", "errors", "config", "quiet", "values", "versions"]
+)
 def test_what_the_core_leans_on_is_pure_as_well(module: str):
     path = ROOT / "streamops" / f"{module}.py"
     tree = ast.parse(path.read_text())

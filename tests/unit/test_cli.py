@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
+import msgspec
 import pytest
 from cyclopts import App
 
@@ -25,6 +26,7 @@ from streamops.operate.folder import Folder, ServiceSettings
 from streamops.operate.init import TEMPLATE, read_config
 from streamops.operate.services import SERVICES, check_services, default_services
 from streamops.operate.simulate import SERVICES as SIMULATED
+from streamops.quiet import Hold, Noise
 from streamops.settings import Settings
 from tests.sample_events import sample_of
 
@@ -449,3 +451,35 @@ def test_an_alert_is_one_line_for_a_person():
         id="c", time=NOON, fingerprint="f", revision=3, model="demand", actor="eve", until=NOON
     )
     assert "silent until 2026-01-01 12:00:00, by eve" in describe_alert(silenced)
+    for hold, words in (
+        (Hold(how="snooze"), "snooze until 2026-01-01 12:00:00, by eve"),
+        (
+            Hold(how="maintenance", since=NOON),
+            "maintenance from 2026-01-01 12:00:00 until 2026-01-01 12:00:00, by eve",
+        ),
+        (Hold(ended=True), "silence ended, by eve"),
+    ):
+        assert words in describe_alert(msgspec.structs.replace(silenced, hold=hold))
+    for noise, words in (
+        (None, "limit 0.25  [f]"),
+        (Noise(group="a", members=("g", "h")), "limit 0.25 (and 2 more)"),
+        (Noise(flapping=True), "limit 0.25 (flapping)"),
+        (Noise(reason="group", by="a", group="a"), "limit 0.25 (group: a)"),
+    ):
+        hushed = msgspec.structs.replace(raised, noise=noise, silenced=bool(noise and noise.reason))
+        assert words in describe_alert(hushed)
+    assert "(silenced)" in describe_alert(msgspec.structs.replace(raised, silenced=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["silence", "m", "--for", "1d", "--until", "2026-01-01T00:00Z"], "give one of them"),
+        (["snooze", "m", "--until", "noon"], "--until is 'noon', which is no time"),
+        (["maintenance", "m", "--since", "2026-01-02T00:00Z", "--until", "2026-01-01T00:00Z"],
+         "the later one last"),
+    ],
+)  # fmt: skip
+def test_a_silence_that_can_not_hold_is_refused(tmp_path, capsys, given, why):
+    assert main([*given, "--data", str(tmp_path), "--bootstrap", NOBODY]) == EXIT_CONFIG
+    assert why in capsys.readouterr().err

@@ -22,6 +22,7 @@ from streamops import codec
 from streamops.config import ModelConfig, config_hash
 from streamops.errors import ConfigError, InputError, ServiceError, TransportError
 from streamops.events import Event, LabelArrived, PredictionMade, Tick
+from streamops.quiet import Hold
 from streamops.sdk.address import address
 from streamops.sdk.ids import new_id
 from streamops.sdk.sender import Sending, encoded
@@ -303,6 +304,38 @@ def test_commands_name_their_actor(client: Recorder):
     assert others[4]["acknowledge"] is True
     with pytest.raises(InputError, match=r"until is .* without a zone"):
         client.silence("m", "f", until=NOON.replace(tzinfo=None))
+
+
+def test_what_is_silenced_together_has_one_name(client: Recorder):
+    until, since = NOON + timedelta(hours=2), NOON + timedelta(hours=1)
+    client.silence("m", "m/r/all/x", until=until)
+    client.silence("m", until=until, kind="data_drift", feature="x", reason="known")
+    client.silence("m", until=until)
+    client.snooze("m", "m/r/all/x", time=NOON)
+    client.maintain("m", since=since, until=until, feature="x")
+    client.end_silence("m", "m/~silence/*/*")
+    assert [event.fingerprint for event in client.sent] == [
+        "m/r/all/x",
+        "m/~silence/data_drift/x",
+        "m/~silence/*/*",
+        "m/~snooze/m/r/all/x",
+        f"m/~maintenance/*/x/{since.isoformat()}",
+        "m/~silence/*/*",
+    ]
+    plain, wide, _, snoozed, maintained, ended = client.sent
+    assert plain.hold is None, "one alert's silence says what it always said"
+    assert (wide.hold, wide.reason) == (Hold(kind="data_drift", feature="x"), "known")
+    assert snoozed.until == NOON + timedelta(days=30)
+    assert (maintained.hold.since, maintained.until) == (since, until)
+    assert ended.hold == Hold(ended=True)
+
+
+def test_a_hold_that_can_be_nothing_is_refused_before_it_is_sent(client: Recorder):
+    with pytest.raises(InputError, match="leave kind and feature out"):
+        client.silence("m", "m/r/all/x", until=NOON, feature="x")
+    with pytest.raises(InputError, match="not after since"):
+        client.maintain("m", since=NOON, until=NOON)
+    assert client.sent == []
 
 
 def test_a_configuration_is_checked_and_hashed(client: Recorder):

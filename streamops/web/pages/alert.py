@@ -15,6 +15,7 @@ OPEN_COLUMNS = ("Severity", "Model", "Kind", "What", "#Measured", "#Allowed", "R
 COLUMNS = ("State", "Severity", "Kind", "What", "#Measured", "#Allowed", "Raised", "Proof")
 METRIC_COLUMNS = ("Record", "Metrics at", "Pane", "#Value", "#Rows", "Cut")
 SUMMARY_COLUMNS = ("Summary", "Source", "#Offset", "Raw records", "#Records", "Chain (SHA-256)")
+REASONS = {"silence": "silenced", "snooze": "snoozed", "group": "in a group"}
 NO_ALERT = "No open alert. Rules are set in a configuration: "
 
 
@@ -35,7 +36,8 @@ def alerts_table(alerts: Iterable[AlertRow]) -> Markup:
     """Return a model's alerts, open or resolved."""
     rows = (
         (
-            state(a), severity(a.severity), kind(a.kind), what(a), measured(a.metric, a.value),
+            [state(a), told(a)], severity(a.severity), kind(a.kind), what(a),
+            measured(a.metric, a.value),
             allowed(a), moment(a.raised_at), proof(a.alert_id),
         )
         for a in alerts
@@ -72,6 +74,7 @@ def about(found: AlertPage) -> Markup:
         ("Last pane begins", moment(a.pane_start)),
         ("Raised", moment(a.raised_at)),
         ("State", [state(a), f" {a.resolved_as}" if a.resolved_as else ""]),
+        ("Paged", paged(a)),
         ("Fingerprint", command(found.fingerprint)),
         ("Id", command(a.alert_id)),
         ("Configuration", command(found.config_hash)),
@@ -202,10 +205,27 @@ def allowed(a: AlertRow | OpenAlert) -> Node:
 
 
 def quiet(a: OpenAlert) -> Node:
-    """Return whether someone silenced or saw it."""
-    if a.silenced or a.silenced_until is not None:
+    """Return why it paged nobody, for how many it paged, or that someone silenced or saw it."""
+    if not a.silenced and a.silenced_until is not None:
         return badge("silenced", "quiet")
-    return badge("seen", "quiet") if a.acknowledged else None
+    return [told(a), badge("seen", "quiet") if a.acknowledged else None]
+
+
+def told(a: AlertRow | OpenAlert) -> Node:
+    """Return why an alert paged nobody, or for how many more it paged."""
+    if a.silenced:
+        return badge(REASONS.get(a.reason, a.reason), "quiet")
+    return badge(f"and {a.members} more", "quiet") if a.members else None
+
+
+def paged(a: AlertRow) -> Node:
+    """Return who was told of an alert, in words."""
+    if not a.silenced:
+        return f"yes, with {a.members} more" if a.members else "yes"
+    by: Node = command(a.held_by)
+    if a.reason in ("group", "flapping"):
+        by = link("the alert that paged in its place", path("alerts", a.held_by))
+    return ["no, ", REASONS.get(a.reason, a.reason), ": ", by]
 
 
 def kind(name: str) -> str:

@@ -12,6 +12,7 @@ from streamops.web.units import measured, moment, name_of
 
 VERSION_COLUMNS = ("Version", "Stage", "Since", "As a candidate", "Gate", "Run", "Artifact")
 FEATURE_COLUMNS = ("Feature", "#PSI now", "#JS now", "#Missing now", "#Worst PSI", "Worst pane")
+SILENCE_COLUMNS = ("Silenced", "How", "From", "Until", "By", "Why")
 FACT_COLUMNS = ("Time", "What", "Version", "Detail")
 
 
@@ -30,6 +31,7 @@ def model_page(found: ModelPage, measure: str) -> bytes:
             f"Alerts ({found.alerts.total})",
             alerts_table(found.alerts.alerts),
             shown(len(found.alerts.alerts), found.alerts.total),
+            *silences(found),
             newest=found.newest,
         ),
         panel(
@@ -50,6 +52,16 @@ def model_page(found: ModelPage, measure: str) -> bytes:
         ),
         trail=((found.model, path("models", found.model)),),
     )  # fmt: skip
+
+
+def silences(found: ModelPage) -> Iterator[Node]:
+    """Yield what is silenced now; nothing where nothing is."""
+    rows = [
+        (command(s.name), s.how, moment(s.since), moment(s.until), s.actor, s.reason)
+        for s in found.silences
+    ]
+    if rows:
+        yield table("Silences in force", SILENCE_COLUMNS, rows, empty="")
 
 
 def champion(found: ModelPage) -> Markup:

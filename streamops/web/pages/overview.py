@@ -48,7 +48,7 @@ def card(model: ModelCard) -> Node:
     if model.metric:
         quality = [measured(model.metric, model.value), accepted(model)]
     return [
-        tag("h3", model_link(model.model), alerts_badge(model)),
+        tag("h3", model_link(model.model), alerts_badge(model), suppressed_badge(model)),
         facts(
             ("Champion", model.champion or "none: promote a version"),
             (name_of(model.metric or "quality"), quality),
@@ -77,6 +77,12 @@ def alerts_badge(model: ModelCard) -> Markup:
     """Return how many alerts are open."""
     n = model.open_alerts
     return badge(f"{n} open", "bad") if n else badge("no open alert", "good")
+
+
+def suppressed_badge(model: ModelCard) -> Markup | None:
+    """Return how many of them paged nobody."""
+    n = sum(model.suppressed.values())
+    return badge(f"{n} of them paged nobody", "quiet") if n else None
 
 
 def freshness(model: ModelCard) -> Node:

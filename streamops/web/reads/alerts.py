@@ -13,7 +13,10 @@ from streamops.web.reads.rows import one, read
 
 
 class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert that was raised and not resolved since."""
+    """An alert that was raised and not resolved since.
+
+    reason   why it paged nobody, empty where it did; members: for how many more it paged
+    """
 
     alert_id: str
     fingerprint: str
@@ -33,12 +36,17 @@ class OpenAlert(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool
     acknowledged: bool
     silenced_until: datetime | None
+    reason: str = ""
+    members: int = 0
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     """An alert of any time; `resolved_at` is none while it is open.
 
     since  where a drift test puts the change; none for other rules
+    reason, held_by  why it paged nobody, and what held it: a silence by name, or the alert that
+                     paged for it; empty where it paged
+    members  for how many more it paged
     """
 
     alert_id: str
@@ -59,6 +67,9 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     resolved_at: datetime | None
     resolved_as: str | None
     since: datetime | None = None
+    reason: str = ""
+    held_by: str = ""
+    members: int = 0
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +142,8 @@ class Stored(msgspec.Struct, frozen=True):
 
 OPEN = """
 SELECT alert_id, fingerprint, kind, severity, model, version, segment, feature, rule, metric, value,
-    "limit", reference, pane_start, raised_at, silenced, acknowledged, silenced_until
+    "limit", reference, pane_start, raised_at, silenced, acknowledged, silenced_until, reason,
+    members
 FROM alerts_open ORDER BY list_position(['major', 'moderate', 'minor'], severity), raised_at DESC
 """
 ROWS = """
@@ -141,7 +153,10 @@ WITH resolved AS (
 )
 SELECT a.id AS alert_id, a.kind, a.severity, a.model, a.version, a.segment, a.feature, a.rule,
     a.metric, a.value, a."limit", a.reference, a.pane_start, a.time AS raised_at, a.silenced,
-    r.time AS resolved_at, r.reason AS resolved_as, a.since
+    r.time AS resolved_at, r.reason AS resolved_as, a.since,
+    CASE WHEN a.silenced THEN coalesce(a.noise->>'reason', 'silence') ELSE '' END AS reason,
+    CASE WHEN a.silenced THEN coalesce(a.noise->>'by', a.fingerprint) ELSE '' END AS held_by,
+    coalesce(json_array_length(a.noise->'members'), 0) AS members
 FROM alerts_raised a LEFT JOIN resolved r ON r.alert_id = a.id
 WHERE a.epoch <= (SELECT epoch FROM concluded)
 """

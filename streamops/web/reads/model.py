@@ -59,6 +59,17 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence, snooze or maintenance that is in force: about what, until when, who and why."""
+
+    name: str
+    how: str
+    since: datetime | None
+    until: datetime
+    actor: str
+    reason: str
+
+
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     """A model's tables. `newest`: append time of its newest metrics."""
 
@@ -75,6 +86,7 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     alerts: Alerts
     facts: tuple[Fact, ...]
     newest: datetime | None
+    silences: tuple[Silence, ...] = ()
 
 
 class RawVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +143,9 @@ FACTS = """
 SELECT time, what, version, detail, id FROM model_timeline WHERE model = ?
 ORDER BY time DESC, epoch DESC, topic, "offset" DESC LIMIT ?
 """
+SILENCES = """
+SELECT name, how, since, until, actor, reason FROM silences WHERE model = ? AND in_force
+"""
 SEGMENTS = """
 SELECT DISTINCT segment FROM metrics_evaluated WHERE model = ? ORDER BY segment <> 'all', segment
 """
@@ -170,6 +185,7 @@ def model_page(con: Any, model: str, segment: str = "all") -> ModelPage | None:
         alerts=alerts(con, model, limit=ALERTS_MAX),
         facts=tuple(read(con, Fact, FACTS, [model, FACTS_MAX])),
         newest=one(con, "SELECT max(append_time) FROM metrics_evaluated WHERE model = ?", [model]),
+        silences=tuple(read(con, Silence, SILENCES, [model])),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
     champion     version in Production, empty without one
     versions     stage -> number of versions
-    open_alerts  of the model, all kinds
+    open_alerts  of the model, all kinds; suppressed: reason -> how many of them paged nobody
     metric, value, reference  the champion's quality in its last mature pane, and at acceptance;
                  value is none for insufficient data
     pane_start, pane_end, predictions  the last closed pane of all traffic
@@ -31,6 +32,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     champion: str = ""
     versions: dict[str, int] = {}
     open_alerts: int = 0
+    suppressed: dict[str, int] = {}
     metric: str = ""
     value: float | None = None
     reference: float | None = None
@@ -190,6 +192,7 @@ def models(con: Any, alerts: list[OpenAlert]) -> tuple[ModelCard, ...]:
             champion=next((s.last for s in stages if (s.model, s.stage) == (name, SERVING)), ""),
             versions={s.stage: s.versions for s in stages if s.model == name},
             open_alerts=len([a for a in alerts if a.model == name]),
+            suppressed=dict(Counter(a.reason for a in alerts if a.model == name and a.silenced)),
             newest=newest.get(name),
             **fields_of(quality.get(name)),
             **fields_of(traffic.get(name)),
