@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "pause": "models:pause",
         "silence": "models:silence",
         "ack": "models:ack",
+        "forget": "forget:forget",
     },
     "Answers": {
         "alerts": "answers:alerts",

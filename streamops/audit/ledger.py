@@ -13,7 +13,7 @@ Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that memory 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +28,10 @@ from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp
 WINDOW = 64
 # How reasons begin that are more than a difference.
 FOREIGN = "not recomputable here: platform "
+NO_KEY = "not recomputable here: keys of persons' values are not in the key store"
+ERASED = "erased by request "
+# Those that say nothing against a record: it can't be computed again.
+OPEN = (FOREIGN, NO_KEY, ERASED)
 ENDED = "its inputs in the archive end before epoch "
 FORGOTTEN = frozenset({"outcomes", "dlq"})
 FROM_RAW = frozenset({"outcomes", "summaries"})
@@ -55,6 +59,9 @@ class Concluded(NamedTuple):
     evidence: bytes
 
 
+Excuse = Callable[[Record, Event, Concluded], str]
+
+
 class Ledger:
     """Recorded and concluded records, matched as they come in any order.
 
@@ -62,6 +69,7 @@ class Ledger:
     bad        keys of which some copy differs -> how
     late       copies that came too late to be compared
     stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
+    excuse     says why a difference is none that speaks against the record; empty: it does
     """
 
     def __init__(self) -> None:
@@ -75,6 +83,8 @@ class Ledger:
         self._forgettable: dict[int, list[Key]] = {}
         self._twins: dict[Key, set[int]] = {}
         self._floor = 0
+        self._excused: dict[Key, Concluded] = {}
+        self.excuse: Excuse = lambda record, event, made: ""
 
     def conclude(self, addressed: Addressed) -> None:
         """Take what a stage concludes from its recorded inputs."""
@@ -106,6 +116,8 @@ class Ledger:
         made = self._concluded.pop(key, None)
         if made is not None:
             self._compare(key, record, made)
+        elif key in self._excused:
+            self._compare(key, record, self._excused[key])
         elif key in self._settled:
             if self._settled[key] != _digest(record, event):
                 self._differs(key, record, "a repeat says something else")
@@ -139,6 +151,10 @@ class Ledger:
             self._forgettable.setdefault(key.epoch, []).append(key)
             self._forget(key.epoch - WINDOW)
         why = difference(key.topic, record, event, made)
+        excuse = self.excuse(record, event, made) if why else ""
+        if excuse:
+            self._excused[key] = made
+            why = excuse
         if why:
             self._differs(key, record, why)
 

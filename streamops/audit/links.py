@@ -20,6 +20,7 @@ from streamops import codec
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
 from streamops.core.epochs import Addressed, Fold
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.events import EpochClosed, Event
 from streamops.hosts.memory import make_fold
@@ -35,7 +36,8 @@ Take = Callable[[str, list[Record]], None]
 class RecordedInbox(DerivedInbox):
     """A derived partition as it is in the archive: closes confirm its epochs, faults don't stop it.
 
-    on_take  gets the topic and an epoch's records as its fold is about to read them
+    on_take      gets the topic and an epoch's records as its fold is about to read them
+    unconfirmed  (source, epoch) of closes that don't fit their records, once these were taken
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class RecordedInbox(DerivedInbox):
     ) -> None:
         super().__init__(topic, next_epoch=next_epoch, sources=sources)
         self._on_take, self._names = on_take, sources
+        self.unconfirmed: set[tuple[str, int]] = set()
         self._first_open = next_epoch
         self._waived = -1
         self._records: dict[int, dict[str, dict[int, Record]]] = {}
@@ -75,7 +78,8 @@ class RecordedInbox(DerivedInbox):
         """Hand over an epoch's records in their total order."""
         held = self._records.pop(epoch, {})
         self._closed.pop(epoch, None)
-        self._confirmed.pop(epoch, None)
+        doubted = self._names - self._confirmed.pop(epoch, set())
+        self.unconfirmed |= {(source, epoch) for source in doubted}
         self._first_open = epoch + 1
         records = sorted((r for of in held.values() for r in of.values()), key=total_key)
         self._on_take(self.topic, records)
@@ -103,7 +107,10 @@ def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
 
 
 class Links:
-    """All stages of a namespace over its recorded inputs; `conclude` gets what each says."""
+    """All stages of a namespace over its recorded inputs; `conclude` gets what each says.
+
+    files  of the seal, if any, of the epoch that is being concluded
+    """
 
     def __init__(
         self,
@@ -115,12 +122,14 @@ class Links:
         *,
         seal_every: int = 0,
         begun: Mapping[str, Fold[Any]] = {},
+        open_: Open = unopened,
     ) -> None:
         """`begun`: folds that don't begin with the log, by source."""
         self._conclude, self._partitions = conclude, partitions
         self._recorded: list[RecordedInbox] = []
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
         self.folds: list[Fold[Any]] = []
+        self.files: Mapping[str, bytes] = {}
         for name in STAGES:
             for partition in range(partitions):
                 fold = make_fold(
@@ -130,6 +139,7 @@ class Links:
                     skew_max_ms=skew_ms,
                     seal_every=seal_every,
                     make_detector=make_detector,
+                    open_=open_,
                 )
                 self._add(begun.get(fold.source, fold), on_take)
 
@@ -144,6 +154,11 @@ class Links:
             inbox.waive(epoch)
         for fold in self.folds:
             self._emit(fold, None)
+
+    def is_confirmed(self, topic: str, source: str, epoch: int) -> bool:
+        """Tell whether a source's closes of an epoch fit the records of the topic."""
+        inboxes = [inbox for inbox in self._recorded if inbox.topic == topic]
+        return all((source, epoch) not in inbox.unconfirmed for inbox in inboxes)
 
     def epoch_of(self, source: str) -> int:
         """Return the last epoch that a source folded here; -1 for none, or a stranger."""
@@ -161,5 +176,6 @@ class Links:
 
     def _emit(self, fold: Fold[Any], record: Record | None) -> None:
         for folded in fold.advance() if record is None else fold.feed(record):
+            self.files = folded.files
             for addressed in folded.outputs:
                 self._conclude(addressed)
