@@ -95,11 +95,13 @@ def play(
     rules: tuple[Rule, ...] = RULES,
     detectors: tuple[str, ...] = ("adwin",),
     every_s: int = 1,
+    per_s: int = 2,
     veil: Veil | None = None,
     open_: Open = unopened,
 ) -> MemoryHost:
     """Play the story, models asked every so many seconds; the host holds every topic's records.
 
+    per_s        predictions a model in such a second
     veil, open_  hides x of nine persons by turns, and opens it for METER
     """
     host = MemoryHost(
@@ -123,7 +125,7 @@ def play(
                 answer(host, request, 10 + len(answered))
         versions = {e.model: e.version for e in host.events("deployments") if is_serving(e)}
         for second in range(pane * PANE_S, (pane + 1) * PANE_S, every_s):
-            serve(host, chance, second, pane, versions, veil)
+            serve(host, chance, second, pane, versions, veil, per_s)
     host.append("predictions", "junk", b"no JSON", partition=0)
     for extra in range(3):
         host.tick(panes + 1 + extra, at((panes + extra) * PANE_S))
@@ -237,10 +239,11 @@ def serve(
     pane: int,
     versions: dict[str, str],
     veil: Veil | None,
+    per_s: int = 2,
 ) -> None:
-    """One second of both models: two predictions each, and their labels."""
+    """One second of both models: some predictions each, and their labels."""
     for model in ("churn", "calm"):
-        for number in range(2):
+        for number in range(per_s):
             id_ = f"{model}-{second}-{number}"
             moved = 0.6 if model == "churn" and pane in MOVED else 0.0
             version = versions.get(model, "v1")
@@ -254,7 +257,7 @@ def serve(
                 raw_features = veil.features(raw_features, id_, f"person {second % 9}")
             made = PredictionMade(
                 id=id_,
-                time=at(second + 0.1 + number / 4),
+                time=at(second + 0.1 + number / (2 * per_s)),
                 model=model,
                 version=version,
                 prediction=truth if right else 1 - truth,

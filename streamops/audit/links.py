@@ -12,7 +12,7 @@ Rule 2: an epoch that its sources' closes don't confirm is folded with what ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -31,20 +31,27 @@ LAG = 64
 
 Conclude = Callable[[Addressed], None]
 Take = Callable[[str, list[Record]], None]
+Change = Callable[[list[Record]], list[Record]]
 
 
 class RecordedInbox(DerivedInbox):
     """A derived partition as it is in the archive: closes confirm its epochs, faults don't stop it.
 
     on_take      gets the topic and an epoch's records as its fold is about to read them
+    change       what the fold is given in place of an epoch's records
     unconfirmed  (source, epoch) of closes that don't fit their records, once these were taken
     """
 
     def __init__(
-        self, topic: str, sources: frozenset[str], on_take: Take, next_epoch: int = 0
+        self,
+        topic: str,
+        sources: frozenset[str],
+        on_take: Take,
+        next_epoch: int = 0,
+        change: Change = list,
     ) -> None:
         super().__init__(topic, next_epoch=next_epoch, sources=sources)
-        self._on_take, self._names = on_take, sources
+        self._on_take, self._names, self._change = on_take, sources, change
         self.unconfirmed: set[tuple[str, int]] = set()
         self._first_open = next_epoch
         self._waived = -1
@@ -70,6 +77,13 @@ class RecordedInbox(DerivedInbox):
         """Give up waiting for closes up to an epoch."""
         self._waived = max(self._waived, epoch)
 
+    def doubted(self) -> Iterator[tuple[str, int]]:
+        """Yield source and epoch of closes that don't fit their records, taken or not."""
+        yield from sorted(self.unconfirmed)
+        for epoch, closed in sorted(self._closed.items()):
+            confirmed = self._confirmed.get(epoch, set())
+            yield from ((source, epoch) for source in sorted(closed.keys() - confirmed))
+
     def ready(self, epoch: int) -> bool:
         """Tell whether the epoch's closes are confirmed, or waited for no longer."""
         return epoch <= self._waived or len(self._confirmed.get(epoch, ())) == len(self._names)
@@ -81,21 +95,22 @@ class RecordedInbox(DerivedInbox):
         doubted = self._names - self._confirmed.pop(epoch, set())
         self.unconfirmed |= {(source, epoch) for source in doubted}
         self._first_open = epoch + 1
-        records = sorted((r for of in held.values() for r in of.values()), key=total_key)
+        found = self._change([r for of in held.values() for r in of.values()])
+        records = sorted(found, key=total_key)
         self._on_take(self.topic, records)
         return records, None, 0
 
     def _note(self, record: Record, source: str, epoch: int) -> None:
         held = self._records.setdefault(epoch, {}).setdefault(source, {})
-        closes = self._closed.setdefault(epoch, {}).setdefault(source, [])
+        closed = self._closed.setdefault(epoch, {})
         event = record.event
         if isinstance(event, EpochClosed):
-            closes.append(event)
+            closed.setdefault(source, []).append(event)
             self._last[source] = max(self._last[source], epoch)
             self.waive(min(self._last.values()) - LAG)
         else:
             held.setdefault(event.stamp.ordinal, record)  # type: ignore[union-attr]
-        if any(_confirms(close, held) for close in closes):
+        if any(_confirms(close, held) for close in closed.get(source, ())):
             self._confirmed.setdefault(epoch, set()).add(source)
 
 
