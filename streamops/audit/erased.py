@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.audit.ledger import ERASED, NO_KEY, Concluded, evidence_of
 from streamops.audit.seals import SealFiles
-from streamops.core.personal import key_of
+from streamops.core.personal import NAME, key_of
 from streamops.core.processor import Record
 from streamops.core.seal import Manifest, decode_manifest
 from streamops.core.times import micros
@@ -32,6 +32,8 @@ from streamops.settings import keys_beside
 from streamops.values import FeatureCounts
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
+
+NAME_BYTES = NAME.encode()
 
 
 class Erased(NamedTuple):
@@ -91,7 +93,7 @@ class Unreadable:
     def note(self, record: Record) -> None:
         """Look at a raw record on its way to METER."""
         event = record.event
-        if not isinstance(event, PredictionMade):
+        if NAME_BYTES not in record.value or not isinstance(event, PredictionMade):
             return
         sealed = sealed_in(bytes(event.features))
         if not sealed or self._opener.names(event.id, bytes(event.features)):

@@ -19,7 +19,7 @@ from typing import Any
 from streamops import codec
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Addressed, Fold, Folded
 from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.events import EpochClosed, Event
@@ -161,14 +161,19 @@ class Links:
     def feed(self, record: Record) -> None:
         """Take one record of the archive."""
         for fold in self._readers.get((record.topic, record.partition), ()):
-            self._emit(fold, record)
+            self._emit(fold.feed(record))
+
+    def feed_all(self, topic: str, records: list[Record]) -> None:
+        """Take records that follow each other in one partition."""
+        for fold in self._readers.get((topic, records[0].partition), ()):
+            self._emit(fold.feed_all(topic, records))
 
     def finish(self, epoch: int) -> None:
         """At the end: fold what is left up to an epoch, confirmed or not."""
         for inbox in self._recorded:
             inbox.waive(epoch)
         for fold in self.folds:
-            self._emit(fold, None)
+            self._emit(fold.advance())
 
     def is_confirmed(self, topic: str, source: str, epoch: int) -> bool:
         """Tell whether a source's closes of an epoch fit the records of the topic."""
@@ -189,8 +194,8 @@ class Links:
         for topic in fold.inboxes:
             self._readers.setdefault((topic, fold.partition), []).append(fold)
 
-    def _emit(self, fold: Fold[Any], record: Record | None) -> None:
-        for folded in fold.advance() if record is None else fold.feed(record):
+    def _emit(self, epochs: list[Folded]) -> None:
+        for folded in epochs:
             self.files = folded.files
             for addressed in folded.outputs:
                 self._conclude(addressed)

@@ -31,7 +31,7 @@ from streamops.audit.ledger import (
 )
 from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.pace import by_epoch
+from streamops.audit.pace import runs_by_epoch
 from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
@@ -182,9 +182,11 @@ def recompute(
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
         audit.findings += findings
-        for done, record in enumerate(audit.records(), 1):
-            audit.take(record)
-            if on_progress is not None and (done % REPORT_EVERY == 0 or done == audit.total):
+        done = 0
+        for run in audit.runs():
+            audit.take_all(run)
+            done, before = done + len(run), done // REPORT_EVERY
+            if on_progress is not None and (done // REPORT_EVERY > before or done == audit.total):
                 on_progress(done, audit.total)
         return audit.finish()
 
@@ -238,27 +240,32 @@ class _Audit:
         self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
 
-    def records(self) -> Iterator[Record]:
-        """Yield the archive's records at one pace."""
-        yield from by_epoch((reader.topic, iter(reader)) for reader in self.readers)
+    def runs(self) -> Iterator[list[Record]]:
+        """Yield the archive's records at one pace, in runs of one partition."""
+        return runs_by_epoch((reader.topic, iter(reader)) for reader in self.readers)
 
-    def take(self, record: Record) -> None:
-        """Put one record beside what is concluded, and feed it to the stages that read it."""
-        self._records += 1
-        event = record.event
-        if record.topic in RAW:
-            self.personal.note(record)
-            self.links.feed(record)
-        elif isinstance(event, Refusal):
-            self._unreadable[place_of(record)] = event.reason
-        else:
-            self._derived(record, event)
-            self.links.feed(record)
+    def take_all(self, records: list[Record]) -> None:
+        """Put records of one partition beside what is concluded, and feed them to their stages."""
+        self._records += len(records)
+        topic = records[0].topic
+        if topic in RAW:
+            for record in records if topic == "predictions" else ():
+                self.personal.note(record)
+            self.links.feed_all(topic, records)
+            return
+        for record in records:
+            event = record.event
+            if isinstance(event, Refusal):
+                self._unreadable[place_of(record)] = event.reason
+            else:
+                self._derived(record, event)
+                self.links.feed(record)
 
     def finish(self) -> Verification:
         """Fold what is left and draw up the verdicts."""
         epochs = min([*self._concluded.values(), *([] if self._cut is None else [self._cut.until])])
         self.links.finish(epochs)
+        self.ledger.read_all()
         holes = [hole for reader in self.readers for hole in reader.holes]
         self.chains.holes = holes
         missing = {key: e for key, e in self.ledger.missing() if self._is_missed(key, epochs)}
@@ -300,10 +307,15 @@ class _Audit:
                 self.ledger.bad[key] = said
 
     def _conclude(self, addressed: Addressed) -> None:
-        if isinstance(addressed.event, Sealed):
-            self.personal.note_seal(addressed.event, self.links.files)
-        if not self._is_silent(addressed.topic, addressed.event):
-            self.ledger.conclude(addressed)
+        whole = self.start is None and self._cut is None
+        if whole and addressed.made is None and addressed.topic == "outcomes":
+            self.ledger.conclude_bytes(addressed)
+            return
+        event = addressed.event
+        if isinstance(event, Sealed):
+            self.personal.note_seal(event, self.links.files)
+        if not self._is_silent(addressed.topic, event):
+            self.ledger.conclude(addressed, event)
 
     def _is_silent(self, topic: str, event: Event) -> bool:
         """Whether it isn't looked at: it stands before the start or behind the cut, is a seal in a

@@ -14,6 +14,10 @@ from streamops.commands.place import HERE, Json, Place
 from streamops.core.times import aware
 from streamops.errors import ConfigError
 
+Incident = Annotated[
+    datetime | None,
+    Parameter(help="When something began: also say when either would have told of it."),
+]
 Raw = Annotated[bool, Parameter(name="--raw", negative="", help="Fold raw records in any case.")]
 Time = Annotated[datetime | None, Parameter(help="ISO 8601; UTC where it names no zone.")]
 
@@ -32,10 +36,7 @@ def whatif(
     archive: Archive = None,
     since: Time = None,
     until: Time = None,
-    incident: Annotated[
-        datetime | None,
-        Parameter(help="When something began: also say when either would have told of it."),
-    ] = None,
+    incident: Incident = None,
     raw: Annotated[
         bool,
         Parameter(name="--raw", negative="", help="Fold raw records where summaries would do."),
@@ -75,7 +76,7 @@ def whatif(
             on_progress=show,
             raw=raw,
         )
-    say(f"folded {found.folded}; the history has {found.records:,} raw records")
+    say(f"folded {found.folded}; {found.records:,} raw records")
     if json:
         print_json(found)
         return
