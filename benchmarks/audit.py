@@ -1,9 +1,11 @@
-"""How fast an archive is proven again: `python -m benchmarks.audit [PANES]`, JSON.
+"""How fast an archive is proven again: `python -m benchmarks.audit [PANES [PER_S]]`, JSON.
 
 A played history of two models (two features, segments, rules, a detector of the tests' own) is
-archived; then its records are only read and decoded, verified from the raw records, and folded
-under another configuration. Seconds of CPU in one process, the best of three. Memory is the peak
-of a fresh process at two sizes.
+archived, PER_S predictions a model and second (a pane has 100 times as many); then its records are
+only read and decoded, verified from the raw records, and folded under another limit: from recorded
+summaries, with the detectors folded again, and from raw records. What-if counts raw records of the
+history a second, whatever it reads. Seconds of CPU in one process, the best of three. Memory is the
+peak of a fresh process at two sizes.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from streamops.audit.asked import Asked
 from streamops.audit.records import PartitionReader
@@ -30,11 +34,13 @@ from tests.story import archive, make_counting, play
 ROUNDS = 3
 RAW = ("predictions", "labels", "lifecycle")
 PANES = 60
+PER_S = 2
+SUMMARIES = ("lifecycle", "summaries", "metrics")
 
 
-def made(panes: int, folder: Path) -> Path:
-    """A history of so many panes of 200 predictions and about 180 labels."""
-    return archive(play(panes=panes), folder, rows=20_000)
+def made(panes: int, folder: Path, per_s: int = PER_S) -> Path:
+    """A history of so many panes of 100 * per_s predictions and nearly as many labels."""
+    return archive(play(panes=panes, per_s=per_s), folder, rows=20_000)
 
 
 def read(folder: Path, topics: tuple[str, ...]) -> int:
@@ -49,6 +55,14 @@ def given(folder: Path) -> list[ModelConfig]:
     return [event.config for event in events if isinstance(event, ConfigActivated)]
 
 
+def limits(configs: list[ModelConfig]) -> list[ModelConfig]:
+    """Those with half the limit of each rule that has one."""
+    return [
+        replace(c, rules=tuple(replace(r, above=r.above and r.above / 2) for r in c.rules))
+        for c in configs
+    ]
+
+
 def best(what: Callable[[], int]) -> float:
     """Records a second of CPU."""
     found = []
@@ -59,33 +73,45 @@ def best(what: Callable[[], int]) -> float:
     return max(found)
 
 
-def measure(panes: int = PANES) -> dict[str, object]:
+def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
     """Return records a second, ratios, and memory at two sizes."""
     with tempfile.TemporaryDirectory() as place:
-        folder = made(panes, Path(place) / "archive")
-        configs, topics = given(folder), tuple(ArchiveLog(folder).topics())
+        folder = made(panes, Path(place) / "archive", per_s)
+        configs, topics = limits(given(folder)), tuple(ArchiveLog(folder).topics())
+        others = [replace(c, detectors=(*c.detectors, "sr_mixture")) for c in configs]
         all_read = best(lambda: read(folder, topics))
         raw_read = best(lambda: read(folder, RAW))
         verified = best(lambda: verify(folder, make_detector=make_counting).records)
-        folded = best(lambda: what_if(folder, configs, make_detector=make_counting).records)
-        records = read(folder, topics)
+
+        def fold(some: list[ModelConfig], raw: bool = False) -> float:
+            return best(lambda: what_if(folder, some, make_detector=make_counting, raw=raw).records)
+
+        folded, detected, unfolded = fold(configs), fold(others), fold(configs, raw=True)
+        records, raw = read(folder, topics), read(folder, RAW)
+        inputs = read(folder, SUMMARIES)
+        inputs_read = best(lambda: read(folder, SUMMARIES))
     return {
+        "predictions_a_pane": 100 * per_s,
         "records": records,
+        "raw_records": raw,
         "read_per_s": round(all_read),
         "verify_per_s": round(verified),
         "verify_to_read": round(verified / all_read, 3),
         "raw_read_per_s": round(raw_read),
         "whatif_per_s": round(folded),
         "whatif_to_raw_read": round(folded / raw_read, 3),
-        "verify_peak_mb": {str(n): peak(n) for n in (panes // 4, panes)},
-        "note": "seconds of CPU; whatif folds raw records, it doesn't read the typed files",
+        "whatif_to_its_inputs_read": round(folded / raw * inputs / inputs_read, 3),
+        "whatif_detectors_per_s": round(detected),
+        "whatif_raw_per_s": round(unfolded),
+        "verify_peak_mb": {str(n): peak(n, per_s) for n in (panes // 4, panes)},
+        "note": "seconds of CPU",
     }
 
 
-def peak(panes: int) -> dict[str, int]:
+def peak(panes: int, per_s: int) -> dict[str, int]:
     """Records, and the peak memory in MB of a process that verifies them."""
     with tempfile.TemporaryDirectory() as place:
-        folder = made(panes, Path(place) / "archive")
+        folder = made(panes, Path(place) / "archive", per_s)
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.audit", "--only", str(folder)],
             capture_output=True,
@@ -111,4 +137,4 @@ if __name__ == "__main__":
     if arguments[:1] == ["--only"]:
         print(json.dumps(only(Path(arguments[1]))))
     else:
-        print(json.dumps(measure(*map(int, arguments[:1])), indent=1))
+        print(json.dumps(measure(*map(int, arguments[:2])), indent=1))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streamops.async_client import AsyncClient
     from streamops.client import Client
+    from streamops.personal import Personal
 
-__all__ = ["AsyncClient", "Client", "__version__"]
+__all__ = ["AsyncClient", "Client", "Personal", "__version__"]
 __version__ = "0.1.0"
 
 
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> object:
         from streamops.async_client import AsyncClient
 
         return AsyncClient
+    if name == "Personal":
+        from streamops.personal import Personal
+
+        return Personal
     raise AttributeError(f"module 'streamops' has no attribute {name!r}")

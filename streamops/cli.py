@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "unsilence": "silences:unsilence",
         "silences": "silences:silences",
         "ack": "models:ack",
+        "forget": "forget:forget",
     },
     "Answers": {
         "alerts": "answers:alerts",

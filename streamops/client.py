@@ -16,7 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from streamops.errors import ConfigError, ServiceError
 from streamops.events import (
@@ -46,6 +48,9 @@ from streamops.settings import DEFAULT_NAMESPACE, Settings
 from streamops.topics import topic_name
 from streamops.values import Value
 
+if TYPE_CHECKING:
+    from streamops.personal import Personal, Veil
+
 DELIVERY_TIMEOUT_MAX_S = 2_147_483  # librdkafka counts milliseconds in 31 bits
 
 
@@ -61,6 +66,7 @@ class Client(Commands):
     on_full    what a full buffer does to a call: raise TransportError, or block
     delivery_timeout_s  how long a record is tried before it counts as not delivered
     on_error   called with each record's delivery failure, from the call that learns of it
+    personal   what of its records is about persons; these are then named by `subject`
 
     Each call that sends raises InputError for what readers would refuse, and TransportError for
     earlier records that were not delivered; then its own record was not taken. Used as a context,
@@ -79,6 +85,7 @@ class Client(Commands):
         on_full: Literal["raise", "block"] = "raise",
         delivery_timeout_s: float = 300.0,
         on_error: Callable[[ServiceError], None] | None = None,
+        personal: Personal | None = None,
     ) -> None:
         topic_name(namespace, "alerts")  # refuses a namespace Kafka can't take
         own = {} if kafka is None else kafka
@@ -96,6 +103,7 @@ class Client(Commands):
             on_error=on_error,
         )
         self._sender = Sender(self.settings, checked(sending))
+        self.veil = None if personal is None else veil_of(personal)
 
     @property
     def blocks(self) -> bool:
@@ -139,6 +147,7 @@ class Client(Commands):
         version: str,
         id: str | None = None,
         segments: Mapping[str, str] | None = None,
+        subject: str | None = None,
     ) -> Any:
         """Ask a model for one row, log the answer with its score and latency, and return it.
 
@@ -147,7 +156,7 @@ class Client(Commands):
         What the model raises is logged as PredictionFailed and goes on. Features are checked
         before the model is asked.
         """
-        raw = plain_features(features)
+        common, raw = self._about(origin(id, None), plain_features(features), subject)
         begin = perf_counter()
         try:
             given = answer(predictor, features)
@@ -158,7 +167,7 @@ class Client(Commands):
                 error=error,
                 latency_ms=elapsed_ms(begin),
                 segments=segments,
-                id=id,
+                id=common["id"],
             )
             raise
         latency_ms = elapsed_ms(begin)
@@ -171,7 +180,7 @@ class Client(Commands):
                 features=raw,
                 latency_ms=latency_ms,
                 segments=plain_segments(segments),
-                **origin(id, None),
+                **common,
             )
         )
         return given.prediction
@@ -189,6 +198,7 @@ class Client(Commands):
         latency_ms: float | None = None,
         segments: Mapping[str, str] | None = None,
         deployment_step: str = "",
+        subject: str | None = None,
     ) -> str:
         """Log what a model answered; returns the prediction's id, which its label must name.
 
@@ -196,17 +206,19 @@ class Client(Commands):
         score       probability of the positive class (binary) or of the predicted class, 0..1
         latency_ms  from request to answer, milliseconds
         segments    declared segment -> value
+        subject     the person that it is about, where the client has `personal`
         """
+        common, raw = self._about(origin(id, time), plain_features(features), subject)
         event = PredictionMade(
             model=model,
             version=version,
             prediction=plain_value("prediction", prediction),
             score=plain_score(score),
-            features=plain_features(features),
+            features=raw,
             latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
             segments=plain_segments(segments),
             deployment_step=deployment_step,
-            **origin(id, time),
+            **common,
         )
         self.send(event)
         return event.id
@@ -221,18 +233,22 @@ class Client(Commands):
         time: datetime | None = None,
         latency_ms: float | None = None,
         segments: Mapping[str, str] | None = None,
+        subject: str | None = None,
     ) -> str:
         """Log that a model gave no answer, for the error rate; returns the prediction's id.
 
         error       what it raised, kept as one line; the other arguments as in `log_prediction`
         """
+        common = origin(id, time)
+        if subject is not None and self.veil is not None:
+            common["id"] = self.veil.id(common["id"], subject)
         event = PredictionFailed(
             model=model,
             version=version,
             error=error if isinstance(error, str) else one_line(error),
             latency_ms=None if latency_ms is None else plain_number("latency_ms", latency_ms),
             segments=plain_segments(segments),
-            **origin(id, time),
+            **common,
         )
         self.send(event)
         return event.id
@@ -244,13 +260,29 @@ class Client(Commands):
         *,
         time: datetime | None = None,
         id: str | None = None,
+        subject: str | None = None,
     ) -> str:
-        """Log the truth about one prediction; returns the label's id."""
+        """Log the truth about one prediction; returns the label's id.
+
+        subject  the person, where `prediction_id` is the application's own and not the one that
+                 `log_prediction` returned
+        """
+        if subject is not None and self.veil is not None:
+            prediction_id = self.veil.id(prediction_id, subject)
         event = LabelArrived(
             prediction_id=prediction_id, label=plain_value("label", label), **origin(id, time)
         )
         self.send(event)
         return event.id
+
+    def _about(
+        self, common: dict[str, Any], raw: msgspec.Raw, subject: str | None
+    ) -> tuple[dict[str, Any], msgspec.Raw]:
+        """Id, time and features of a prediction, with what is personal hidden."""
+        if self.veil is None:
+            return common, raw
+        common["id"] = self.veil.id(common["id"], subject)
+        return common, self.veil.features(raw, common["id"], subject)
 
     def dataset(
         self,
@@ -335,6 +367,13 @@ class Client(Commands):
         """
         reader = AlertReader(self.settings, group=group, resume_from=resume_from)
         yield from read_alerts(reader, Patience(follow=follow, timeout_s=timeout))
+
+
+def veil_of(personal: Personal) -> Veil:
+    """What hides values of persons; loads the cryptography with it."""
+    from streamops.personal import Veil
+
+    return Veil(personal)
 
 
 def checked(sending: Sending) -> Sending:

@@ -10,6 +10,11 @@ import msgspec
 DEFAULT_NAMESPACE = "streamops"
 
 
+def keys_beside(data: Path) -> Path:
+    """Return where the key store of a data folder lies."""
+    return data.with_name(f"{data.name}.keys")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where a process finds its broker and keeps its files.
 
@@ -66,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def artifacts(self) -> Path:
         """Folder of model artifacts, by SHA-256."""
         return self.data / "artifacts"
+
+    @property
+    def keys(self) -> Path:
+        """The key store of persons: beside the data folder, so that no copy of that holds it."""
+        return keys_beside(self.data)
 
     @property
     def views(self) -> Path:

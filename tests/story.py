@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from streamops.config import ModelConfig, NoisePolicy, RetrainPolicy, Rule, config_hash
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
@@ -34,6 +35,7 @@ from streamops.events import (
 )
 from streamops.hosts.memory import MemoryHost
 from streamops.hosts.seal_files import keep
+from streamops.personal import Veil
 from streamops.values import ModelVersion, ReferenceProfile
 from streamops.versions import profile_hash
 from streamops.views.archive import cover_of, write_raw
@@ -96,12 +98,19 @@ def play(
     every_s: int = 1,
     noise: NoisePolicy | None = None,
     said: tuple[AlertSilenceRequested, ...] = (),
+    per_s: int = 2,
+    veil: Veil | None = None,
+    open_: Open = unopened,
 ) -> MemoryHost:
     """Play the story, models asked every so many seconds; the host holds every topic's records.
 
-    said  what people said of alerts, at the beginning
+    said         what people said of alerts, at the beginning
+    per_s        predictions a model in such a second
+    veil, open_  hides x of nine persons by turns, and opens it for METER
     """
-    host = MemoryHost(partitions=partitions, make_detector=make_counting, seal_every=seal_every)
+    host = MemoryHost(
+        partitions=partitions, make_detector=make_counting, seal_every=seal_every, open_=open_
+    )
     chance = random.Random(seed)
     topology = TopologyActivated(
         id="topology", time=at(0), partitions=partitions, driven=True, seal_every=seal_every
@@ -122,7 +131,7 @@ def play(
                 answer(host, request, 10 + len(answered))
         versions = {e.model: e.version for e in host.events("deployments") if is_serving(e)}
         for second in range(pane * PANE_S, (pane + 1) * PANE_S, every_s):
-            serve(host, chance, second, pane, versions)
+            serve(host, chance, second, pane, versions, veil, per_s)
     host.append("predictions", "junk", b"no JSON", partition=0)
     for extra in range(3):
         host.tick(panes + 1 + extra, at((panes + extra) * PANE_S))
@@ -232,11 +241,17 @@ def is_serving(event: Event) -> bool:
 
 
 def serve(
-    host: MemoryHost, chance: random.Random, second: int, pane: int, versions: dict[str, str]
+    host: MemoryHost,
+    chance: random.Random,
+    second: int,
+    pane: int,
+    versions: dict[str, str],
+    veil: Veil | None,
+    per_s: int = 2,
 ) -> None:
-    """One second of both models: two predictions each, and their labels."""
+    """One second of both models: some predictions each, and their labels."""
     for model in ("churn", "calm"):
-        for number in range(2):
+        for number in range(per_s):
             id_ = f"{model}-{second}-{number}"
             moved = 0.6 if model == "churn" and pane in MOVED else 0.0
             version = versions.get(model, "v1")
@@ -245,14 +260,17 @@ def serve(
             truth = int(x > 0.5 + moved)
             right = chance.random() < (0.4 if turned else 0.97)
             features = {"x": x, "plan": chance.choice(["basic", "pro"])}
+            raw_features = msgspec.Raw(msgspec.json.encode(features))
+            if veil is not None:
+                raw_features = veil.features(raw_features, id_, f"person {second % 9}")
             made = PredictionMade(
                 id=id_,
-                time=at(second + 0.1 + number / 4),
+                time=at(second + 0.1 + number / (2 * per_s)),
                 model=model,
                 version=version,
                 prediction=truth if right else 1 - truth,
                 score=round(chance.random(), 3),
-                features=msgspec.Raw(msgspec.json.encode(features)),
+                features=raw_features,
                 latency_ms=round(1 + chance.random() * 5, 2),
                 segments={"country": chance.choice(["de", "fr"])},
             )

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from streamops.audit.erased import personal_of
 from streamops.audit.namespace import namespace_of
 from streamops.config import DRIFT_METRICS
 from streamops.core.panes import OTHER
@@ -70,6 +71,7 @@ class Biography(msgspec.Struct, frozen=True, kw_only=True):
     panes    evaluated panes that it counted in, by segment and cut
     drifts   detector records that had read its outcome since the change they found
     alerts   that rest on one of those
+    personal what became of its values about a person; empty where it has none
     """
 
     id: str
@@ -80,6 +82,7 @@ class Biography(msgspec.Struct, frozen=True, kw_only=True):
     panes: tuple[Found[MetricEvaluated], ...]
     drifts: tuple[Found[DriftDetected], ...]
     alerts: tuple[Found[AlertRaised], ...]
+    personal: str = ""
 
 
 def biography(archive: Path, id_: str) -> Biography:
@@ -117,6 +120,9 @@ def biography(archive: Path, id_: str) -> Biography:
         panes=tuple(panes),
         drifts=tuple(drifts),
         alerts=tuple(_only(AlertRaised, alerts, lambda e: _rests_on(e, counted, first))),
+        personal=personal_of(archive, id_, bytes(first.features))
+        if isinstance(first, PredictionMade)
+        else "",
     )
 
 

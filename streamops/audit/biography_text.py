@@ -18,6 +18,8 @@ def _lines(found: Biography) -> Iterator[str]:
     yield f"{found.id}"
     yield f"  {_answer(first.event)}, at {first.event.time.isoformat()}"
     yield f"  stands on {first.at}"
+    if found.personal:
+        yield f"  values about a person: {found.personal}"
     for repeat in found.made[1:]:
         yield f"  again on {repeat.at}: a repeat, dropped while the first was pending"
     yield f"Answered by {first.event.model} version {first.event.version}:"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger
+from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
 from streamops.audit.records import Hole
 from streamops.core.processor import Record
 from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
@@ -24,7 +24,10 @@ Version = tuple[str, str]
 
 
 class Faults(NamedTuple):
-    """What is wrong with a proof: contents that differ, parts that are missing, a platform."""
+    """What is wrong with a proof: contents that differ, parts that are missing.
+
+    foreign  why a part can't be computed again here: a platform, keys, an erasure
+    """
 
     integrity: tuple[str, ...] = ()
     completeness: tuple[str, ...] = ()
@@ -35,7 +38,7 @@ class Faults(NamedTuple):
         return Faults(
             _union(self.integrity, other.integrity),
             _union(self.completeness, other.completeness),
-            self.foreign or other.foreign,
+            _worse(self.foreign, other.foreign),
         )
 
 
@@ -197,7 +200,7 @@ def failed(what: str, why: str, lacking: Sequence[str] = ()) -> Faults:
 
     Where the inputs end, nothing there differs: the proof is incomplete, its integrity open.
     """
-    if why.startswith(FOREIGN):
+    if why.startswith(OPEN):
         return Faults(foreign=why)
     absent = tuple(f"{what}: {part}" for part in lacking)
     if why.startswith(ENDED):
@@ -212,6 +215,11 @@ def is_read(event: OutcomeJoined) -> bool:
 
 def _key(topic: str, ref: MetricRef | SummaryRef) -> Key:
     return Key(topic, ref.stamp.source, ref.stamp.epoch, ref.id)
+
+
+def _worse(a: str, b: str) -> str:
+    """What isn't proven here for another reason than an erasure may be proven elsewhere."""
+    return b if b and a.startswith(ERASED) else a or b
 
 
 def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that memory 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +28,10 @@ from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp
 WINDOW = 64
 # How reasons begin that are more than a difference.
 FOREIGN = "not recomputable here: platform "
+NO_KEY = "not recomputable here: keys of persons' values are not in the key store"
+ERASED = "erased by request "
+# Those that say nothing against a record: it can't be computed again.
+OPEN = (FOREIGN, NO_KEY, ERASED)
 ENDED = "its inputs in the archive end before epoch "
 FORGOTTEN = frozenset({"outcomes", "dlq"})
 FROM_RAW = frozenset({"outcomes", "summaries"})
@@ -55,6 +59,9 @@ class Concluded(NamedTuple):
     evidence: bytes
 
 
+Excuse = Callable[[Record, Event, Concluded], str]
+
+
 class Ledger:
     """Recorded and concluded records, matched as they come in any order.
 
@@ -62,6 +69,7 @@ class Ledger:
     bad        keys of which some copy differs -> how
     late       copies that came too late to be compared
     stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
+    excuse     says why a difference is none that speaks against the record; empty: it does
     """
 
     def __init__(self) -> None:
@@ -75,10 +83,18 @@ class Ledger:
         self._forgettable: dict[int, list[Key]] = {}
         self._twins: dict[Key, set[int]] = {}
         self._floor = 0
+        self._excused: dict[Key, Concluded] = {}
+        self._unread: dict[tuple[str, int, bytes], Addressed] = {}
+        self.excuse: Excuse = lambda record, event, made: ""
 
-    def conclude(self, addressed: Addressed) -> None:
-        """Take what a stage concludes from its recorded inputs."""
-        event = addressed.event
+    def conclude_bytes(self, addressed: Addressed) -> None:
+        """Take an outcome as the bytes of its record: one that is equal needs no other look."""
+        assert addressed.partition is not None, "what is encoded ahead has a place"
+        self._unread[addressed.topic, addressed.partition, addressed.value] = addressed
+
+    def conclude(self, addressed: Addressed, event: Event | None = None) -> None:
+        """Take what a stage concludes from its recorded inputs; `event`: where it is read."""
+        event = addressed.event if event is None else event
         key = key_of(addressed.topic, event)
         assert key is not None, "a fold stamps what it concludes"
         if key in self._concluded or key in self._settled:
@@ -99,6 +115,8 @@ class Ledger:
         if key is None:
             return None
         ordinal = ordinal_of(event)
+        if self._is_as_concluded(key, record, ordinal):
+            return key
         if ordinal in self._twins.get(key, ()):
             key = _twin(key, ordinal)
         if key.topic not in FORGOTTEN:
@@ -106,14 +124,42 @@ class Ledger:
         made = self._concluded.pop(key, None)
         if made is not None:
             self._compare(key, record, made)
+        elif key in self._excused:
+            self._compare(key, record, self._excused[key])
         elif key in self._settled:
-            if self._settled[key] != _digest(record, event):
+            if self._settled[key] not in (_digest(record, event), _bytes_digest(record)):
                 self._differs(key, record, "a repeat says something else")
         elif key.topic in FORGOTTEN and key.epoch < self._floor:
             self.late += 1
         else:
             self._recorded.setdefault(key, []).append(record)
         return key
+
+    def read_all(self) -> None:
+        """Compare what no record's bytes were equal to; before anything is asked at the end."""
+        unread, self._unread = self._unread, {}
+        for addressed in unread.values():
+            self.conclude(addressed)
+
+    def _is_as_concluded(self, key: Key, record: Record, ordinal: int) -> bool:
+        """Settle a record whose bytes, and place, are those that were concluded."""
+        made = self._unread.pop((record.topic, record.partition, record.value), None)
+        if made is None:
+            return False
+        if key in self._recorded:  # a copy before it says something else
+            self.conclude(made)
+            return False
+        if key in self._settled:  # two of an epoch under one id
+            self._twins.setdefault(key, set()).add(ordinal)
+            key = _twin(key, ordinal)
+        self._settle(key, _bytes_digest(record))
+        return True
+
+    def _settle(self, key: Key, digest: bytes) -> None:
+        self._settled[key] = digest
+        if key.topic in FORGOTTEN:
+            self._forgettable.setdefault(key.epoch, []).append(key)
+            self._forget(key.epoch - WINDOW)
 
     def is_good(self, key: Key) -> bool:
         """Tell whether every copy so far equals what was concluded."""
@@ -134,11 +180,12 @@ class Ledger:
         event = record.event
         assert isinstance(event, Event), "a refusal has no stamp"
         if key not in self._settled:
-            self._settled[key] = _digest_of(record, event, made)
-        if key.topic in FORGOTTEN:
-            self._forgettable.setdefault(key.epoch, []).append(key)
-            self._forget(key.epoch - WINDOW)
+            self._settle(key, _digest_of(record, event, made))
         why = difference(key.topic, record, event, made)
+        excuse = self.excuse(record, event, made) if why else ""
+        if excuse:
+            self._excused[key] = made
+            why = excuse
         if why:
             self._differs(key, record, why)
 
@@ -232,6 +279,12 @@ def _digest_of(record: Record, event: Event, made: Concluded) -> bytes:
 def _digest(record: Record, event: Event) -> bytes:
     evidence = evidence_of(record.topic, event)
     return _sha(record, ordinal_of(event), codec.conclusion(event), evidence)
+
+
+def _bytes_digest(record: Record) -> bytes:
+    """The same of a record that is known by its bytes."""
+    about = b"%d\n" % record.partition
+    return hashlib.sha256(about + record.value).digest()[:16]
 
 
 def _sha(record: Record, ordinal: int, conclusion: bytes, evidence: bytes) -> bytes:

@@ -12,15 +12,16 @@ Rule 2: an epoch that its sources' closes don't confirm is folded with what ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from streamops import codec
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
-from streamops.core.epochs import Fold
+from streamops.core.epochs import Fold, Folded
 from streamops.core.output_rows import Addressed
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.events import EpochClosed, Event
 from streamops.hosts.memory import make_fold
@@ -31,19 +32,28 @@ LAG = 64
 
 Conclude = Callable[[Addressed], None]
 Take = Callable[[str, list[Record]], None]
+Change = Callable[[list[Record]], list[Record]]
 
 
 class RecordedInbox(DerivedInbox):
     """A derived partition as it is in the archive: closes confirm its epochs, faults don't stop it.
 
-    on_take  gets the topic and an epoch's records as its fold is about to read them
+    on_take      gets the topic and an epoch's records as its fold is about to read them
+    change       what the fold is given in place of an epoch's records
+    unconfirmed  (source, epoch) of closes that don't fit their records, once these were taken
     """
 
     def __init__(
-        self, topic: str, sources: frozenset[str], on_take: Take, next_epoch: int = 0
+        self,
+        topic: str,
+        sources: frozenset[str],
+        on_take: Take,
+        next_epoch: int = 0,
+        change: Change = list,
     ) -> None:
         super().__init__(topic, next_epoch=next_epoch, sources=sources)
-        self._on_take, self._names = on_take, sources
+        self._on_take, self._names, self._change = on_take, sources, change
+        self.unconfirmed: set[tuple[str, int]] = set()
         self._first_open = next_epoch
         self._waived = -1
         self._records: dict[int, dict[str, dict[int, Record]]] = {}
@@ -68,6 +78,13 @@ class RecordedInbox(DerivedInbox):
         """Give up waiting for closes up to an epoch."""
         self._waived = max(self._waived, epoch)
 
+    def doubted(self) -> Iterator[tuple[str, int]]:
+        """Yield source and epoch of closes that don't fit their records, taken or not."""
+        yield from sorted(self.unconfirmed)
+        for epoch, closed in sorted(self._closed.items()):
+            confirmed = self._confirmed.get(epoch, set())
+            yield from ((source, epoch) for source in sorted(closed.keys() - confirmed))
+
     def ready(self, epoch: int) -> bool:
         """Tell whether the epoch's closes are confirmed, or waited for no longer."""
         return epoch <= self._waived or len(self._confirmed.get(epoch, ())) == len(self._names)
@@ -76,23 +93,25 @@ class RecordedInbox(DerivedInbox):
         """Hand over an epoch's records in their total order."""
         held = self._records.pop(epoch, {})
         self._closed.pop(epoch, None)
-        self._confirmed.pop(epoch, None)
+        doubted = self._names - self._confirmed.pop(epoch, set())
+        self.unconfirmed |= {(source, epoch) for source in doubted}
         self._first_open = epoch + 1
-        records = sorted((r for of in held.values() for r in of.values()), key=total_key)
+        found = self._change([r for of in held.values() for r in of.values()])
+        records = sorted(found, key=total_key)
         self._on_take(self.topic, records)
         return records, None, 0
 
     def _note(self, record: Record, source: str, epoch: int) -> None:
         held = self._records.setdefault(epoch, {}).setdefault(source, {})
-        closes = self._closed.setdefault(epoch, {}).setdefault(source, [])
+        closed = self._closed.setdefault(epoch, {})
         event = record.event
         if isinstance(event, EpochClosed):
-            closes.append(event)
+            closed.setdefault(source, []).append(event)
             self._last[source] = max(self._last[source], epoch)
             self.waive(min(self._last.values()) - LAG)
         else:
             held.setdefault(event.stamp.ordinal, record)  # type: ignore[union-attr]
-        if any(_confirms(close, held) for close in closes):
+        if any(_confirms(close, held) for close in closed.get(source, ())):
             self._confirmed.setdefault(epoch, set()).add(source)
 
 
@@ -104,7 +123,10 @@ def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
 
 
 class Links:
-    """All stages of a namespace over its recorded inputs; `conclude` gets what each says."""
+    """All stages of a namespace over its recorded inputs; `conclude` gets what each says.
+
+    files  of the seal, if any, of the epoch that is being concluded
+    """
 
     def __init__(
         self,
@@ -116,12 +138,14 @@ class Links:
         *,
         seal_every: int = 0,
         begun: Mapping[str, Fold[Any]] = {},
+        open_: Open = unopened,
     ) -> None:
         """`begun`: folds that don't begin with the log, by source."""
         self._conclude, self._partitions = conclude, partitions
         self._recorded: list[RecordedInbox] = []
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
         self.folds: list[Fold[Any]] = []
+        self.files: Mapping[str, bytes] = {}
         for name in STAGES:
             for partition in range(partitions):
                 fold = make_fold(
@@ -131,20 +155,31 @@ class Links:
                     skew_max_ms=skew_ms,
                     seal_every=seal_every,
                     make_detector=make_detector,
+                    open_=open_,
                 )
                 self._add(begun.get(fold.source, fold), on_take)
 
     def feed(self, record: Record) -> None:
         """Take one record of the archive."""
         for fold in self._readers.get((record.topic, record.partition), ()):
-            self._emit(fold, record)
+            self._emit(fold.feed(record))
+
+    def feed_all(self, topic: str, records: list[Record]) -> None:
+        """Take records that follow each other in one partition."""
+        for fold in self._readers.get((topic, records[0].partition), ()):
+            self._emit(fold.feed_all(topic, records))
 
     def finish(self, epoch: int) -> None:
         """At the end: fold what is left up to an epoch, confirmed or not."""
         for inbox in self._recorded:
             inbox.waive(epoch)
         for fold in self.folds:
-            self._emit(fold, None)
+            self._emit(fold.advance())
+
+    def is_confirmed(self, topic: str, source: str, epoch: int) -> bool:
+        """Tell whether a source's closes of an epoch fit the records of the topic."""
+        inboxes = [inbox for inbox in self._recorded if inbox.topic == topic]
+        return all((source, epoch) not in inbox.unconfirmed for inbox in inboxes)
 
     def epoch_of(self, source: str) -> int:
         """Return the last epoch that a source folded here; -1 for none, or a stranger."""
@@ -160,7 +195,8 @@ class Links:
         for topic in fold.inboxes:
             self._readers.setdefault((topic, fold.partition), []).append(fold)
 
-    def _emit(self, fold: Fold[Any], record: Record | None) -> None:
-        for folded in fold.advance() if record is None else fold.feed(record):
+    def _emit(self, epochs: list[Folded]) -> None:
+        for folded in epochs:
+            self.files = folded.files
             for addressed in folded.outputs:
                 self._conclude(addressed)

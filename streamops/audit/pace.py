@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from streamops.core.inbox import EPOCHS_AHEAD_MAX
 from streamops.core.processor import Record
@@ -17,6 +18,7 @@ from streamops.values import Stamp
 # Earlier first within an epoch: what a stage reads, before what it concluded.
 RANKS = {"predictions": 0, "labels": 0, "lifecycle": 0, "summaries": 1, "outcomes": 1, "metrics": 2}
 LAST = 3
+RUN_MAX = 1000
 
 
 class _Source:
@@ -46,6 +48,13 @@ class _Source:
 
 def by_epoch(partitions: Iterable[tuple[str, Iterator[Record]]]) -> Iterator[Record]:
     """Yield the records of all partitions (topic, records), the lowest epoch first."""
+    return chain.from_iterable(runs_by_epoch(partitions))
+
+
+def runs_by_epoch(
+    partitions: Iterable[tuple[str, Iterator[Record]]],
+) -> Iterator[list[Record]]:
+    """Yield the same in runs of one partition, of at most RUN_MAX records."""
     heap: list[tuple[int, int, int, _Source]] = []
     for number, (topic, records) in enumerate(partitions):
         source = _Source(topic, records)
@@ -55,13 +64,18 @@ def by_epoch(partitions: Iterable[tuple[str, Iterator[Record]]]) -> Iterator[Rec
     while heap:
         _, rank, number, source = heapq.heappop(heap)
         limit = heap[0][:2] if heap else None
+        run: list[Record] = []
         while True:
-            yield source.record
+            run.append(source.record)
             if not source.advance():
                 break
             if limit is not None and (source.epoch, rank) > limit:
                 heapq.heappush(heap, (source.epoch, rank, number, source))
                 break
+            if len(run) >= RUN_MAX:
+                yield run
+                run = []
+        yield run
 
 
 def _stamped_epoch(record: Record, before: int) -> int:

@@ -56,6 +56,10 @@ class SealFiles:
         self._archive = archive
         self._sound: set[str] = set()
 
+    def manifest(self, event: Sealed) -> Manifest:
+        """Return what a seal is made of; InputError where its file isn't there or another."""
+        return self._manifest(event)
+
     def check(self, event: Sealed) -> None:
         """Raise InputError unless all files of a seal are there and give its root."""
         for ref in self._manifest(event).leaves:

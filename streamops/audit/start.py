@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from streamops.audit.chain import is_read
+from streamops.audit.erased import keys_of
 from streamops.audit.namespace import Namespace
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import PartitionReader
@@ -34,6 +35,7 @@ from streamops.core.seal_meter import join_hash
 from streamops.errors import InputError, TransportError
 from streamops.events import AlertRaised, DriftDetected, MetricEvaluated, OutcomeJoined, Sealed
 from streamops.hosts.memory import make_fold
+from streamops.personal import Opener
 from streamops.values import MetricRef, RawEvidence, Span
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
@@ -119,6 +121,7 @@ class Starter:
         self.files = SealFiles(archive)
         self.firsts: dict[Place, int] = {}
         self.epochs: set[int] = set()
+        self._open = Opener(keys_of(archive)).open
         self._archive, self._namespace, self._make = archive, namespace, make_detector
         sources = {f"{name}/{p}" for name in STAGES for p in range(namespace.partitions)}
         found = recorded_seals(archive, namespace.partitions)
@@ -231,6 +234,7 @@ class Starter:
             skew_max_ms=self._namespace.skew_ms,
             seal_every=self._namespace.seal_every,
             make_detector=self._make,
+            open_=self._open,
         )
 
     def _fill(self, fold: Fold[Any], meter: Meter, loaded: Loaded) -> None:

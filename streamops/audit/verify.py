@@ -17,10 +17,21 @@ import msgspec
 from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains, Faults, failed
 from streamops.audit.cut import Cut
-from streamops.audit.ledger import ENDED, FOREIGN, Key, Ledger, Place, key_of, place_of
+from streamops.audit.erased import Unreadable, keys_of
+from streamops.audit.ledger import (
+    ENDED,
+    ERASED,
+    FOREIGN,
+    OPEN,
+    Key,
+    Ledger,
+    Place,
+    key_of,
+    place_of,
+)
 from streamops.audit.links import Links
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.pace import by_epoch
+from streamops.audit.pace import runs_by_epoch
 from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
@@ -42,6 +53,7 @@ from streamops.events import (
     Sealed,
 )
 from streamops.hosts.garbage import rare_collections
+from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 
 RAW = ("predictions", "labels", "lifecycle")
@@ -67,7 +79,8 @@ class AlertVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     integrity     everything in its proof that is there equals what the recomputation concludes
     completeness  everything its proof rests on, and the alert itself, is there
-    status        verified, failed, or why it can't be recomputed on this machine
+    status        verified, failed, or why it can't be recomputed: a platform, keys that are not
+                  here, or `erased by request N`, which is no failure
     reasons       what failed, in words; empty where it is verified
     """
 
@@ -98,7 +111,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     findings  what differs, lacks or can't be read in the archive, alerts' own faults included
     records   records read; epochs: the last one concluded in every partition, -1 for none
-    ok        every alert is verified, there is no finding, and the chain holds
+    ok        every alert is verified or rests on what was erased by request, there is no finding,
+              and the chain holds
+    erased    alerts that rest on values that were erased
     seals     seals whose files were checked; start_epoch: the seal it began at, -1: no seal
     chain     what became of the sealed records (`record_chain`); checked where all alerts are
     """
@@ -111,6 +126,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     seals: int = 0
     start_epoch: int = -1
     chain: ChainVerdict = ChainVerdict(ok=True)
+    erased: int = 0
 
 
 def verify(
@@ -166,9 +182,11 @@ def recompute(
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
         audit.findings += findings
-        for done, record in enumerate(audit.records(), 1):
-            audit.take(record)
-            if on_progress is not None and (done % REPORT_EVERY == 0 or done == audit.total):
+        done = 0
+        for run in audit.runs():
+            audit.take_all(run)
+            done, before = done + len(run), done // REPORT_EVERY
+            if on_progress is not None and (done // REPORT_EVERY > before or done == audit.total):
                 on_progress(done, audit.total)
         return audit.finish()
 
@@ -188,6 +206,8 @@ class _Audit:
         self.namespace, self.asked, self.start = namespace, asked, start
         self._cut = cut
         self.ledger = Ledger()
+        opener = Opener(keys_of(archive))
+        self._seal_files = SealFiles(archive)
         self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
         self.links = Links(
@@ -198,10 +218,12 @@ class _Audit:
             self.chains.take,
             seal_every=namespace.seal_every,
             begun={} if start is None else start.folds,
+            open_=opener.open,
         )
+        self.personal = Unreadable(ArchiveLog(archive), self._seal_files, opener)
+        self.ledger.excuse = self.personal.excuse
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
-        self._seal_files = SealFiles(archive)
         self._seals = 0
         self.alerts: list[tuple[Record, AlertRaised]] = []
         self.findings: list[str] = []
@@ -218,30 +240,37 @@ class _Audit:
         self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
 
-    def records(self) -> Iterator[Record]:
-        """Yield the archive's records at one pace."""
-        yield from by_epoch((reader.topic, iter(reader)) for reader in self.readers)
+    def runs(self) -> Iterator[list[Record]]:
+        """Yield the archive's records at one pace, in runs of one partition."""
+        return runs_by_epoch((reader.topic, iter(reader)) for reader in self.readers)
 
-    def take(self, record: Record) -> None:
-        """Put one record beside what is concluded, and feed it to the stages that read it."""
-        self._records += 1
-        event = record.event
-        if record.topic in RAW:
-            self.links.feed(record)
-        elif isinstance(event, Refusal):
-            self._unreadable[place_of(record)] = event.reason
-        else:
-            self._derived(record, event)
-            self.links.feed(record)
+    def take_all(self, records: list[Record]) -> None:
+        """Put records of one partition beside what is concluded, and feed them to their stages."""
+        self._records += len(records)
+        topic = records[0].topic
+        if topic in RAW:
+            for record in records if topic == "predictions" else ():
+                self.personal.note(record)
+            self.links.feed_all(topic, records)
+            return
+        for record in records:
+            event = record.event
+            if isinstance(event, Refusal):
+                self._unreadable[place_of(record)] = event.reason
+            else:
+                self._derived(record, event)
+                self.links.feed(record)
 
     def finish(self) -> Verification:
         """Fold what is left and draw up the verdicts."""
         epochs = min([*self._concluded.values(), *([] if self._cut is None else [self._cut.until])])
         self.links.finish(epochs)
+        self.ledger.read_all()
         holes = [hole for reader in self.readers for hole in reader.holes]
         self.chains.holes = holes
         missing = {key: e for key, e in self.ledger.missing() if self._is_missed(key, epochs)}
         strays = [(key, r, self._unfounded(key, r)) for key, r in self.ledger.unfounded()]
+        self._doubt()
         self.chains.conclude(missing, {key: why for key, _, why in strays})
         faulty = dict(self.ledger.differing)
         faulty.update({place_of(record): (key, why) for key, record, why in strays})
@@ -253,7 +282,7 @@ class _Audit:
             if isinstance(event, AlertRaised) and self.asked.names(event)
         ]
         alerts = _one_each(verdicts)
-        good = all(alert.status == VERIFIED for alert in alerts)
+        good = all(alert.status.startswith((VERIFIED, ERASED)) for alert in alerts)
         return Verification(
             alerts=alerts,
             findings=_capped(self.findings),
@@ -262,11 +291,31 @@ class _Audit:
             ok=good and not self.findings,
             seals=self._seals,
             start_epoch=self._epoch,
+            erased=len([alert for alert in alerts if alert.status.startswith(ERASED)]),
         )
 
+    def _doubt(self) -> None:
+        """A close is excused only where it fits what stands before it."""
+        for at, (key, why) in self.ledger.differing.items():
+            if (
+                key.id.startswith("close/")
+                and why.startswith(OPEN)
+                and not self.links.is_confirmed(key.topic, key.source, key.epoch)
+            ):
+                said = "its hash isn't that of the records before it"
+                self.ledger.differing[at] = key, said
+                self.ledger.bad[key] = said
+
     def _conclude(self, addressed: Addressed) -> None:
-        if not self._is_silent(addressed.topic, addressed.event):
-            self.ledger.conclude(addressed)
+        whole = self.start is None and self._cut is None
+        if whole and addressed.made is None and addressed.topic == "outcomes":
+            self.ledger.conclude_bytes(addressed)
+            return
+        event = addressed.event
+        if isinstance(event, Sealed):
+            self.personal.note_seal(event, self.links.files)
+        if not self._is_silent(addressed.topic, event):
+            self.ledger.conclude(addressed, event)
 
     def _is_silent(self, topic: str, event: Event) -> bool:
         """Whether it isn't looked at: it stands before the start or behind the cut, is a seal in a
@@ -348,7 +397,7 @@ class _Audit:
             self.findings.append(f"{_at(place)}: can't be read: {self._unreadable[place]}")
         for place, (key, why) in sorted(faulty.items()):
             about = key.id.startswith(("close/", "seal/")) and self._is_foreign(key)
-            if not why.startswith(FOREIGN) and not about:
+            if not why.startswith(OPEN) and not about:
                 self.findings.append(f"{_at(place)}: {why}")
         for key, event in missing.items():
             self.findings.append(f"{key.topic}: {event.id} is concluded but isn't in the archive")
@@ -395,11 +444,12 @@ def _with_chain(found: Verification, checked: ChainCheck) -> Verification:
 
 def _judged(id_: str, faults: Faults) -> AlertVerdict:
     reasons = tuple(dict.fromkeys((*faults.integrity, *faults.completeness)))
+    is_erased = faults.foreign.startswith(ERASED)
     status = "failed" if reasons else faults.foreign or VERIFIED
     return AlertVerdict(
         id=id_,
-        integrity=not faults.integrity and not faults.foreign,
-        completeness=not faults.completeness,
+        integrity=not faults.integrity and (not faults.foreign or is_erased),
+        completeness=not faults.completeness and not is_erased,
         status=status,
         reasons=reasons or ((faults.foreign,) if faults.foreign else ()),
     )

@@ -3,13 +3,15 @@
 Rule 1: open loop (EPOCHS 24): what applications, trainers and people wrote is taken as given. A
         request that only this fold makes has no answer and closes as unanswered; an answer to a
         request that it doesn't make is ignored. Predictions stay those of the recorded versions.
-Rule 2: raw records are folded, so panes, edges and segments may change too.
+Rule 2: where METER counts by the settings that it counted by, its recorded summaries and outcomes
+        are folded (`recorded`); where panes or segments are others, the raw records are. Which of
+        the two is said, and why; the answer is the same.
 Rule 3: under the recorded configuration it concludes what is recorded, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -26,8 +28,16 @@ from streamops.audit.difference import (
     first_since,
     request_marks,
 )
+from streamops.audit.erased import keys_of
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.replay import Progress, fed
+from streamops.audit.recorded import (
+    RecordedHost,
+    Rehash,
+    Unfit,
+    differs_in,
+    finds_the_same,
+)
+from streamops.audit.replay import REPORT_EVERY, Progress, fed, records_of
 from streamops.config import ModelConfig, config_hash
 from streamops.core import numeric
 from streamops.core.detect import Detector
@@ -36,12 +46,14 @@ from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.errors import ConfigError
 from streamops.events import AlertRaised, ConfigActivated, Event, RetrainRequested, RunFailed
-from streamops.hosts.replay import ReplayHost
+from streamops.hosts.replay import RAW, ReplayHost
+from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 
 UNANSWERED = "unanswered: the log knows no such request"
 COMMANDS = "lifecycle"
+RECORDED = "recorded summaries: METER counts as it did"
 
 MakeDetector = Callable[[str], Detector]
 
@@ -54,7 +66,8 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     retrains    requests for challengers, by strategy
     unanswered  requests that nobody was ever asked: what they would have led to isn't known
     known       first alert after an incident began: as recorded, and as it would have been
-    records     raw records folded
+    records     raw records of the history
+    folded      what was folded: recorded summaries, or raw records and why
     """
 
     configs: dict[str, str]
@@ -63,6 +76,7 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int
     known: tuple[Mark | None, Mark | None] = (None, None)
     records: int
+    folded: str = ""
 
 
 def what_if(
@@ -73,12 +87,14 @@ def what_if(
     incident: datetime | None = None,
     make_detector: MakeDetector | None = None,
     on_progress: Progress | None = None,
+    raw: bool = False,
 ) -> WhatIf:
     """Fold an archive under other configurations and compare with what it recorded.
 
     configs  one a model, each in place of every configuration that the model ever had
     span     event times of panes to compare; history is folded whole
     incident event time at which something began that somebody should have been told of
+    raw      fold the raw records, whatever the configuration
 
     Raises ConfigError where the folder is no archive or a model was never configured in it,
     TransportError where records are missing.
@@ -87,8 +103,13 @@ def what_if(
         from streamops.training.detectors import make_detector as river
 
         make_detector = river
-    fold = Fold(archive, {config.model: config for config in configs}, make_detector)
-    found = [out.event for out in fold.run(on_progress)]
+    given = {config.model: config for config in configs}
+    fold = Fold(archive, given, make_detector, raw=raw)
+    try:
+        found = [out.event for out in fold.run(on_progress)]
+    except Unfit as error:
+        fold = Fold(archive, given, make_detector, raw=True, why=str(error))
+        found = [out.event for out in fold.run(on_progress)]
     fold.require_all_configured()
     recorded = [*recorded_events(archive, "alerts"), *fold.recorded_requests]
     models = fold.configs.keys()
@@ -102,38 +123,76 @@ def what_if(
         if incident is None
         else (first_since(before, incident), first_since(after, incident)),
         records=fold.records,
+        folded=fold.folded,
     )
 
 
 class Fold:
     """History folded once under given configurations.
 
+    raw         fold raw records, whatever the configurations; `why`: what else speaks for it
+
     unanswered  requests closed because nobody was asked
-    records     raw records folded so far
+    records     raw records of the history
+    folded      what is folded, in words
     """
 
     def __init__(
-        self, archive: Path, configs: Mapping[str, ModelConfig], make_detector: MakeDetector
+        self,
+        archive: Path,
+        configs: Mapping[str, ModelConfig],
+        make_detector: MakeDetector,
+        *,
+        raw: bool = False,
+        why: str = "",
     ) -> None:
         numeric.self_test()
         self.configs = dict(configs)
-        self.unanswered = self.records = 0
+        self.unanswered = 0
         self.namespace: Namespace = namespace_of(archive)
         self.recorded_requests = list(recorded_events(archive, "retraining"))
         self._log = ArchiveLog(archive)
         self._asked = {event.id for event in self.recorded_requests} | _answered(self._log)
-        self._host = ReplayHost(
-            partitions=self.namespace.partitions,
-            make_detector=make_detector,
-            skew_max_ms=self.namespace.skew_ms,
-        )
         self._configured: set[str] = set()
+        partitions = self.namespace.partitions
+        recorded = [e for e in _activated(self._log) if e.config.model in configs]
+        if raw:
+            why = why or "asked for"
+        else:
+            why = _why_raw(configs, recorded) or _why_not_there(self._log, partitions)
+        self.folded = f"raw records: {why}" if why else RECORDED
+        self._host: ReplayHost | RecordedHost
+        if why:
+            self._host = self._raw(archive, make_detector)
+        else:
+            self._host = self._over(recorded, make_detector)
+        spans = [self._log.held(t, p) for t in RAW for p in range(partitions)]
+        self.records = sum(span.next - span.first for span in spans)
         self._added = [0] * self.namespace.partitions
         self._last = [-1] * self.namespace.partitions
 
     def run(self, on_progress: Progress | None = None) -> Iterator[Addressed]:
         """Yield every conclusion as it falls; raises TransportError where a record is missing."""
-        yield from fed(self._log, self.namespace.partitions, self._feed, on_progress)
+        partitions = self.namespace.partitions
+        if isinstance(self._host, RecordedHost):
+            yield from self._run_recorded(self._host, on_progress)
+        else:
+            yield from fed(self._log, partitions, self._feed, on_progress)
+
+    def _run_recorded(
+        self, host: RecordedHost, on_progress: Progress | None
+    ) -> Iterator[Addressed]:
+        partitions, done = range(self.namespace.partitions), 0
+        places = [(topic, p) for topic in host.topics for p in partitions]
+        total = sum(self._log.held(*place).next for place in places)
+        sources = {t: [records_of(self._log, t, p) for p in partitions] for t in host.topics}
+        for done, record in enumerate(host.paced(sources), 1):
+            yield from self._feed(record)
+            if on_progress is not None and done % REPORT_EVERY == 0:
+                on_progress(done, total)
+        host.finish()
+        if on_progress is not None:
+            on_progress(total, total)
 
     def require_all_configured(self) -> None:
         """Raise ConfigError for a configuration of a model that the log doesn't know."""
@@ -143,13 +202,31 @@ class Fold:
                 f"model is {model!r}, which was never configured in this archive; {known} was"
             )
 
+    def _raw(self, archive: Path, make_detector: MakeDetector) -> ReplayHost:
+        return ReplayHost(
+            partitions=self.namespace.partitions,
+            make_detector=make_detector,
+            skew_max_ms=self.namespace.skew_ms,
+            open_=Opener(keys_of(archive)).open,
+        )
+
+    def _over(
+        self, recorded: Sequence[ConfigActivated], make_detector: MakeDetector
+    ) -> RecordedHost:
+        same = all(finds_the_same(self.configs[e.config.model], e.config) for e in recorded)
+        return RecordedHost(
+            partitions=self.namespace.partitions,
+            rehash=Rehash(self.configs, recorded),
+            make_detector=None if same else make_detector,
+            skew_max_ms=self.namespace.skew_ms,
+        )
+
     def _feed(self, record: Record) -> Iterator[Addressed]:
-        self.records += 1
         if record.topic == COMMANDS:
             at = record.offset + self._added[record.partition]
             record = record._replace(offset=at)
             self._last[record.partition] = at
-        waiting = [self._under(record)]
+        waiting = [self._under(record) if record.topic in RAW else record]
         while waiting:
             for output in self._host.feed(waiting.pop()):
                 yield output
@@ -186,6 +263,30 @@ class Fold:
         append_ms = round(request.time.timestamp() * 1000)
         key, value = request.model.encode(), codec.encode(failed)
         return Record(COMMANDS, partition, self._last[partition], append_ms, key, value, failed)
+
+
+def _activated(log: ArchiveLog) -> list[ConfigActivated]:
+    records = (to_record(raw) for p in log.partitions(COMMANDS) for raw in log.read(COMMANDS, p))
+    return [record.event for record in records if isinstance(record.event, ConfigActivated)]
+
+
+def _why_raw(configs: Mapping[str, ModelConfig], recorded: Sequence[ConfigActivated]) -> str:
+    """Return why recorded summaries don't serve; empty where they do."""
+    for event in recorded:
+        given = configs[event.config.model]
+        name = differs_in(given, event.config)
+        if name:
+            return f"{name} of {given.model} isn't as recorded"
+    return ""
+
+
+def _why_not_there(log: ArchiveLog, partitions: int) -> str:
+    for topic in ("summaries", "outcomes", "metrics"):
+        for partition in range(partitions):
+            held = log.held(topic, partition)
+            if held.first or not held.next:
+                return f"the archive doesn't hold {topic}-{partition} from its beginning"
+    return ""
 
 
 def _answered(log: ArchiveLog) -> set[str]:

@@ -233,6 +233,11 @@ def _time(text: str) -> datetime:
     return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
+def _matching(erased: int) -> str:
+    rest = "every one matches"
+    return f"{rest} but {erased} that rest on erased values" if erased else rest
+
+
 def _print_verification(found: Any) -> None:
     for verdict in found.alerts:
         if verdict.status != "verified":
@@ -241,13 +246,14 @@ def _print_verification(found: Any) -> None:
                 print(f"    {reason}")
     for finding in found.findings:
         print(f"archive: {finding}")
-    bad = len([verdict for verdict in found.alerts if verdict.status != "verified"])
+    proven = len([verdict for verdict in found.alerts if verdict.status == "verified"])
+    bad = len(found.alerts) - proven - found.erased
     sealed = f", {found.seals} seals" if found.seals else ""
     begun = f", from the seal of epoch {found.start_epoch}" if found.start_epoch >= 0 else ""
     say(
         f"{len(found.alerts)} alerts recomputed from {found.records:,} records{sealed}{begun}: "
         + (
-            "every one matches"
+            _matching(found.erased)
             if found.ok
             else f"{bad} not verified, {len(found.findings)} findings"
         )

@@ -14,6 +14,11 @@ from streamops.commands.place import HERE, Json, Place
 from streamops.core.times import aware
 from streamops.errors import ConfigError
 
+Incident = Annotated[
+    datetime | None,
+    Parameter(help="When something began: also say when either would have told of it."),
+]
+Raw = Annotated[bool, Parameter(name="--raw", negative="", help="Fold raw records in any case.")]
 Time = Annotated[datetime | None, Parameter(help="ISO 8601; UTC where it names no zone.")]
 
 
@@ -31,17 +36,19 @@ def whatif(
     archive: Archive = None,
     since: Time = None,
     until: Time = None,
-    incident: Annotated[
-        datetime | None,
-        Parameter(help="When something began: also say when either would have told of it."),
-    ] = None,
+    incident: Incident = None,
+    raw: Annotated[
+        bool,
+        Parameter(name="--raw", negative="", help="Fold raw records where summaries would do."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Fold history again under another configuration, and print what would have been different.
 
-    The whole history is folded from its raw records; `--since` and `--until` choose the panes that
-    are compared. Requests for challengers that nobody was asked in fact stay unanswered: what new
-    versions would have done isn't known.
+    The whole history is folded: from its recorded summaries and outcomes where panes and segments
+    are as they were, else from its raw records, and it says which. `--since` and `--until` choose
+    the panes that are compared. Requests for challengers that nobody was asked in fact stay
+    unanswered: what new versions would have done isn't known.
 
     When would we have known? `--when-would CONFIG --incident TIME` answers that alone: TIME is when
     something began, as people found later.
@@ -67,7 +74,9 @@ def whatif(
             span=span,
             incident=aware(incident),
             on_progress=show,
+            raw=raw,
         )
+    say(f"folded {found.folded}; {found.records:,} raw records")
     if json:
         print_json(found)
         return

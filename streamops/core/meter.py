@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from streamops import codec
 from streamops.config import ModelConfig
 from streamops.core import cuts
 from streamops.core.edges import prepare
@@ -31,6 +30,7 @@ from streamops.core.meter_state import (
 from streamops.core.outcome_batch import release_all
 from streamops.core.pane_due import LastDue, PaneDue
 from streamops.core.panes import PaneKey, note_evidence
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
 from streamops.core.refusal import refusal
 from streamops.core.tally import count_features, count_prediction
@@ -64,16 +64,18 @@ class Meter:
         join: JoinTable | None = None,
         skew_max_ms: int | None = None,
         at_once: bool = True,
+        open_: Open = unopened,
     ) -> None:
         """How it folds.
 
         skew_max_ms  how far an event may be ahead of its append time; None: no check
         at_once      fold runs of records at once; record by record, which defines what comes out,
                      gives the same
+        open_        gives features of persons to be counted, as far as there are keys
         """
         self.join = JoinTable() if join is None else join
         self.skew_max_ms = skew_max_ms
-        self._at_once = at_once
+        self._at_once, self._open = at_once, open_
         self._last = LastDue()
 
     def initial(self) -> MeterState:
@@ -84,6 +86,7 @@ class Meter:
         """Fold one epoch of predictions and labels."""
         due = self._last.take(state) if self._at_once else None
         work = _Step(state, self.join, self.skew_max_ms, due)
+        work.opened = self._open
         if self._at_once:
             take_all(work, batch.records)
         else:
@@ -177,7 +180,7 @@ class _Step(Workspace):
             return
         version = version_of(self.state, event.model, event.version)
         try:
-            features = codec.read_features(event.features) if version is not None else {}
+            features = {} if version is None else self.features(event)
         except InputError as error:
             self.outputs.append(refusal(record, str(error), "producer"))
             return

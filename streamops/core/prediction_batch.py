@@ -26,6 +26,7 @@ from streamops.core.meter_state import (
 from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.pending_block import GroupKey, Made
+from streamops.core.personal import Open, open_all
 from streamops.core.prediction_counts import count_latencies, count_predictions
 from streamops.core.rows import Rows
 from streamops.core.ruler import Ruler, ruler_of
@@ -89,7 +90,7 @@ def take_predictions(work: Step, records: Rows) -> None:
     if work.skew_max_ms is not None:
         plain &= -(-run.time_us // 1000) <= np.array(run.append_ms) + work.skew_max_ms
     plain &= _is_new(work.join, run.column["id"])
-    _read(run, plain)
+    _read(run, plain, work.opened)
     first = 0
     for odd in np.flatnonzero(~plain).tolist():
         _fold(work, run.part(first, odd))
@@ -133,9 +134,10 @@ def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
     return found
 
 
-def _read(run: Run, plain: Flags) -> None:
+def _read(run: Run, plain: Flags, open_: Open) -> None:
     """Read the features of profiled versions; rows that the definition must judge aren't plain."""
     run.read = [None] * len(run.records)
+    texts = open_all(open_, run.column["id"], run.texts)
     known = [None if g.reader is None else g.reader.decoder for g in run.groups]
     decoders, of_group = numbered(known)
     for at, rows in groups_of(of_group[run.codes]):
@@ -144,7 +146,7 @@ def _read(run: Run, plain: Flags) -> None:
             judged = np.array([group.version is not None for group in run.groups])
             plain[rows[judged[run.codes[rows]]]] = False
             continue
-        found = decoder.read_all(pick(run.texts, rows))
+        found = decoder.read_all(pick(texts, rows))
         if len(rows) == len(run.read):
             run.read = found
         else:

@@ -6,8 +6,11 @@ Rule 2: what stands behind a pane's cut goes to `after`, never into the pane tha
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
+
+from streamops import codec
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import (
     ALL,
@@ -20,6 +23,7 @@ from streamops.core.meter_state import (
 from streamops.core.output_rows import Mixed
 from streamops.core.pane_due import PaneDue
 from streamops.core.panes import Pane, PaneKey, copy_pane
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Output, Record
 from streamops.core.times import micros
 from streamops.events import PredictionFailed, PredictionMade
@@ -32,6 +36,7 @@ class Step(Protocol):
     join: JoinTable
     outputs: Mixed[Output]
     skew_max_ms: int | None
+    opened: Open
 
     def take(self, record: Record) -> None:
         """Fold one record."""
@@ -52,7 +57,12 @@ class Workspace:
         self.state = copy_state(state)
         self.join, self.due = join, due
         self.outputs = Mixed[Output]()
+        self.opened: Open = unopened
         self._owned: set[int] = set()
+
+    def features(self, event: PredictionMade) -> dict[str, Any]:
+        """Return a prediction's features by name; raises InputError where they are none."""
+        return codec.read_features(msgspec.Raw(self.opened(event.id, bytes(event.features))))
 
     def pane(self, key: PaneKey, *, after: bool) -> Pane:
         """Return the pane to change: the open one, or what came behind its cut."""

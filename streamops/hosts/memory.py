@@ -18,6 +18,7 @@ from streamops.core.meter import Meter
 from streamops.core.monitor import Monitor
 from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Columns, Rows
 from streamops.core.times import micros
@@ -71,10 +72,14 @@ def make_fold(
     skew_max_ms: int | None,
     seal_every: int = 0,
     make_detector: Callable[[str], Detector] | None = None,
+    open_: Open = unopened,
 ) -> Fold[Any]:
-    """Return a fresh fold of a processor by name: meter, detect, monitor or controller."""
+    """Return a fresh fold of a processor by name: meter, detect, monitor or controller.
+
+    open_  gives METER the features of persons that there are keys for
+    """
     if name == "meter":
-        processor: Any = Meter(skew_max_ms=skew_max_ms)
+        processor: Any = Meter(skew_max_ms=skew_max_ms, open_=open_)
     elif name == "monitor":
         processor = Monitor()
     elif name == "controller":
@@ -102,6 +107,7 @@ class MemoryHost:
         make_detector: Callable[[str], Detector],
         skew_max_ms: int | None = None,
         seal_every: int = 0,
+        open_: Open = unopened,
         names: tuple[str, ...] = ("meter", "detect", "monitor", "controller"),
     ) -> None:
         self.partitions = partitions
@@ -115,6 +121,7 @@ class MemoryHost:
                 skew_max_ms=skew_max_ms,
                 seal_every=seal_every,
                 make_detector=make_detector,
+                open_=open_,
             )
             for name in names
             for p in range(partitions)

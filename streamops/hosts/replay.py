@@ -16,6 +16,7 @@ from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
 from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
+from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.core.times import micros
 from streamops.hosts.memory import make_fold
@@ -34,6 +35,7 @@ class ReplayHost:
         make_detector: Callable[[str], Detector],
         skew_max_ms: int | None = None,
         seal_every: int = 0,
+        open_: Open = unopened,
     ) -> None:
         self.partitions = partitions
         self._offsets: dict[tuple[str, int], int] = {}
@@ -47,6 +49,7 @@ class ReplayHost:
                     skew_max_ms=skew_max_ms,
                     seal_every=seal_every,
                     make_detector=make_detector,
+                    open_=open_,
                 )
                 for topic in fold.inboxes:
                     self._readers.setdefault((topic, partition), []).append(fold)

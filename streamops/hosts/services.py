@@ -12,6 +12,7 @@ from streamops.hosts.backlog import ReadArchive, no_archive
 from streamops.hosts.broadcaster import Broadcaster
 from streamops.hosts.kafka import KafkaHost
 from streamops.hosts.memory import make_fold
+from streamops.personal import opener_of
 from streamops.settings import Settings
 
 
@@ -25,6 +26,7 @@ def run_fold(
     read_archive: ReadArchive = no_archive,
 ) -> None:
     """Run meter, detect, monitor or controller under the confluent-kafka host until `stop`."""
+    open_ = opener_of(settings.keys if name == "meter" else None)
     host = KafkaHost(
         settings,
         name,
@@ -35,6 +37,7 @@ def run_fold(
             skew_max_ms=settings.skew_ms,
             seal_every=settings.seal_every,
             make_detector=make_detector,
+            open_=open_,
         ),
         instance=instance,
         read_archive=read_archive,

@@ -48,7 +48,7 @@ def _address(event: events.Event) -> tuple[str, str, str]:
             return "lifecycle", event.config.model, "config.model"
         case events.ModelRegistered():
             return "lifecycle", event.version.model, "version.model"
-        case events.SealRequested():
+        case events.SealRequested() | events.ActionTaken():
             return "audit", event.actor, "actor"
     if isinstance(event, OF_A_MODEL):
         return "lifecycle", event.model, "model"

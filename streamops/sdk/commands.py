@@ -41,6 +41,10 @@ class Commands(ABC):
     def send(self, event: Event) -> None:
         """Check, encode and buffer an event."""
 
+    @abstractmethod
+    def flush(self) -> None:
+        """Return once the broker has acknowledged every record; TransportError if it has not."""
+
     def promote(
         self,
         model: str,

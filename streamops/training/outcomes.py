@@ -18,11 +18,13 @@ import msgspec
 
 from streamops.core.derived_inbox import DerivedInbox, sources_of
 from streamops.core.partition import partition_of
+from streamops.core.personal import is_personal
 from streamops.core.processor import Record
 from streamops.core.times import micros
 from streamops.events import OutcomeJoined
 from streamops.hosts.spill import Spill
 from streamops.kafka.follow import Follower
+from streamops.personal import opener_of
 from streamops.settings import Settings
 from streamops.values import Value
 
@@ -76,6 +78,7 @@ class OutcomeStore:
         folder = settings.data / "trainer"
         folder.mkdir(parents=True, exist_ok=True)
         self._spool = Spool(str(folder))
+        self._open = opener_of(settings.keys)
         self._spill = Spill(folder / f"open-{client}", settings.held_bytes)
         self._follower = Follower(settings, client, ("outcomes",))
         self._inboxes = {q: self._inbox(q) for q in range(settings.partitions)}
@@ -108,13 +111,19 @@ class OutcomeStore:
         corrected  a correction replaces the label of its row; else corrections are left out
         """
         assert self.has(model, last), f"epoch {last} of {model} isn't complete"
-        return corrected_rows(self._spool.read(model, first, last), corrected=corrected)
+        found = corrected_rows(self._spool.read(model, first, last), corrected=corrected)
+        return [self._opened(row) if is_personal(row.features) else row for row in found]
 
     def close(self) -> None:
         """Leave the broker and drop the spool."""
         self._follower.close()
         self._spool.close()
         self._spill.close()
+
+    def _opened(self, row: OutcomeRow) -> OutcomeRow:
+        """The row with the features of a person that there is a key for; others are missing."""
+        features = self._open(row.prediction_id, row.features)
+        return msgspec.structs.replace(row, features=features)
 
     def _inbox(self, q: int) -> DerivedInbox:
         sources = sources_of("outcomes", SOURCES, q, self.settings.partitions)

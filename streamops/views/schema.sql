@@ -243,6 +243,13 @@ WHERE p.epoch <= (SELECT epoch FROM concluded);
 COMMENT ON VIEW lineage IS
     'One row a prediction: its version, the run behind it, and the data set or outcomes it learned.';
 
+CREATE OR REPLACE VIEW erasures AS
+SELECT TRY_CAST(correlation_id AS BIGINT) AS request, target AS key, time, actor, detail AS reason
+FROM actions_taken WHERE action = 'forget' AND allowed
+ORDER BY request;
+COMMENT ON VIEW erasures IS
+    'One row a person who was forgotten (`streamops forget`): the number of the request, and the name of the key that was destroyed. Nothing says who it was.';
+
 CREATE OR REPLACE VIEW retrains AS
 WITH ended AS (
     SELECT run_id, append_time, rows, '' AS error, "offset" FROM runs_completed

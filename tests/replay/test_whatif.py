@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from streamops import codec
 from streamops.audit.replay import run_replay
-from streamops.audit.whatif import Fold, what_if
+from streamops.audit.namespace import namespace_of
+from streamops.audit.whatif import RECORDED, Fold, what_if
 from streamops.cli import main
-from streamops.config import ModelConfig
+from streamops.config import ModelConfig, RetrainPolicy
 from streamops.errors import EXIT_CONFIG
-from streamops.events import AlertRaised, ConfigActivated, MetricEvaluated
+from streamops.events import (
+    AlertRaised,
+    ConfigActivated,
+    DriftDetected,
+    MetricEvaluated,
+    PaneSummarized,
+)
 from streamops.hosts.memory import MemoryHost, to_record
 from streamops.views.archive import ArchiveLog
 from tests.replay.golden import EXPECTED, GOLDEN
@@ -143,3 +153,125 @@ def test_when_would_says_only_when_it_would_have_been_known(folder, tmp_path, ca
     assert "--when-would needs --incident" in capsys.readouterr().err
     assert main(["whatif", *where]) == EXIT_CONFIG
     assert "needs one of" in capsys.readouterr().err
+
+
+# From recorded summaries -------------------------------------------------------------------------
+
+
+def told(folder: Path, given: dict[str, ModelConfig], *, raw: bool) -> tuple[str, list[Any]]:
+    """What was folded, and all conclusions of MONITOR and CONTROLLER."""
+    fold = Fold(folder, given, make_counting, raw=raw)
+    found = [
+        (out.topic, codec.conclusion(out.event))
+        for out in fold.run()
+        if out.topic not in ("outcomes", "summaries")
+        and getattr(out.event, "topic", "") not in ("predictions", "labels")
+        and not isinstance(out.event, DriftDetected)
+        and not getattr(out.event, "source", "").startswith("detect/")
+    ]
+    return fold.folded, sorted(found)
+
+
+def every(given: dict[str, ModelConfig], **changes: Any) -> dict[str, ModelConfig]:
+    return {model: replace(config, **changes) for model, config in given.items()}
+
+
+def with_limits(given: dict[str, ModelConfig], factor: float) -> dict[str, ModelConfig]:
+    """Every limit of a distance moved, and one rule less."""
+    return {
+        model: replace(
+            config,
+            rules=tuple(
+                replace(rule, above=rule.above * factor) if rule.above else rule
+                for rule in config.rules
+            )[:-1],
+        )
+        for model, config in given.items()
+    }
+
+
+CHANGES: dict[str, Callable[[dict[str, ModelConfig]], dict[str, ModelConfig]]] = {
+    "as recorded": lambda given: given,
+    "limits": lambda given: with_limits(given, 0.1),
+    "one model's limits": lambda given: with_limits({max(given): given[max(given)]}, 0.1),
+    "policy": lambda given: every(
+        given, retrain=RetrainPolicy(every_panes=2, cooldown_panes=0, min_labels=1)
+    ),
+    "coverage": lambda given: every(given, min_coverage=0.99),
+    "detectors": lambda given: every(given, detectors=("adwin", "sr_mixture")),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history with drift tests and a detector, archived whole."""
+    return archive(play(panes=9, every_s=2), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module", params=GOLDENS, ids=lambda path: path.name)
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A golden log with all that follows from it, in files as the archiver writes them."""
+    log = ArchiveLog(request.param)
+    host = MemoryHost(
+        partitions=namespace_of(request.param).partitions, make_detector=make_counting
+    )
+    for topic in ("predictions", "labels", "lifecycle"):
+        for partition in log.partitions(topic):
+            rows = [to_record(*raw[:6]) for raw in log.read(topic, partition)]
+            host.log[topic, partition] = rows
+    host.run()
+    return archive(host, tmp_path_factory.mktemp("golden"))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_summaries_tell_what_raw_records_tell(whole, change):
+    given = CHANGES[change](configs(whole))
+    folded, found = told(whole, given, raw=False)
+    assert folded == RECORDED
+    assert found == told(whole, given, raw=True)[1]
+
+
+@pytest.mark.parametrize("change", ["as recorded", "limits"])
+def test_summaries_of_golden_logs_tell_what_raw_records_tell(golden, change):
+    given = CHANGES[change](configs(golden))
+    folded, found = told(golden, given, raw=False)
+    assert folded == RECORDED
+    assert found == told(golden, given, raw=True)[1]
+    if change == "as recorded":
+        compared = what_if(golden, given.values(), make_detector=make_counting)
+        assert compared.alerts.is_none
+        assert compared.retrains.is_none
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"pane_s": 100}, "pane_s of"),
+        ({"segments": {}}, "segments of"),
+        ({"maturity_s": 0}, "maturity_s of"),
+    ],
+)
+def test_what_meter_counts_by_is_folded_from_raw_records(whole, change, why):
+    given = every(configs(whole), **change)
+    folded, found = told(whole, given, raw=False)
+    assert folded.startswith(f"raw records: {why}")
+    assert found
+
+
+def test_an_archive_of_raw_topics_is_folded_from_them():
+    folder = GOLDENS[0]
+    assert "doesn't hold summaries-0" in Fold(folder, configs(folder), make_counting).folded
+
+
+def test_summaries_that_their_closes_do_not_confirm_are_not_folded(whole, tmp_path):
+    """One that was taken out, or altered: the raw records are folded in their place."""
+    host = play(panes=9, every_s=2)
+    rows = host.log["summaries", 1]
+    at = next(n for n, r in enumerate(rows) if n > 50 and isinstance(r.event, PaneSummarized))
+    rows[at] = rows[at]._replace(
+        value=codec.encode(replace(rows[at].event, predictions=rows[at].event.predictions + 1))
+    )
+    folder = archive(host, tmp_path / "altered")
+    found = what_if(folder, configs(folder).values(), make_detector=make_counting)
+    assert found.folded.startswith("raw records: summaries lack what meter/")
+    assert found.alerts.is_none

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streamops import codec
@@ -237,6 +239,36 @@ def test_a_repeat_is_good_only_if_it_says_the_same():
     for offset, event in enumerate([outcome(), outcome(), outcome(label=0)]):
         ledger.record(record("outcomes", offset, event), event)
     assert list(ledger.differing) == [("outcomes", 0, 2)]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=5), st.integers(0, 5))
+def test_outcomes_compared_as_bytes_are_judged_as_if_read(copies, concluded_at):
+    """Copies that are right or say something else, before and after."""
+    found = []
+    for as_bytes in (True, False):
+        ledger = Ledger()
+        for offset in range(len(copies) + 1):
+            if offset == min(concluded_at, len(copies)):
+                for ordinal, id_ in enumerate("ab"):
+                    made = concluded(outcome(ordinal=ordinal, id=f"outcome/{id_}"))
+                    if as_bytes:
+                        ledger.conclude_bytes(
+                            made._replace(made=None, value=codec.encode(made.made))
+                        )
+                    else:
+                        ledger.conclude(made)
+            if offset < len(copies):
+                id_, is_right = copies[offset]
+                event = outcome(ordinal="ab".index(id_), id=f"outcome/{id_}", label=int(is_right))
+                ledger.record(record("outcomes", offset, event), event)
+        ledger.read_all()
+        keys = [Key("outcomes", "meter/0", 0, f"outcome/{id_}") for id_ in "ab"]
+        found.append((
+            set(ledger.differing), set(ledger.bad), [k for k, _ in ledger.missing()],
+            [(k, r.offset) for k, r in ledger.unfounded()], [ledger.is_good(key) for key in keys],
+        ))  # fmt: skip
+    assert found[0] == found[1]
 
 
 def test_what_shifts_behind_a_missing_record_is_good():
