@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,20 @@ class Part(NamedTuple):
     base: alternatives.Baseline
 
 
+class Places(NamedTuple):
+    """Where counts of the columns lie, end to end, in a table [column, bin].
+
+    A column's values are on the left, its missing bin is the table's last.
+
+    at     place of each count in the table; width: of the table
+    above  place in its row of a numeric column's bin above high; 0 for any other column
+    """
+
+    at: Integers
+    width: int
+    above: Integers
+
+
 class Plan(NamedTuple):
     """Tests of a version. A part without columns is None.
 
@@ -50,6 +65,7 @@ class Plan(NamedTuple):
     ordered: Part | None
     words: Part | None
     missing: Part | None
+    places: Places
 
     @property
     def streams(self) -> int:
@@ -80,7 +96,42 @@ def plan_of(features: tuple[FeatureProfile, ...], score: FeatureProfile | None) 
         _part(columns, ordered, True),
         _part(columns, words, False),
         _missing(columns[: len(features)]),
+        _places(columns),
     )
+
+
+def table_of(plan: Plan, counts: Sequence[Sequence[int]]) -> Integers:
+    """Return counts as the plan's table, [column, bin]: one array for all tests."""
+    found = np.zeros((len(plan.columns), plan.places.width), dtype=np.int64)
+    flat = np.fromiter(chain.from_iterable(counts), dtype=np.int64)
+    assert len(flat) == len(plan.places.at), f"{len(flat)} bins of {len(plan.places.at)}"
+    found.reshape(-1)[plan.places.at] = flat
+    return found
+
+
+def numeric_table(plan: Plan, table: Integers) -> Integers:
+    """Return t-SR's rows of a table as `scores.lay_out` lays them out."""
+    base = plan.pane_base
+    assert base is not None, "a plan without t-SR"
+    columns = np.array(plan.by_pane)
+    row, above = np.arange(len(columns)), plan.places.above[columns]
+    found = table[columns]
+    found[row, above - 1] += found[row, above]
+    found[row, above] = 0
+    found[:, 1] += found[:, 0]
+    laid: Integers = found[:, 1 : base.scale.scores.shape[1] + 1]
+    return laid
+
+
+def _places(columns: Sequence[FeatureProfile]) -> Places:
+    width = max((len(column.counts) for column in columns), default=1)
+    rows = [
+        [*range(row * width, row * width + len(column.counts) - 1), (row + 1) * width - 1]
+        for row, column in enumerate(columns)
+    ]
+    above = [len(c.counts) - 2 if c.kind == "numeric" else 0 for c in columns]
+    at = np.array([place for row in rows for place in row], dtype=np.int64)
+    return Places(at, width, np.array(above, dtype=np.int64))
 
 
 def _usable(
