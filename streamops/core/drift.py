@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 
 from streamops.core import esr, scores, tsr
-from streamops.core.drift_plan import Part, Plan, numeric_table, presence, table_of
+from streamops.core.drift_plan import Part, Plan, phases_at, presence
 from streamops.core.numeric import Integers
+from streamops.core.pane_table import laid_out, table_of
 from streamops.core.starts import AGE_MAX
 from streamops.core.statistics import psi
 from streamops.core.times import moment
@@ -91,12 +92,14 @@ def step(
     assert len(counts) == len(plan.columns), f"{len(counts)} columns of {len(plan.columns)}"
     if state.starts and start_us <= state.starts[-1]:
         return state, Read((), ())
-    table = table_of(plan, counts)
+    table = table_of(plan.places, counts)
     values, missing = table[:, :-1], table[:, -1]
     there: Integers = np.add.reduce(values, axis=1)
     known, said = state.by_pane, list[_Said]()
     if plan.pane_base is not None and known is not None:
-        known, found = tsr.step(plan.pane_base, known, numeric_table(plan, table), alarm_at)
+        base, phases = plan.pane_base, phases_at(plan, start_us)
+        rows = laid_out(plan.places, table, plan.by_pane, base.scale.scores.shape[1])
+        known, found = tsr.step(base, known, rows, alarm_at, phases)
         said.append(_Said(plan.by_pane, "values", found))
     has_value = np.stack([there, missing], axis=1)
     ordered = _by_row(plan.ordered, state.ordered, values, alarm_at, "values", said)

@@ -69,15 +69,20 @@ def baseline(
     season: Season = NO_SEASON,
     dispersion: Sequence[float] | None = None,
 ) -> Baseline:
-    """Return what reference panes, [pane, feature, bin] with a phase each, bring."""
+    """Return what reference panes, [pane, feature, bin] with a phase each, bring.
+
+    phases  by pane, or by pane and feature where features have seasons of their own
+    """
     phases = np.zeros(len(panes), dtype=np.int64) if phases is None else phases
     assert len(phases) == len(panes), f"{len(phases)} phases of {len(panes)} panes"
+    if phases.ndim == 1:
+        phases = phases[:, np.newaxis]
     rows, added = np.array(season.rows), products(season)
     seen = is_scored(scale, panes)[..., np.newaxis].astype(np.float64)
     z = score(scale, panes, inside=True) * seen
     x, xx = rows[phases], added[phases]
-    gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 1)) * xx[:, np.newaxis])
-    columns = _total(z[..., np.newaxis] * x[:, np.newaxis, np.newaxis])
+    gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 2)) * xx)
+    columns = _total(z[..., np.newaxis] * x[:, :, np.newaxis])
     count = np.add.reduce(seen[..., 0].astype(np.int64), axis=0)
     c = np.ones(len(count)) if dispersion is None else np.array(dispersion, dtype=np.float64)
     assert bool(np.all(c >= 1.0)), "a dispersion below 1"

@@ -104,9 +104,12 @@ def initial(base: Baseline) -> State:
 
 
 def step(
-    base: Baseline, state: State, counts: Integers, alarm_at: float, phase: int = 0
+    base: Baseline, state: State, counts: Integers, alarm_at: float, phase: int | Integers = 0
 ) -> tuple[State, Findings]:
-    """Take one pane's counts, [feature, bin]: the next state, and what it says."""
+    """Take one pane's counts, [feature, bin]: the next state, and what it says.
+
+    phase  of the pane, or one a feature where features have seasons of their own
+    """
     assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
     seen = is_scored(base.scale, counts)
     live = _unpack(base, state)
@@ -135,9 +138,10 @@ def _unpack(base: Baseline, state: State) -> Live:
     )
 
 
-def _add(base: Baseline, live: Live, z: Floats, phase: int) -> Live:
+def _add(base: Baseline, live: Live, z: Floats, phase: int | Integers) -> Live:
     """Add one pane to every start that lives, the newest among them."""
-    x = base.rows[phase]
+    phases = np.broadcast_to(phase, (len(z),))
+    x = base.rows[phases][:, np.newaxis]
     panes = live.panes + 1
     starts, opened = ages.advance(live.starts, panes)
     lives = (starts > 0).astype(np.float64)
@@ -150,7 +154,7 @@ def _add(base: Baseline, live: Live, z: Floats, phase: int) -> Live:
         live.during * old[..., np.newaxis] + lives[..., np.newaxis] * x,
         live.squares + z * z,
         live.columns + z[..., np.newaxis] * x,
-        live.gram + base.products[phase],
+        live.gram + base.products[phases],
     )
 
 
