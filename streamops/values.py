@@ -110,6 +110,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lifecycle: tuple[Span, ...] = ()
 
 
+SeasonName = Literal["hour_weekend", "hour", "weekday", "month"]
+
+
 class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a column's reference rows depend on each other, and its panes if they do.
 
@@ -118,6 +121,8 @@ class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                     and of whether there is one; at least 1
     panes           consecutive panes of equal rows, oldest first; 0: none are kept
     width, counts   bytes a count, and counts pane by pane, laid out as the profile's
+    season, phases  the season that the panes were cut by, and each one's phase, a byte; none: panes
+                    are equal in rows
     """
 
     is_independent: bool = False
@@ -126,6 +131,8 @@ class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     panes: int = 0
     width: int = 1
     counts: bytes = b""
+    season: SeasonName | None = None
+    phases: bytes = b""
 
 
 class SealEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

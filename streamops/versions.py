@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
+from streamops.core.pane_rows import has_phases
 from streamops.errors import InputError
 from streamops.values import FeatureProfile, ModelVersion, PaneRows, ReferenceProfile
 
@@ -105,6 +106,8 @@ def _of_rows(who: str, rows: PaneRows, bins: int) -> Iterator[Finding]:
             yield f"{who}: rows.{name}", value, "use a finite number of at least 1"
     if rows.width not in WIDTHS:
         yield f"{who}: rows.width", rows.width, f"use one of {WIDTHS}"
+    if not has_phases(rows):
+        yield f"{who}: rows.phases", len(rows.phases), "give a phase of the season for each pane"
     expected = rows.panes * rows.width * bins
     if rows.panes < 0 or len(rows.counts) != expected:
         yield (

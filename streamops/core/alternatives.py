@@ -4,6 +4,8 @@ Rule 1: an alternative is fixed by the reference before the first live pane: any
         the bound, a better one only finds sooner.
 Rule 2: what a start never changes (norms, log betas of parameters) is computed once, here.
 Rule 3: streams have one width; bins that don't exist have no rows and take no part.
+Rule 4: streams lie on the last axis, side by side: what is done to all of them is one call, and
+        what is summed over bins is summed in the bins' order.
 """
 
 from __future__ import annotations
@@ -28,36 +30,43 @@ _TILTS = np.array(TILTS).reshape(-1, 1, 1)
 _NEVER = 1e9
 _TINY = float.fromhex("0x1p-1000")
 _LOG_TILTS = log_scalar(2.0 * len(TILTS))
-_LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1, 1)
-_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1, 1)
+_LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1, 1, 1)
+_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1, 1, 1)
 
 
 class Baseline(NamedTuple):
-    """What the reference fixes; arrays over streams.
+    """What the reference fixes; a 1 is the place of starts.
 
-    prior      [stream, bin] doubled parameters of the shares' prior, reference rows included
-    shares     log of the reference's shares
-    near       [stream, k, bin] doubled parameters k p; total, origin: their sum and log beta
-    lifts      [stream, lift, 1, bin] log of the norm of a lifted bin; tilts: of tilted shares
-    log_lifts  [stream, 1] log of how many bins can be lifted: those of up to half the rows
-    scores     [stream, 2, bin] normal scores and their squares less the mean; 0 for categories
-    is_ordered bins have an order (numeric)
-    exists     1 where a bin isn't padding
-    dispersion c, at least 1
+    prior      [bin, stream] doubled parameters of the shares' prior, reference rows included
+    rows       [stream] their sum over bins that aren't padding
+    weights    [linear, stream, bin] log of the reference's shares; normal scores and their squares
+               less the mean, 0 for categories
+    near       [bin, k, 1, stream] doubled parameters k p; total, origin: [k, 1, stream] their sum
+               and log beta
+    lifts      [lift, bin, 1, stream] log of the norm of a lifted bin
+    log_lifts  [stream] log of how many bins can be lifted: those of up to half the rows
+    tilts      [score, theta, 1, stream] log of the norm of tilted shares
+    is_ordered [stream] bins have an order (numeric)
+    dispersion [stream] c, at least 1
     """
 
     prior: Integers
-    shares: Floats
+    rows: Integers
+    weights: Floats
     near: Integers
     total: Integers
     origin: Floats
     lifts: Floats
     log_lifts: Floats
     tilts: Floats
-    scores: Floats
     is_ordered: Flags
-    exists: Integers
     dispersion: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many streams there are, of how many bins."""
+        bins, streams = self.prior.shape
+        return streams, bins
 
 
 def baseline(
@@ -81,23 +90,24 @@ def baseline(
     p = prior / np.maximum(np.add.reduce(prior, axis=1), 1)[:, np.newaxis]
     near = np.rint(p[:, np.newaxis] * (2.0 * np.array(CONCENTRATIONS))[:, np.newaxis])
     near = np.where(exists[:, np.newaxis] > 0, np.maximum(near, 1.0), 0.0).astype(np.int64)
-    total = np.add.reduce(near, axis=2)
-    near = near + 2 * (1 - exists[:, np.newaxis])
+    total = np.add.reduce(near, axis=2).transpose()[:, np.newaxis]
+    near = (near + 2 * (1 - exists[:, np.newaxis])).transpose(2, 1, 0)[:, :, np.newaxis]
     scores = _scores(p, ordered)
-    return Baseline(
-        prior,
-        log(np.where(exists > 0, p, 1.0)),
+    shares = log(np.where(exists > 0, p, 1.0))
+    found = Baseline(
+        (prior + 2 * (1 - exists)).transpose(),
+        np.add.reduce(prior, axis=1),
+        np.concatenate([shares[:, np.newaxis], scores], axis=1).transpose(1, 0, 2),
         near,
         total,
         log_beta(near, np.maximum(total, 1)),
-        _lift_norms(p, exists),
+        _lift_norms(p, exists).transpose(1, 3, 2, 0),
         _log_count(_liftable(p, exists)),
-        _norms(p, scores),
-        scores,
+        _norms(p, scores).transpose(1, 2, 0)[:, :, np.newaxis],
         ordered,
-        exists,
         c,
     )
+    return Baseline._make(np.ascontiguousarray(part) for part in found)
 
 
 def _scores(p: Floats, ordered: Flags) -> Floats:
@@ -121,7 +131,7 @@ def _liftable(p: Floats, exists: Integers) -> Flags:
 
 
 def _log_count(liftable: Flags) -> Floats:
-    return log(np.add.reduce(liftable.astype(np.int64), axis=1).astype(np.float64))[:, np.newaxis]
+    return log(np.add.reduce(liftable.astype(np.int64), axis=1).astype(np.float64))
 
 
 def _norms(p: Floats, scores: Floats) -> Floats:
@@ -132,50 +142,49 @@ def _norms(p: Floats, scores: Floats) -> Floats:
 
 def linear_sums(base: Baseline, counts: Integers) -> Floats:
     """What log-likelihoods are linear in: log shares, and both scores: [stream, 3], one pane."""
-    weights = np.concatenate([base.shares[:, np.newaxis], base.scores], axis=1)
-    return dot_last(counts[:, np.newaxis].astype(np.float64), weights)
+    return dot_last(counts, base.weights).transpose()
 
 
-def log_likelihoods(base: Baseline, counts: Integers, linear: Floats) -> Floats:
-    """Log-likelihood of counts since each start, [stream, slot, k or best tilt], by alternative.
+def log_likelihoods(base: Baseline, doubled: Integers, linear: Floats) -> Floats:
+    """Log-likelihood of counts since each start, [k or best tilt, slot, stream], by alternative.
 
-    linear  their `linear_sums`, [stream, slot, 3]
+    doubled  twice the counts, [bin, slot, stream]; linear: their `linear_sums`, [3, slot, stream]
     """
-    rows: Integers = np.add.reduce(counts, axis=2)
-    doubled = base.near[:, np.newaxis] + (2 * counts)[:, :, np.newaxis]
-    total = base.total[:, np.newaxis] + 2 * rows[..., np.newaxis]
-    spread = log_beta(doubled, total) - base.origin[:, np.newaxis]
-    best = linear[..., 0] + _alternatives(base, counts, linear, rows)
-    return np.concatenate([spread, best[..., np.newaxis]], axis=2)
-
-
-def log_beta_of(base: Baseline, live: Integers) -> Floats:
-    """Log beta of the prior, the reference and these live rows: [stream]."""
-    doubled = base.prior + 2 * live
-    return log_beta(doubled + 2 * (1 - base.exists), np.add.reduce(doubled, axis=1))
-
-
-def _alternatives(base: Baseline, c: Integers, linear: Floats, rows: Integers) -> Floats:
-    """Log-likelihood over p of a stream's best tilt, less the log of how many it has."""
-    if base.is_ordered.all():
-        return _tilted(base, linear, rows)
-    if not base.is_ordered.any():
-        return _lifted(base, c, rows)
-    ordered = base.is_ordered[:, np.newaxis]
-    return np.where(ordered, _tilted(base, linear, rows), _lifted(base, c, rows))
-
-
-def _tilted(base: Baseline, linear: Floats, rows: Integers) -> Floats:
-    best = [
-        linear[..., score + 1] * _TILTS - rows * base.tilts[:, np.newaxis, score].transpose(2, 0, 1)
-        for score in range(base.scores.shape[1])
-    ]
-    found: Floats = np.maximum(*best).max(axis=0) - _LOG_TILTS
+    rows: Integers = np.add.reduce(doubled, axis=0)
+    found = np.empty((len(CONCENTRATIONS) + 1, *rows.shape))
+    found[:-1] = log_beta(base.near + doubled[:, np.newaxis], base.total + rows)
+    found[:-1] -= base.origin
+    found[-1] = linear[0] + _alternatives(base, doubled, linear)
     return found
 
 
-def _lifted(base: Baseline, c: Integers, rows: Integers) -> Floats:
-    gains = c[:, np.newaxis] * _LOG_LIFTS
-    each = gains - rows[:, np.newaxis, :, np.newaxis] * base.lifts + _LOG_LIFT_WEIGHTS
-    found: Floats = each.max(axis=1).max(axis=2) - base.log_lifts
+def log_beta_of(base: Baseline, live: Integers) -> Floats:
+    """Log beta of the prior, the reference and these live rows, [stream, bin]: [stream]."""
+    doubled = 2 * live.transpose()
+    return log_beta(base.prior + doubled, base.rows + np.add.reduce(doubled, axis=0))
+
+
+def _alternatives(base: Baseline, doubled: Integers, linear: Floats) -> Floats:
+    """Log-likelihood over p of a stream's best tilt, less the log of how many it has."""
+    rows: Floats = np.add.reduce(doubled, axis=0) * np.float64(0.5)
+    if base.is_ordered.all():
+        return _tilted(base, linear, rows)
+    lifted = _lifted(base, doubled * np.float64(0.5), rows)
+    if not base.is_ordered.any():
+        return lifted
+    return np.where(base.is_ordered, _tilted(base, linear, rows), lifted)
+
+
+def _tilted(base: Baseline, linear: Floats, rows: Floats) -> Floats:
+    each = linear[1:, np.newaxis] * _TILTS
+    each -= rows * base.tilts
+    found: Floats = np.maximum.reduce(each, axis=(0, 1)) - _LOG_TILTS
+    return found
+
+
+def _lifted(base: Baseline, counts: Floats, rows: Floats) -> Floats:
+    each = counts * _LOG_LIFTS
+    each -= rows * base.lifts
+    each += _LOG_LIFT_WEIGHTS
+    found: Floats = np.maximum.reduce(each, axis=(0, 1)) - base.log_lifts
     return found

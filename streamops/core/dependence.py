@@ -46,7 +46,7 @@ class Dependence(NamedTuple):
 def measure(panes: Integers, is_ordered: Flags) -> Dependence:
     """Judge consecutive reference panes of about equal rows, [pane, feature, bin]."""
     shares, scores = _judged(panes, is_ordered)
-    lag = _lag_1(_means(panes, scores))
+    lag = lag_1(_means(panes, scores))
     found = np.ones(len(shares), dtype=np.bool_) & (len(panes) >= PANES_MIN)
     largest, upper = np.ones(len(shares)), np.ones(len(shares))
     while len(panes) >= PANES_MIN:
@@ -59,10 +59,10 @@ def measure(panes: Integers, is_ordered: Flags) -> Dependence:
     return Dependence(found, largest, upper, lag)
 
 
-def lag_1(panes: Integers) -> Floats:
-    """Return `Dependence.lag_1` of ordered features alone, [pane, feature, bin]."""
+def mean_scores(panes: Integers) -> Floats:
+    """Return each pane's mean score of ordered features alone, [pane, feature, bin]."""
     _, scores = _judged(panes, np.ones(panes.shape[1], dtype=np.bool_))
-    return _lag_1(_means(panes, scores))
+    return _means(panes, scores)
 
 
 def _judged(panes: Integers, is_ordered: Flags) -> tuple[Floats, Floats]:
@@ -123,8 +123,11 @@ def _over(spread: Floats, variance: Floats, pairs: int) -> Floats:
     return np.where(known, spread / (np.where(known, variance, 1.0) * pairs), 1.0)
 
 
-def _lag_1(means: Floats) -> Floats:
-    """Correlation with the next pane; 0 for fewer than three panes or no spread."""
+def lag_1(means: Floats) -> Floats:
+    """Correlation of each pane's mean score with the next one's, [pane, feature].
+
+    0 for fewer than three panes or no spread.
+    """
     if len(means) < 3:
         return np.zeros(means.shape[1])
     centred = means - np.add.accumulate(means, axis=0)[-1] / len(means)

@@ -15,9 +15,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from streamops.core import esr, scores, tsr
-from streamops.core.drift_plan import Part, Plan, padded, presence
+from streamops.core.drift_plan import Part, Plan, phases_at, presence
+from streamops.core.numeric import Integers
+from streamops.core.pane_table import laid_out, table_of
 from streamops.core.starts import AGE_MAX
 from streamops.core.statistics import psi
 from streamops.core.times import moment
@@ -56,13 +59,11 @@ class Read(NamedTuple):
 
 
 class _Said(NamedTuple):
-    column: int
+    """What one test said of some columns' streams; arrays over them."""
+
+    columns: Sequence[int]
     stream: Stream
-    test: str
-    direction: str
-    evidence: float
-    is_alarm: bool
-    age: int
+    found: esr.Findings | tsr.Findings
 
 
 def initial(plan: Plan, about: str) -> DriftState:
@@ -91,93 +92,99 @@ def step(
     assert len(counts) == len(plan.columns), f"{len(counts)} columns of {len(plan.columns)}"
     if state.starts and start_us <= state.starts[-1]:
         return state, Read((), ())
-    by_pane, said = _by_pane(plan, state.by_pane, counts, alarm_at)
-    parts: list[esr.State | None] = []
-    for part, known, stream in (
-        (plan.ordered, state.ordered, "values"),
-        (plan.words, state.words, "values"),
-        (plan.missing, state.missing, "missing"),
-    ):
-        after, more = _by_row(part, known, counts, alarm_at, stream)  # type: ignore[arg-type]
-        parts.append(after)
-        said += more
+    table = table_of(plan.places, counts)
+    values, missing = table[:, :-1], table[:, -1]
+    there: Integers = np.add.reduce(values, axis=1)
+    known, said = state.by_pane, list[_Said]()
+    if plan.pane_base is not None and known is not None:
+        base, phases = plan.pane_base, phases_at(plan, start_us)
+        rows = laid_out(plan.places, table, plan.by_pane, base.scale.scores.shape[1])
+        known, found = tsr.step(base, known, rows, alarm_at, phases)
+        said.append(_Said(plan.by_pane, "values", found))
+    has_value = np.stack([there, missing], axis=1)
+    ordered = _by_row(plan.ordered, state.ordered, values, alarm_at, "values", said)
+    words = _by_row(plan.words, state.words, values, alarm_at, "values", said)
+    absent = _by_row(plan.missing, state.missing, has_value, alarm_at, "missing", said)
     starts = (*state.starts[-(AGE_MAX - 1) :], start_us)
     chain = hashlib.sha256(state.chain + msgspec.json.encode((start_us, counts))).digest()
-    added = DriftState(state.about, starts, state.panes + 1, chain, by_pane, *parts)
-    return added, _read(plan, counts, said, starts, alarm_at)
-
-
-def _by_pane(
-    plan: Plan, state: tsr.State | None, counts: Sequence[tuple[int, ...]], alarm_at: float
-) -> tuple[tsr.State | None, list[_Said]]:
-    base = plan.pane_base
-    if base is None or state is None:
-        return state, []
-    laid = scores.lay_out([counts[at] for at in plan.by_pane])
-    state, found = tsr.step(base, state, laid, alarm_at)
-    directions = [scores.DIRECTIONS[at] for at in found.direction.tolist()]
-    rows = zip(
-        plan.by_pane,
-        directions,
-        found.evidence.tolist(),
-        found.is_alarm.tolist(),
-        found.age.tolist(),
-        strict=True,
-    )
-    return state, [_Said(at, "values", "t-SR", way, *rest) for at, way, *rest in rows]
+    added = DriftState(state.about, starts, state.panes + 1, chain, known, ordered, words, absent)
+    metrics = _metrics(plan, said, (there + missing).tolist())
+    alarms = _alarms(plan, counts, said, starts, alarm_at)
+    return added, Read(metrics, alarms)
 
 
 def _by_row(
     part: Part | None,
     state: esr.State | None,
-    counts: Sequence[tuple[int, ...]],
+    table: Integers,
     alarm_at: float,
     stream: Stream,
-) -> tuple[esr.State | None, list[_Said]]:
+    said: list[_Said],
+) -> esr.State | None:
+    """Put a part's rows of a table to e-SR; adds what it said."""
     if part is None or state is None:
-        return state, []
-    given = [counts[at] for at in part.columns]
-    rows = [presence(row) if stream == "missing" else row[:-1] for row in given]
-    state, found = esr.step(part.base, state, padded(rows, part.base.prior.shape[1]), alarm_at)
-    columns = zip(
-        part.columns,
-        found.evidence.tolist(),
-        found.is_alarm.tolist(),
-        found.age.tolist(),
-        strict=True,
+        return state
+    rows = table.take(part.columns, axis=0)[:, : part.base.shape[1]]
+    state, found = esr.step(part.base, state, rows, alarm_at)
+    said.append(_Said(part.columns, stream, found))
+    return state
+
+
+def _metrics(plan: Plan, said: Sequence[_Said], rows: Sequence[int]) -> tuple[Metric, ...]:
+    """Return each column's evidence, the largest of its streams."""
+    most = np.zeros(len(plan.columns))
+    for one in said:
+        at = list(one.columns)
+        most[at] = np.maximum(most[at], one.found.evidence)
+    # No test saw a pane whose evidence is 0: it was too thin, or empty.
+    return tuple(
+        Metric(*name_of(plan, column), value if value > 0.0 else None, None, n)
+        for column, (value, n) in enumerate(zip(most.tolist(), rows, strict=True))
     )
-    return state, [_Said(at, stream, "e-SR", "", *rest) for at, *rest in columns]
 
 
-def _read(
+def _alarms(
     plan: Plan,
     counts: Sequence[tuple[int, ...]],
-    said: list[_Said],
+    said: Sequence[_Said],
     starts: tuple[int, ...],
     alarm_at: float,
-) -> Read:
-    metrics, alarms = [], []
-    by_column: dict[int, list[_Said]] = {}
+) -> tuple[Drift, ...]:
+    """Return the alarms by column, of its values before its missing ones."""
+    found = []
     for one in said:
-        by_column.setdefault(one.column, []).append(one)
-    for column, profile in enumerate(plan.columns):
-        mine = by_column.get(column, [])
-        n = presence(counts[column])[0] + counts[column][-1]
-        most = max((s.evidence for s in mine), default=0.0)
-        # No test saw a pane whose evidence is 0: it was too thin, or empty.
-        name, feature = name_of(plan, column)
-        metrics.append(Metric(name, feature, most if most > 0.0 else None, None, n))
-        for one in mine:
-            if one.is_alarm:
-                size = _size(profile.counts, counts[column], one, _dispersion(plan, one))
-                since = moment(starts[max(0, len(starts) - one.age)])
-                alarms.append(
-                    Drift(
-                        name, feature, one.stream, one.test,  # type: ignore[arg-type]
-                        one.direction, one.evidence, alarm_at, one.age, since, *size,
-                    )
-                )  # fmt: skip
-    return Read(tuple(metrics), tuple(alarms))
+        for at in np.flatnonzero(one.found.is_alarm).tolist():
+            alarm = _alarm(plan, counts, one, at, starts, alarm_at)
+            found.append((one.columns[at], alarm))
+    return tuple(alarm for _, alarm in sorted(found, key=lambda pair: pair[0]))
+
+
+def _alarm(
+    plan: Plan,
+    counts: Sequence[tuple[int, ...]],
+    said: _Said,
+    at: int,
+    starts: tuple[int, ...],
+    alarm_at: float,
+) -> Drift:
+    column, found = said.columns[at], said.found
+    direction = scores.DIRECTIONS[found.direction[at]] if isinstance(found, tsr.Findings) else ""
+    name, feature = name_of(plan, column)
+    age = int(found.age[at])
+    reference, dispersion = plan.columns[column].counts, _dispersion(plan, column, said.stream)
+    size = _size(reference, counts[column], said.stream, dispersion)
+    return Drift(
+        name,
+        feature,
+        said.stream,
+        "t-SR" if direction else "e-SR",
+        direction,
+        float(found.evidence[at]),
+        alarm_at,
+        age,
+        moment(starts[max(0, len(starts) - age)]),
+        *size,
+    )
 
 
 def name_of(plan: Plan, column: int) -> tuple[str, str]:
@@ -185,18 +192,18 @@ def name_of(plan: Plan, column: int) -> tuple[str, str]:
     return (METRIC, plan.columns[column].name) if column < plan.features else (SCORE_METRIC, "")
 
 
-def _dispersion(plan: Plan, said: _Said) -> float:
-    rows = plan.columns[said.column].rows
+def _dispersion(plan: Plan, column: int, stream: Stream) -> float:
+    rows = plan.columns[column].rows
     if rows is None:
         return 1.0
-    return max(1.0, rows.missing_dispersion if said.stream == "missing" else rows.dispersion)
+    return max(1.0, rows.missing_dispersion if stream == "missing" else rows.dispersion)
 
 
 def _size(
-    reference: Sequence[int], counts: Sequence[int], said: _Said, dispersion: float
+    reference: Sequence[int], counts: Sequence[int], stream: Stream, dispersion: float
 ) -> tuple[float, float]:
     """Return `debiased_psi` of the stream that alarmed."""
-    if said.stream == "missing":
+    if stream == "missing":
         return debiased_psi(presence(counts), presence(reference), dispersion)
     return debiased_psi(counts[:-1], reference[:-1], dispersion)
 

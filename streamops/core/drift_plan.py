@@ -6,7 +6,9 @@ Rule 1: a number whose reference rows depend on each other is t-SR's, with the r
 Rule 2: e-SR divides its evidence by the dispersion that the reference showed, t-SR by what the
         lag-1 correlation of its reference panes makes of it. A profile that never measured its
         rows is taken at its word: rows are counted as independent.
-Rule 3: a plan follows from the profile alone; what a producer wrote into it is bounded.
+Rule 3: a column with a season is held against the panes of its phase, if live panes are no longer
+        than the season's; else against all of them.
+Rule 4: a plan follows from the profile alone; what a producer wrote into it is bounded.
 """
 
 from __future__ import annotations
@@ -18,10 +20,15 @@ from typing import NamedTuple
 import numpy as np
 
 from streamops.core import alternatives, scores, t_factors
-from streamops.core.dependence import lag_1
+from streamops.core import calendar_phases as calendar
+from streamops.core.dependence import lag_1, mean_scores
 from streamops.core.numeric import Integers
-from streamops.core.pane_rows import panes_of
-from streamops.values import FeatureProfile
+from streamops.core.pane_rows import panes_of, phases_of, season_of
+from streamops.core.pane_table import Places, places_of
+from streamops.core.season import NO_SEASON
+from streamops.core.season import phases as seasons_of
+from streamops.core.seasons import residuals
+from streamops.values import FeatureProfile, SeasonName
 
 LAG_FREE = 0.2
 LAG_MAX = 0.95
@@ -39,8 +46,9 @@ class Plan(NamedTuple):
     """Tests of a version. A part without columns is None.
 
     columns   profiles of features, then of the score if it is tested; features: how many are
-    by_pane   columns of t-SR; pane_base: their reference
+    by_pane   columns of t-SR; pane_base: their reference; seasons: of each, if it has one
     ordered, words, missing  e-SR: numbers, categories, and whether features have a value
+    places    where a pane's counts lie in its table
     """
 
     columns: tuple[FeatureProfile, ...]
@@ -50,6 +58,8 @@ class Plan(NamedTuple):
     ordered: Part | None
     words: Part | None
     missing: Part | None
+    places: Places
+    seasons: tuple[SeasonName | None, ...]
 
     @property
     def streams(self) -> int:
@@ -58,72 +68,102 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan_of(features: tuple[FeatureProfile, ...], score: FeatureProfile | None) -> Plan:
-    """Return the tests of these columns; no score: it isn't tested."""
+def plan_of(
+    features: tuple[FeatureProfile, ...], score: FeatureProfile | None, pane_s: float = 0.0
+) -> Plan:
+    """Return the tests of these columns; no score: it isn't tested.
+
+    pane_s  length of live panes: a season is used if such a pane lies within a phase; 0: none is
+    """
     columns = features if score is None else (*features, score)
-    panes = {at: _panes(column) for at, column in enumerate(columns)}
-    by_pane = tuple(at for at, (found, _) in panes.items() if len(found))
-    base = None
-    if by_pane:
-        together = _together([panes[at][0] for at in by_pane])
-        lags = [panes[at][1] for at in by_pane]
-        base = t_factors.baseline(scores.scale_of(together), together, dispersion=lags)
-        by_pane, base = _usable(by_pane, base, together, lags)
+    panes = {at: _panes(column, pane_s) for at, column in enumerate(columns)}
+    by_pane = [at for at, found in panes.items() if len(found.panes)]
+    base = _base([panes[at] for at in by_pane])
+    if base is not None and not base.scale.usable.all():
+        # Columns that can't be scored have too few panes or bins.
+        by_pane = [by_pane[at] for at in np.flatnonzero(base.scale.usable).tolist()]
+        base = _base([panes[at] for at in by_pane])
     rest = [at for at in panes if at not in by_pane]
     ordered = [at for at in rest if columns[at].kind == "numeric"]
     words = [at for at in rest if columns[at].kind != "numeric"]
     return Plan(
         columns,
         len(features),
-        by_pane,
+        tuple(by_pane),
         base,
         _part(columns, ordered, True),
         _part(columns, words, False),
         _missing(columns[: len(features)]),
+        places_of(columns),
+        tuple(panes[at].season for at in by_pane),
     )
 
 
-def _usable(
-    by_pane: tuple[int, ...], base: t_factors.Baseline, together: Integers, lags: list[float]
-) -> tuple[tuple[int, ...], t_factors.Baseline | None]:
-    """Leave out columns that can't be scored: too few panes or bins."""
-    keep = np.flatnonzero(base.scale.usable).tolist()
-    if len(keep) == len(by_pane):
-        return by_pane, base
-    if not keep:
-        return (), None
-    fewer = together[:, keep]
-    again = t_factors.baseline(scores.scale_of(fewer), fewer, dispersion=[lags[at] for at in keep])
-    return tuple(by_pane[at] for at in keep), again
+def phases_at(plan: Plan, start_us: int) -> Integers:
+    """Return the phase of each of t-SR's columns in a pane that starts then."""
+    time = np.array([start_us], dtype=np.int64)
+    found = {s: int(calendar.phases(s, time)[0]) for s in plan.seasons if s is not None}
+    return np.array([0 if s is None else found[s] for s in plan.seasons], dtype=np.int64)
 
 
-def _panes(column: FeatureProfile) -> tuple[Integers, float]:
-    """A column's panes as t-SR reads them, [pane, bin], and c; none for a column of e-SR's.
+def _base(columns: Sequence[_Panes]) -> t_factors.Baseline | None:
+    if not columns:
+        return None
+    together = _together([column.panes for column in columns])
+    phases = np.zeros(together.shape[:2], dtype=np.int64)
+    for at, column in enumerate(columns):
+        phases[: len(column.phases), at] = column.phases
+    count = max(1 if c.season is None else calendar.PHASES[c.season] for c in columns)
+    return t_factors.baseline(
+        scores.scale_of(together),
+        together,
+        phases,
+        seasons_of(count) if count > 1 else NO_SEASON,
+        [column.dispersion for column in columns],
+    )
 
-    Panes that remember each other are merged in pairs where that lowers c.
-    """
-    if column.kind != "numeric" or (column.rows is not None and column.rows.is_independent):
-        return np.zeros((0, 1), dtype=np.int64), 1.0
+
+class _Panes(NamedTuple):
+    """A column's panes as t-SR reads them, [pane, bin], none for a column of e-SR's."""
+
+    panes: Integers
+    dispersion: float
+    phases: Integers
+    season: SeasonName | None = None
+
+
+def _panes(column: FeatureProfile, pane_s: float) -> _Panes:
+    """Return a column's panes; those that remember each other merged in pairs if that lowers c."""
     kept = panes_of(column)
-    if len(kept) < scores.REFERENCE_PANES_MIN:
-        return kept[:0], 1.0
-    panes = scores.lay_out(kept.tolist())
+    none = np.zeros(0, dtype=np.int64)
+    is_free = column.kind != "numeric" or (column.rows is not None and column.rows.is_independent)
+    if is_free or len(kept) < scores.REFERENCE_PANES_MIN:
+        return _Panes(kept[:0], 1.0, none)
+    panes, season = scores.lay_out(kept.tolist()), season_of(column)
+    if season is not None and calendar.fits(season, pane_s):
+        phases = phases_of(column)
+        return _Panes(panes, lag_dispersion(panes, phases), phases, season)
     c = lag_dispersion(panes)
     if c > 1.0 and len(panes) >= 2 * scores.REFERENCE_PANES_MIN:
         odd = len(panes) % 2
         longer = panes[odd::2] + panes[odd + 1 :: 2]
         fewer = lag_dispersion(longer)
         if fewer < c:
-            return longer, fewer
-    return panes, c
+            return _Panes(longer, fewer, none)
+    return _Panes(panes, c, none)
 
 
-def lag_dispersion(panes: Integers) -> float:
+def lag_dispersion(panes: Integers, phases: Integers | None = None) -> float:
     """Return c = (1 + lag) / (1 - lag) of consecutive panes, [pane, bin]; 1 up to a lag of .2.
+
+    phases  of the panes: what their season explains is no memory
 
     An estimate over M panes is low by about (1 + 3 lag) / M (Marriott, Pope 1954): that is added.
     """
-    lag = float(lag_1(panes[:, np.newaxis])[0])
+    means = mean_scores(panes[:, np.newaxis])
+    if phases is not None:
+        means = residuals(means[:, 0], phases)[:, np.newaxis]
+    lag = float(lag_1(means)[0])
     if lag <= LAG_FREE:
         return 1.0
     lag = min(lag + (1.0 + 3.0 * lag) / len(panes), LAG_MAX)

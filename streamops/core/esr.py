@@ -46,7 +46,7 @@ from streamops.core.alternatives import (
     log_likelihoods,
 )
 from streamops.core.numeric import Floats, Integers, exp, log
-from streamops.core.ordered import sum_last
+from streamops.core.ordered import sum_first
 from streamops.core.packed import Flags, floats, integers, pack_all, select
 
 SHARP = 0.9
@@ -99,7 +99,7 @@ class _Live(NamedTuple):
 
 def initial(base: Baseline) -> State:
     """Return the state before the first live pane."""
-    streams, bins = base.prior.shape
+    streams, bins = base.shape
     live = _Live(
         np.zeros(streams, dtype=np.int64),
         np.zeros((streams, ages.SLOTS), dtype=np.int64),
@@ -124,12 +124,13 @@ def step(base: Baseline, state: State, counts: Integers, alarm_at: float) -> tup
     if found.is_alarm.any():
         fresh = _unpack(base, initial(base))
         added = _Live._make(select(found.is_alarm, fresh, added))
+    added = added._replace(starts=np.broadcast_to(added.starts, live.starts.shape))
     return State(state.streams, state.bins, *pack_all(added)), found
 
 
 def _unpack(base: Baseline, state: State) -> _Live:
     n, bins = state.streams, state.bins
-    assert (n, bins) == base.prior.shape, f"a state of {n} x {bins}, not {base.prior.shape}"
+    assert (n, bins) == base.shape, f"a state of {n} x {bins}, not {base.shape}"
     return _Live(
         integers(state.panes, n),
         integers(state.starts, n, ages.SLOTS),
@@ -145,42 +146,46 @@ def _add(base: Baseline, live: _Live, counts: Integers) -> _Live:
     """Add one pane to every start that lives, the newest among them."""
     panes = live.panes + 1
     starts, opened = ages.advance(live.starts, panes)
-    lives = (starts > 0).astype(np.int64)
+    lives = (starts > 0).astype(np.int64)[..., np.newaxis]
     old = lives.copy()
-    old[np.arange(len(panes)), opened] = 0
-    before = live.before * old
+    old[np.arange(len(old)), opened] = 0
+    before = live.before * old[..., 0]
     before[np.arange(len(panes)), opened] = live.now
+    # Times 0 or 1, which takes longer.
+    since = live.counts & -old
+    since += counts[:, np.newaxis] & -lives
     total = live.live + counts
-    linear = linear_sums(base, counts)[:, np.newaxis] * lives[..., np.newaxis]
+    linear = linear_sums(base, counts)[:, np.newaxis] * lives
     return _Live(
         panes,
         starts,
-        live.counts * old[..., np.newaxis] + counts[:, np.newaxis] * lives[..., np.newaxis],
+        since,
         total,
-        live.linear * old[..., np.newaxis] + linear,
+        live.linear * old + linear,
         before,
         log_beta_of(base, total),
     )
 
 
 def _factors(base: Baseline, live: _Live) -> Floats:
-    """Bayes factors to the power 1 / c, [stream, slot]; 0 in an empty slot."""
-    known = live.now[:, np.newaxis] - live.before
-    exponents = log_likelihoods(base, live.counts, live.linear) - known[..., np.newaxis]
+    """Bayes factors to the power 1 / c, [slot, stream]; 0 in an empty slot."""
+    doubled = np.multiply(live.counts.transpose(2, 1, 0), 2, order="C")
+    linear = np.ascontiguousarray(live.linear.transpose(2, 1, 0))
+    exponents = log_likelihoods(base, doubled, linear)
+    exponents -= live.now - live.before.transpose()
     terms = exp(np.minimum(exponents, _EXPONENT_MAX))
-    mean = sum_last(terms[..., :-1]) / len(CONCENTRATIONS)
-    factor = mean * (1.0 - SHARP) + terms[..., -1] * SHARP
-    is_wide = base.dispersion[:, np.newaxis] > 1.0
+    mean = sum_first(terms[:-1]) / len(CONCENTRATIONS)
+    factor = mean * (1.0 - SHARP) + terms[-1] * SHARP
+    is_wide = base.dispersion > 1.0
     if is_wide.any():
-        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion[:, np.newaxis])
+        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion)
         factor = np.where(is_wide, root, factor)
-    return factor * (live.starts > 0)
+    found: Floats = factor * (live.starts > 0).transpose()
+    return found
 
 
 def _conclude(factors: Floats, live: _Live, alarm_at: float, seen: Flags) -> Findings:
-    total = sum_last(factors)
-    evidence = np.where(seen, total, 0.0)
-    best = np.argmax(factors, axis=1)
-    at = ages.ages(live.starts, live.panes)[np.arange(len(best)), best]
-    is_alarm = evidence >= alarm_at
-    return Findings(evidence, is_alarm, np.where(evidence > 0.0, at, 0))
+    evidence = np.where(seen, sum_first(factors), 0.0)
+    best = np.argmax(factors, axis=0)
+    at = ages.picked(live.starts, live.panes, best)
+    return Findings(evidence, evidence >= alarm_at, np.where(evidence > 0.0, at, 0))

@@ -137,7 +137,7 @@ def _test_drift(state: MonitorState, merged: PaneSummarized) -> drift.Read | Non
     score = profile.score if of_score else None
     if not features and score is None:
         return None
-    plan = plan_of(features, score)
+    plan = plan_of(features, score, config.pane_s)
     about = f"{merged.profile_hash}/{config.pane_s}/{len(features)}/{score is not None}"
     known = state.drift.get(_name(merged))
     if known is None or known.about != about:

@@ -84,7 +84,12 @@ def cube_root(x: Floats) -> Floats:
     part = np.ldexp(np.where(x > 0.0, mantissa, 1.0), exponent - third * 3)
     root = part * 0.25 + 0.7
     for _ in range(_NEWTON_STEPS):
-        root = root - (root - part / (root * root)) / 3.0
+        # root - (root - part / root^2) / 3, in place: thirty numbers cost what the calls cost.
+        step = root * root
+        np.divide(part, step, out=step)
+        np.subtract(root, step, out=step)
+        step /= 3.0
+        root -= step
     return np.where(x > 0.0, np.ldexp(root, third), 0.0)
 
 

@@ -14,22 +14,21 @@ operations or keeps excess precision fails it.
 
 import hashlib
 import math
-from typing import TypeVar, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Number = TypeVar("Number", float, Floats)
+from streamops.core.kernels import Floats as Floats
+from streamops.core.kernels import Integers as Integers
+from streamops.core.kernels import Number, exp_reduced, log_reduced, power_of_2
 
 FIXED_LIMIT_MAX = 1 << 53
 LN_2 = 0.6931471805599453
 _SQRT_HALF = float.fromhex("0x1.6a09ep-1")
-_LN_2_HIGH, _LN_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _INVERSE_LN_2 = 1.44269504088896338700e00
 _HALF_LN_2_PI = 0.9189385332046727
 _EXP_MIN, _EXP_MAX = -745.2, 709.782712893384
+_EXP_NORMAL = 708.0
 _GAMMA_SHIFT = 8
 _STEPS_MAX = 100_000
 _EPSILON = float.fromhex("0x1p-53")
@@ -42,12 +41,13 @@ def log(x: Floats) -> Floats:
     x must be finite and above 0 (subnormals are fine). The sequence is fdlibm's `e_log.c`
     (Sun Microsystems 1993) without its shortcuts for arguments near 1.
     """
-    assert bool(np.all((x > 0.0) & (x < np.inf))), "log of a value that is not positive and finite"
+    is_known = (x > 0.0) & (x < np.inf)
+    assert bool(is_known.all()), "log of a value that is not positive and finite"
     mantissa, exponent = np.frexp(x)
     low = mantissa < _SQRT_HALF
     near_one = np.where(low, mantissa + mantissa, mantissa)
     power = np.where(low, exponent - 1, exponent).astype(np.float64)
-    return _log_reduced(near_one, power)
+    return log_reduced(near_one, power)
 
 
 def log_scalar(x: float) -> float:
@@ -56,21 +56,7 @@ def log_scalar(x: float) -> float:
     mantissa, exponent = math.frexp(x)
     if mantissa < _SQRT_HALF:
         mantissa, exponent = mantissa + mantissa, exponent - 1
-    return _log_reduced(mantissa, float(exponent))
-
-
-def _log_reduced(m: Number, k: Number) -> Number:
-    """log(m * 2^k) for m from sqrt(1/2) to sqrt(2)."""
-    f = m - 1.0
-    s = f / (f + 2.0)
-    z = s * s
-    w = z * z
-    even = w * 1.531383769920937332e-01 + 2.222219843214978396e-01
-    even = w * (w * even + 3.999999999940941908e-01)
-    odd = w * (w * 1.479819860511658591e-01 + 1.818357216161805012e-01) + 2.857142874366239149e-01
-    odd = z * (w * odd + 6.666666666666735130e-01)
-    half_square = f * f * 0.5
-    return s * (half_square + (odd + even)) + k * _LN_2_LOW - half_square + f + k * _LN_2_HIGH
+    return log_reduced(mantissa, float(exponent))
 
 
 def exp(x: Floats) -> Floats:
@@ -78,13 +64,19 @@ def exp(x: Floats) -> Floats:
 
     Above 709.78 the result is infinite, below -745.13 it is 0. The sequence is fdlibm's `e_exp.c`.
     """
-    assert not bool(np.any(np.isnan(x))), "exp of NaN"
+    least = float(np.minimum.reduce(x, axis=None, initial=0.0))
+    most = float(np.maximum.reduce(x, axis=None, initial=0.0))
+    assert not math.isnan(least), "exp of NaN"
+    if least >= -_EXP_NORMAL and most <= _EXP_NORMAL:
+        k = np.rint(x * _INVERSE_LN_2)
+        # No power of two leaves the normal numbers: one exact factor gives the bits of two.
+        return exp_reduced(x, k) * power_of_2(k.astype(np.int64))
     bounded = np.minimum(np.maximum(x, _EXP_MIN), _EXP_MAX)
     k = np.rint(bounded * _INVERSE_LN_2)
     first = np.floor(k * 0.5).astype(np.int64)
     second = k.astype(np.int64) - first
     with np.errstate(under="ignore"):
-        scaled = _exp_reduced(bounded, k) * np.ldexp(1.0, first) * np.ldexp(1.0, second)
+        scaled = exp_reduced(bounded, k) * power_of_2(first) * power_of_2(second)
     return np.where(x > _EXP_MAX, np.inf, scaled)
 
 
@@ -97,20 +89,8 @@ def exp_scalar(x: float) -> float:
     k = round(bounded * _INVERSE_LN_2)
     first = k // 2
     # Two exact factors: 2^k itself overflows at k = 1024 and is subnormal below -1022.
-    scaled = _exp_reduced(bounded, float(k)) * math.ldexp(1.0, first)
+    scaled = exp_reduced(bounded, float(k)) * math.ldexp(1.0, first)
     return scaled * math.ldexp(1.0, k - first)
-
-
-def _exp_reduced(x: Number, k: Number) -> Number:
-    """exp(x - k * ln 2), where the difference is at most ln(2) / 2 from 0."""
-    high = x - k * _LN_2_HIGH
-    low = k * _LN_2_LOW
-    r = high - low
-    t = r * r
-    tail = t * (t * 4.13813679705723846039e-08 - 1.65339022054652515390e-06)
-    tail = t * (tail + 6.61375632143793436117e-05) - 2.77777777770155933842e-03
-    c = r - t * (t * tail + 1.66666666666666019037e-01)
-    return (r * c / (2.0 - c) - low + high) + 1.0
 
 
 def lgamma(x: Floats) -> Floats:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from streamops.core.numeric import Floats, Integers
 
+_IS_LITTLE = np.dtype(np.int64) == np.dtype("<i8")
+
 Flags = NDArray[np.bool_]
 Array = Floats | Integers
 
 
 def pack(values: Array) -> bytes:
     """Return an array's bytes in row order."""
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    return values.tobytes() if _IS_LITTLE else values.byteswap().tobytes()
 
 
 def floats(packed: bytes, *shape: int) -> Floats:

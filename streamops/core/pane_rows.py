@@ -5,7 +5,9 @@ Rule 2: dependence is measured on panes of SHORT_ROWS rows, as `dependence` does
         for `tsr` are made of them, equal in rows. Rows that fill no pane are the oldest.
 Rule 3: panes are kept only where `tsr` needs them: a number whose rows depend on each other. So a
         profile grows by at most PANES bytes a bin (of up to 255 rows a pane) of such a column.
-Rule 4: whether a value is missing is measured beside the values, as a stream of its own.
+Rule 4: where rows have times and a season explains how panes differ, panes are the season's (an
+        hour, a day, a month each), with their phases; else they are equal in rows.
+Rule 5: whether a value is missing is measured beside the values, as a stream of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from streamops.core import seasons
+from streamops.core.calendar_phases import PHASES
 from streamops.core.dependence import PANES_MIN, SURE, Dependence, measure
 from streamops.core.numeric import Floats, Integers
 from streamops.core.profile import bin_of
-from streamops.values import FeatureProfile, PaneRows
+from streamops.values import FeatureProfile, PaneRows, SeasonName
 
 SHORT_ROWS = 20
 SHORT_PANES_MAX = 2000
@@ -53,10 +57,16 @@ def other_bins(feature: FeatureProfile, values: Sequence[Any]) -> Integers:
     return found
 
 
-def measure_rows(feature: FeatureProfile, bins: Integers, columns: int = 1) -> PaneRows | None:
+def measure_rows(
+    feature: FeatureProfile,
+    bins: Integers,
+    columns: int = 1,
+    times_us: Integers | None = None,
+) -> PaneRows | None:
     """Measure a reference column given as each row's bin, oldest first.
 
-    columns  how many the profile has: of many, fewer panes each are kept
+    columns   how many the profile has: of many, fewer panes each are kept
+    times_us  event time of each row, microseconds; without them no season is looked for
 
     None for fewer than 20 panes of 20 rows: too few to say anything.
     """
@@ -71,6 +81,12 @@ def measure_rows(feature: FeatureProfile, bins: Integers, columns: int = 1) -> P
     is_independent = bool(values.is_independent[0])
     kept = PANES if columns <= MANY_COLUMNS else PANES_OF_MANY
     panes = _longer(short, kept) if is_numeric and not is_independent else short[:0]
+    seasonal = None
+    if len(panes) and times_us is not None:
+        most = seasons.panes_max(columns, len(feature.counts))
+        seasonal = seasons.find(bins, len(feature.counts), times_us, most)
+    if seasonal is not None:
+        panes = seasonal.panes
     width = next(w for w in _TYPES if int(panes.max(initial=0)) < 1 << (8 * w))
     return PaneRows(
         is_independent=is_independent,
@@ -79,6 +95,8 @@ def measure_rows(feature: FeatureProfile, bins: Integers, columns: int = 1) -> P
         panes=len(panes),
         width=width,
         counts=panes.astype(_TYPES[width]).tobytes(),
+        season=None if seasonal is None else seasonal.season,
+        phases=b"" if seasonal is None else seasonal.phases.astype(np.uint8).tobytes(),
     )
 
 
@@ -89,6 +107,25 @@ def panes_of(feature: FeatureProfile) -> Integers:
         return np.zeros((0, bins), dtype=np.int64)
     flat = np.frombuffer(rows.counts, dtype=_TYPES[rows.width]).astype(np.int64)
     return flat.reshape(rows.panes, bins)
+
+
+def season_of(feature: FeatureProfile) -> SeasonName | None:
+    """Return the season that the kept panes were cut by, if they were."""
+    rows = feature.rows
+    return rows.season if rows is not None and has_phases(rows) else None
+
+
+def phases_of(feature: FeatureProfile) -> Integers:
+    """Return the phase of each kept pane of a column with a season."""
+    phases = b"" if feature.rows is None else feature.rows.phases
+    return np.frombuffer(phases, dtype=np.uint8).astype(np.int64)
+
+
+def has_phases(rows: PaneRows) -> bool:
+    """Tell whether each pane has a phase that its season has."""
+    if rows.season is None:
+        return not rows.phases
+    return len(rows.phases) == rows.panes and max(rows.phases, default=0) < PHASES[rows.season]
 
 
 def is_sound(rows: PaneRows, bins: int) -> bool:

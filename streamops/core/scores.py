@@ -114,13 +114,14 @@ def score(scale: Scale, counts: Integers, *, inside: bool = False) -> Floats:
     rows = _rows(counts)
     each = np.maximum(rows, 1).astype(np.float64)
     thin = np.sqrt(np.minimum(each / np.maximum(scale.rows, 1.0), 1.0))
-    mean = sum_last(counts * scale.scores) / each
-    square = sum_last(counts * scale.scores * scale.scores) / each
+    weighted = counts * scale.scores
+    mean = sum_last(weighted) / each
+    square = sum_last(weighted * scale.scores) / each
     spread = cube_root(square) - scale.centre[:, 1]
     rest = scale.counts - counts if inside else np.broadcast_to(scale.counts, counts.shape)
     # Fits that are too good say nothing of drift, and their logarithms have a long tail.
     least = np.maximum(scale.degrees * _X2_SHARE_MIN, _X2_SHARE_MIN)
-    shape = log(np.maximum(_x2(counts, rest), least)) - scale.centre[:, 2]
+    shape = log(np.maximum(_x2(counts, rows, rest), least)) - scale.centre[:, 2]
     return np.stack([mean * thin, spread * thin, shape], axis=-1)
 
 
@@ -134,15 +135,15 @@ def _rows(counts: Integers) -> Integers:
     return found
 
 
-def _x2(counts: Integers, rest: Integers) -> Floats:
-    """Two-sample Pearson X2 over bins that are filled on either side."""
-    n, m = _rows(counts), _rows(rest)
-    both = counts + rest
-    p = counts / np.maximum(n, 1)[..., np.newaxis]
-    q = rest / np.maximum(m, 1)[..., np.newaxis]
-    gap = p - q
-    terms = np.where(both > 0, gap * gap / np.maximum(both, 1), 0.0)
-    return sum_last(terms) * n * m
+def _x2(counts: Integers, n: Integers, rest: Integers) -> Floats:
+    """Two-sample Pearson X2 of counts, n rows, over bins that are filled on either side."""
+    m = _rows(rest)
+    gap = counts / np.maximum(n, 1)[..., np.newaxis]
+    gap -= rest / np.maximum(m, 1)[..., np.newaxis]
+    # Where neither side has rows there is no gap.
+    gap *= gap
+    gap /= np.maximum(counts + rest, 1)
+    return sum_last(gap) * n * m
 
 
 def _trigamma(x: Floats) -> Floats:

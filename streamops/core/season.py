@@ -71,24 +71,32 @@ def products(season: Season) -> Floats:
     return table * table if season.diagonal else square
 
 
-def ranks(season: Season, gram: Floats) -> Integers:
-    """Return the rank of X of each stream: dead columns (a phase never seen) don't count."""
-    pivots = gram if season.diagonal else _factor(gram)[:, _diagonal(season), _diagonal(season)]
+def root(season: Season, gram: Floats) -> Floats:
+    """Return what `ranks` and `whiten` want of X'X, by stream: L with L L' = X'X, and where X'X is
+    diagonal, the diagonal of L^-1. A dead column (a phase never seen) is 0.
+    """
+    if not season.diagonal:
+        return _factor(gram)
+    lives = gram > 0.0
+    return np.where(lives, 1.0 / np.sqrt(np.where(lives, gram, 1.0)), 0.0)
+
+
+def ranks(season: Season, root: Floats) -> Integers:
+    """Return the rank of X of each stream: dead columns don't count."""
+    pivots = root if season.diagonal else root[:, _diagonal(season), _diagonal(season)]
     found: Integers = np.add.reduce((pivots > 0.0).astype(np.int64), axis=-1)
     return found
 
 
-def whiten(season: Season, gram: Floats, columns: Floats) -> Floats:
-    """Return L^-1 of vectors in the regressors' space, where L L' = X'X of their stream.
+def whiten(season: Season, root: Floats, columns: Floats) -> Floats:
+    """Return L^-1 of vectors in the regressors' space.
 
     `columns` is [stream, ..., column]. A product of two such vectors is then a'(X'X)^-1 b. A
     dead direction gives 0: the pseudo-inverse.
     """
     if season.diagonal:
-        lives = gram > 0.0
-        inverse = np.where(lives, 1.0 / np.sqrt(np.where(lives, gram, 1.0)), 0.0)
-        return columns * _spread(inverse, columns.ndim)
-    return _forward(_factor(gram), columns)
+        return columns * _spread(root, columns.ndim)
+    return _forward(root, columns)
 
 
 def _diagonal(season: Season) -> list[int]:

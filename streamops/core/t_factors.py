@@ -17,7 +17,7 @@ from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import dot_last
 from streamops.core.scores import DIRECTIONS, Scale, is_scored, score
-from streamops.core.season import NO_SEASON, Season, products, ranks, whiten
+from streamops.core.season import NO_SEASON, Season, products, ranks, root, whiten
 
 EFFECTS = (1.0, 16.0)
 THICK = 1.5
@@ -69,15 +69,20 @@ def baseline(
     season: Season = NO_SEASON,
     dispersion: Sequence[float] | None = None,
 ) -> Baseline:
-    """Return what reference panes, [pane, feature, bin] with a phase each, bring."""
+    """Return what reference panes, [pane, feature, bin] with a phase each, bring.
+
+    phases  by pane, or by pane and feature where features have seasons of their own
+    """
     phases = np.zeros(len(panes), dtype=np.int64) if phases is None else phases
     assert len(phases) == len(panes), f"{len(phases)} phases of {len(panes)} panes"
+    if phases.ndim == 1:
+        phases = phases[:, np.newaxis]
     rows, added = np.array(season.rows), products(season)
     seen = is_scored(scale, panes)[..., np.newaxis].astype(np.float64)
     z = score(scale, panes, inside=True) * seen
     x, xx = rows[phases], added[phases]
-    gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 1)) * xx[:, np.newaxis])
-    columns = _total(z[..., np.newaxis] * x[:, np.newaxis, np.newaxis])
+    gram = _total(seen.reshape(*seen.shape[:2], *(1,) * (xx.ndim - 2)) * xx)
+    columns = _total(z[..., np.newaxis] * x[:, :, np.newaxis])
     count = np.add.reduce(seen[..., 0].astype(np.int64), axis=0)
     c = np.ones(len(count)) if dispersion is None else np.array(dispersion, dtype=np.float64)
     assert bool(np.all(c >= 1.0)), "a dispersion below 1"
@@ -105,11 +110,11 @@ def _total(terms: Floats) -> Floats:
 
 def factors(base: Baseline, live: Live) -> Floats:
     """Bayes factors, [feature, direction, slot]; 0 in an empty slot."""
-    season, gram = base.season, base.gram + live.gram
-    during = whiten(season, gram, live.during)
-    columns = whiten(season, gram, base.columns + live.columns)
-    n, rank = base.panes + live.panes, ranks(season, gram)
-    left = np.maximum(n - rank, 0)
+    season = base.season
+    inverse = root(season, base.gram + live.gram)
+    during = whiten(season, inverse, live.during)
+    columns = whiten(season, inverse, base.columns + live.columns)
+    left = np.maximum(base.panes + live.panes - ranks(season, inverse), 0)
     length = ages.ages(live.starts, live.panes).astype(np.float64)
     effective = length - dot_last(during, during)
     shift = live.sums - dot_last(during[:, np.newaxis], columns[:, :, np.newaxis])
@@ -120,9 +125,14 @@ def factors(base: Baseline, live: Live) -> Floats:
     safe = np.where(rest > 0.0, rest, np.inf)[..., np.newaxis]
     r2 = np.minimum(shift * shift / (n_eff * safe), 1.0)
     width = n_eff * _EFFECTS
-    fit = np.maximum(1.0 - r2 * (width / (width + 1.0)), _LEFT_MIN)
-    power = _power(np.sqrt(fit), left)
-    both = 1.0 / (np.sqrt(width + 1.0) * np.maximum(power, _POWER_MIN))
+    wider = width + 1.0
+    fit = r2 * (width / wider)
+    np.subtract(1.0, fit, out=fit)
+    np.maximum(fit, _LEFT_MIN, out=fit)
+    power = _power(np.sqrt(fit, out=fit), left)
+    np.maximum(power, _POWER_MIN, out=power)
+    power *= np.sqrt(wider)
+    both = np.divide(1.0, power, out=power)
     found: Floats = (both[0] + both[1]) * (0.5 * lives)[:, np.newaxis]
     # A pane more like the reference than its own panes are is no drift.
     found[:, SHAPE] = np.where(shift[:, SHAPE] > 0.0, found[:, SHAPE], 0.0)
@@ -137,14 +147,14 @@ def _root(x: Floats, c: Floats) -> Floats:
 
 
 def _power(x: Floats, exponents: Integers) -> Floats:
-    """x, [effect, feature, ...], to each feature's whole power, by squaring; x is 0..1."""
+    """x, [effect, feature, ...], to each feature's whole power, by squaring; x is 0..1 and lost."""
     found, one = np.ones_like(x), int(exponents.max(initial=0))
-    is_same = bool(np.all(exponents == one))
+    is_same = bool((exponents == one).all())
     for bit in range(one.bit_length()):
-        if is_same:
-            found = found * x if one >> bit & 1 else found
-        else:
+        if not is_same:
             odd = (exponents >> bit & 1).reshape(-1, *(1,) * (x.ndim - 2))
             found = np.where(odd, found * x, found)
-        x = x * x
+        elif one >> bit & 1:
+            found *= x
+        x *= x
     return found

@@ -43,7 +43,7 @@ import numpy as np
 
 from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers
-from streamops.core.ordered import sum_last
+from streamops.core.ordered import sum_first, sum_last
 from streamops.core.packed import Flags, floats, integers, pack_all, select
 from streamops.core.scores import DIRECTIONS, is_scored
 from streamops.core.t_factors import Baseline, Live, factors, live_score
@@ -104,9 +104,12 @@ def initial(base: Baseline) -> State:
 
 
 def step(
-    base: Baseline, state: State, counts: Integers, alarm_at: float, phase: int = 0
+    base: Baseline, state: State, counts: Integers, alarm_at: float, phase: int | Integers = 0
 ) -> tuple[State, Findings]:
-    """Take one pane's counts, [feature, bin]: the next state, and what it says."""
+    """Take one pane's counts, [feature, bin]: the next state, and what it says.
+
+    phase  of the pane, or one a feature where features have seasons of their own
+    """
     assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
     seen = is_scored(base.scale, counts)
     live = _unpack(base, state)
@@ -117,6 +120,7 @@ def step(
     if found.is_alarm.any():
         nothing = (np.zeros_like(array) for array in added)
         added = Live._make(select(found.is_alarm, nothing, added))
+    added = added._replace(starts=np.broadcast_to(added.starts, live.starts.shape))
     return State(state.features, *pack_all(added)), found
 
 
@@ -134,14 +138,15 @@ def _unpack(base: Baseline, state: State) -> Live:
     )
 
 
-def _add(base: Baseline, live: Live, z: Floats, phase: int) -> Live:
+def _add(base: Baseline, live: Live, z: Floats, phase: int | Integers) -> Live:
     """Add one pane to every start that lives, the newest among them."""
-    x = base.rows[phase]
+    phases = np.broadcast_to(phase, (len(z),))
+    x = base.rows[phases][:, np.newaxis]
     panes = live.panes + 1
     starts, opened = ages.advance(live.starts, panes)
     lives = (starts > 0).astype(np.float64)
     old = lives.copy()
-    old[np.arange(len(panes)), opened] = 0.0
+    old[np.arange(len(old)), opened] = 0.0
     return Live(
         panes,
         starts,
@@ -149,17 +154,17 @@ def _add(base: Baseline, live: Live, z: Floats, phase: int) -> Live:
         live.during * old[..., np.newaxis] + lives[..., np.newaxis] * x,
         live.squares + z * z,
         live.columns + z[..., np.newaxis] * x,
-        live.gram + base.products[phase],
+        live.gram + base.products[phases],
     )
 
 
 def _conclude(by_slot: Floats, live: Live, alarm_at: float, seen: Flags) -> Findings:
     weighted = by_slot * _WEIGHTS
     by_direction = sum_last(weighted)
-    by_start = sum_last(weighted.transpose(0, 2, 1))
+    by_start = sum_first(weighted.transpose(1, 0, 2))
     evidence = np.where(seen, sum_last(by_direction), 0.0)
     best = np.argmax(by_start, axis=1)
-    at = ages.ages(live.starts, live.panes)[np.arange(len(best)), best]
+    at = ages.picked(live.starts, live.panes, best)
     return Findings(
         evidence,
         evidence >= alarm_at,

@@ -53,6 +53,7 @@ def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) ->
         holdout=len(labelled) // HOLDOUT_SHARE,
         model=trainer,
         refit=True,
+        times=[row.time_us for row in labelled],
     )
     work = settings.data / "trainer" / "first"
     with Trainer(settings.artifacts, work=work) as training:

@@ -56,6 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     positive   text of a binary task's positive class; empty: the last class found
     champion   artifact to answer the held-out rows too; empty: none
     refit      store a model fitted again with the held-out rows, once they are scored
+    times      event time of each row, microseconds, if known: what a season is found by
     """
 
     features: Sequence[msgspec.Raw]
@@ -69,6 +70,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     champion: str = ""
     fit: bool = True
     refit: bool = False
+    times: Sequence[int] = ()
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True, tag=True):

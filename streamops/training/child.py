@@ -72,7 +72,8 @@ def _fitted(
         training, labels = rows[used.start :], list(job.labels[used.start :])
         model = _fit(job, training, labels, columns)
     profiles = model.about.columns
-    profile = profile_rows(training, labels, known, job.task, columns, metrics, profiles)
+    times = job.times[used.start : used.stop]
+    profile = profile_rows(training, labels, known, job.task, columns, metrics, profiles, times)
     return Trained(
         artifact=model.save(artifacts),
         task=job.task,

@@ -67,12 +67,14 @@ def profile_rows(
     columns: Columns,
     performance: Mapping[str, float] | None = None,
     profiles: tuple[FeatureProfile, ...] = (),
+    times_us: Sequence[int] = (),
 ) -> ReferenceProfile:
     """Return the reference profile of the rows a version is accepted on.
 
     rows      oldest first: how far they depend on each other is measured on their order
     scores    scores (classification) or predictions (regression) on held-out rows; may be empty
     profiles  `column_profiles` of these rows and columns, where they are known; else they are made
+    times_us  event time of each row, in microseconds: a season is looked for; none: it isn't
     """
     label = (
         numeric_profile("label", [float(value) for value in labels])
@@ -81,7 +83,7 @@ def profile_rows(
     )
     return ReferenceProfile(
         rows=len(rows),
-        features=_measured(rows, profiles or column_profiles(rows, columns)),
+        features=_measured(rows, profiles or column_profiles(rows, columns), times_us),
         score=_measured_score(scores) if scores else None,
         label=label,
         performance=dict(performance or {}),
@@ -89,9 +91,11 @@ def profile_rows(
 
 
 def _measured(
-    rows: Sequence[Row], features: tuple[FeatureProfile, ...]
+    rows: Sequence[Row], features: tuple[FeatureProfile, ...], times_us: Sequence[int]
 ) -> tuple[FeatureProfile, ...]:
     """Add to each profile how its rows depend on each other."""
+    assert len(times_us) in (0, len(rows)), f"{len(times_us)} times of {len(rows)} rows"
+    times = np.array(times_us, dtype=np.int64) if len(times_us) else None
     found = []
     for feature in features:
         values = [row.get(feature.name) for row in rows]
@@ -99,7 +103,7 @@ def _measured(
             bins = numeric_bins(feature, to_floats(values))
         else:
             bins = other_bins(feature, values)
-        found.append(replace(feature, rows=measure_rows(feature, bins, len(features))))
+        found.append(replace(feature, rows=measure_rows(feature, bins, len(features), times)))
     return tuple(found)
 
 

@@ -10,10 +10,12 @@ with it. Without, it is served elsewhere and monitored like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from streamops.core.profile import category_text
+from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.training.fitting import task_of
 from streamops.training.frames import column_profiles, infer_columns, profile_rows
@@ -34,6 +36,7 @@ def version_of(
     version: str,
     positive: Value | None = None,
     artifacts: Path | None = None,
+    times: Sequence[datetime] = (),
 ) -> ModelVersion:
     """Describe a fitted scikit-learn estimator as a version.
 
@@ -43,6 +46,8 @@ def version_of(
     held_out   rows and labels it did not learn from: the reference of score and performance
     positive   positive class of a binary task; the larger one if none
     artifacts  folder of the stack's artifacts; none: the model is not stored
+    times      when each of `rows` happened: what follows the clock or the calendar is then compared
+               with its own hour, weekday or month; none: no season is looked for
 
     Raises InputError for no rows, or classes other than booleans or 0..k-1.
     """
@@ -52,6 +57,8 @@ def version_of(
         raise InputError(
             f"rows are {len(known)}, held-out rows {len(others)}; give at least one of each"
         )
+    if len(times) not in (0, len(known)):
+        raise InputError(f"times are {len(times)}, rows {len(known)}; give one a row, or none")
     columns, task = infer_columns(known), task_of(labels)
     about = _about(estimator, known, task, positive)
     trained = SklearnModel(about, estimator)
@@ -61,7 +68,8 @@ def version_of(
         float(answer.prediction) if task == "regression" else answer.score for answer in answers
     ]
     given = [score for score in scores if score is not None]
-    profile = profile_rows(known, list(labels), given, task, columns, performance)
+    since = [micros(time) for time in times]
+    profile = profile_rows(known, list(labels), given, task, columns, performance, times_us=since)
     return ModelVersion(
         model=model,
         version=version,

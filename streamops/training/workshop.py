@@ -109,6 +109,7 @@ class Workshop:
                 positive=base.positive,
                 champion=champion.version.artifact if asked else "",
                 refit=request.refit,
+                times=[row.time_us for row in (*rows.learn, *rows.held)],
             )
         )
         if trained.champion:
@@ -149,6 +150,7 @@ class Workshop:
             base.task,
             _columns(base),
             metrics,
+            times_us=[row.time_us for row in recent],
         )
         return Trained(
             artifact=name,

@@ -65,6 +65,13 @@ def test_exp_is_within_one_ulp(x):
     assert ulps(numeric.exp(x), np.array([math.exp(value) for value in x])) <= 1.0
 
 
+def test_a_value_has_its_bits_whatever_stands_beside_it():
+    """One factor where no power leaves the normal numbers, two elsewhere."""
+    x = np.concatenate([spread(12, -708.0, 708.0, 500), [-708.0, 708.0]])
+    beside = numeric.exp(np.append(x, [-745.0, 709.5]))
+    assert numeric.exp(x).tolist() == beside[:-2].tolist()
+
+
 def test_exp_at_its_bounds():
     x = np.array([0.0, 709.782712893384, 709.79, math.inf, -745.13, -745.14, -math.inf])
     found = numeric.exp(x).tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamops.core.numeric import ordered_sum
-from streamops.core.ordered import dot_last, sum_last
+from streamops.core.ordered import dot_last, sum_first, sum_last
 from streamops.core.packed import floats, integers, pack, select
 
 
@@ -16,6 +16,7 @@ def test_a_sum_has_the_bits_of_the_ordered_sum(shape):
     expected = [ordered_sum(row) for row in x.reshape(-1, shape[-1])]
     assert sum_last(x).ravel().tolist() == expected
     assert dot_last(x, np.ones(shape[-1])).ravel().tolist() == expected
+    assert sum_first(np.moveaxis(x, -1, 0)).ravel().tolist() == expected
 
 
 def test_few_and_many_sums_share_their_bits():

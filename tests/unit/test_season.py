@@ -22,17 +22,18 @@ def test_whitened_products_are_those_of_least_squares(one):
     x = np.array(one.rows)[phases]
     gram = season.products(one)[phases].sum(axis=0)[np.newaxis]
     a, b = rng.normal(size=(2, 1, one.columns))
-    found = season.whiten(one, gram, a) * season.whiten(one, gram, b)
+    root = season.root(one, gram)
+    found = season.whiten(one, root, a) * season.whiten(one, root, b)
     assert found.sum() == pytest.approx(float((a @ np.linalg.inv(x.T @ x) @ b.T)[0, 0]))
-    assert season.ranks(one, gram).tolist() == [one.columns]
+    assert season.ranks(one, root).tolist() == [one.columns]
 
 
 @pytest.mark.parametrize("one", [season.phases(5), season.sines(6, 2)])
 def test_a_phase_never_seen_adds_no_rank(one):
-    gram = season.products(one)[:1]
-    assert season.ranks(one, gram).tolist() == [1]
+    root = season.root(one, season.products(one)[:1])
+    assert season.ranks(one, root).tolist() == [1]
     x = np.array(one.rows)[:1]
-    white = season.whiten(one, gram, x)
+    white = season.whiten(one, root, x)
     assert float((white * white).sum()) == pytest.approx(1.0)
 
 

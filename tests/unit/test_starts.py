@@ -36,6 +36,20 @@ def test_one_stream_has_the_same_rule():
         assert [s for s in range(1, panes + 1) if starts.lives(s, panes)] == alive(panes)
 
 
+def test_one_row_stands_for_streams_of_one_pane_number():
+    held = np.zeros((3, starts.SLOTS), dtype=np.int64)
+    apart = held.copy()
+    for pane in range(1, 140):
+        one, opened = starts.advance(held, np.full(3, pane))
+        rows, slots = starts.advance(apart, np.array([pane, pane, 7 * pane]))
+        assert (len(one), len(rows)) == (1, 3)
+        assert one.tolist() == rows[:1].tolist() == rows[1:2].tolist()
+        assert opened.tolist() == slots[:1].tolist()
+        held = np.broadcast_to(one, (3, starts.SLOTS))
+        apart = np.concatenate([rows[:2], np.zeros_like(rows[:1])])
+    assert starts.picked(one, np.full(3, 139), opened.repeat(3)).tolist() == [1, 1, 1]
+
+
 def test_ages_count_both_ends():
     held = np.array([[5, 0, 1]])
     assert starts.ages(held, np.array([5])).tolist() == [[1, 0, 5]]
