@@ -140,10 +140,10 @@ def _is_ready(folder: Path, name: str) -> bool:
 
 def _main(reference: str, current: str) -> None:
     """Print what our comparison of two tables says and takes."""
-    began_wall, began = time.perf_counter(), _cpu_s()
     from streamops import __version__
     from streamops.operate.two_tables import compare
 
+    began_wall, began = time.perf_counter(), _cpu_s()
     found = compare(Path(reference), Path(current))
     alarms = len([column for column in found.columns if column.drifted])
     answer = Answer(
