@@ -28,7 +28,11 @@ from streamops.errors import ConfigError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "river", "pyarrow", "msgspec")
 PROCESSES = 2
+# Beside the parts: what each task took.
+CPU_S = "cpu_s"
 Progress = Callable[[int, int], None]
+Work = Callable[..., dict[str, Any]]
+Note = Callable[[Task, dict[str, Any], float], None]
 
 __all__ = ["QUICK", "WHOLE", "Measured", "measure"]
 
@@ -84,8 +88,9 @@ def measure(
         if task.part in parts and task.name not in found.get(task.part, {})
     ]
 
-    def note(task: Task, figures: dict[str, Any]) -> None:
+    def note(task: Task, figures: dict[str, Any], cpu_s: float) -> None:
         found.setdefault(task.part, {})[task.name] = figures
+        found.setdefault(CPU_S, {})[f"{task.part}/{task.name}"] = cpu_s
         done[0] += 1
         if on_parts is not None:
             on_parts(found)
@@ -96,7 +101,7 @@ def measure(
     _run([task for task in left if not task.alone], processes, note)
     for task in left:
         if task.alone:
-            note(task, task.work(*task.arguments))
+            note(task, *timed(task.work, task.arguments))
     is_whole = all(_is_complete(part, found, size, seed, environments) for part in PARTS)
     return Measured(
         result=result(found, size) if is_whole else None,
@@ -109,16 +114,27 @@ def measure(
     )
 
 
-def _run(some: list[Task], processes: int, note: Callable[[Task, dict[str, Any]], None]) -> None:
+def timed(work: Work, arguments: tuple[Any, ...]) -> tuple[dict[str, Any], float]:
+    """Return a task's figures, and the CPU time that it and its children took, seconds."""
+    began = _cpu_s()
+    return work(*arguments), _cpu_s() - began
+
+
+def _cpu_s() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _run(some: list[Task], processes: int, note: Note) -> None:
     if processes <= 1 or len(some) <= 1:
         for task in some:
-            note(task, task.work(*task.arguments))
+            note(task, *timed(task.work, task.arguments))
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        pending = {pool.submit(task.work, *task.arguments): task for task in some}
+        pending = {pool.submit(timed, task.work, task.arguments): task for task in some}
         try:
             for future in as_completed(pending):
-                note(pending[future], future.result())
+                note(pending[future], *future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

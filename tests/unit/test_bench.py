@@ -179,6 +179,7 @@ def test_a_run_resumes_its_own_figures_only(tmp_path, monkeypatch):
     runs.run(("errors",), **given)
     details = json.loads((tmp_path / "found.details.json").read_bytes())
     assert set(details["parts"]["errors"]) == {"a", "b"}
+    assert set(details["parts"]["cpu_s"]) == {"errors/a", "errors/b"}
     assert details["versions"]["numpy"] == np.__version__
     assert details["machine"]["cores"] >= 1
     runs.run(("errors",), resume=True, **given)
