@@ -45,6 +45,7 @@ class Size(NamedTuple):
     """How much of everything.
 
     months, beside, tenth  model-months: a cell, the cell beside other tools, at a budget of .1
+    real_months, shuffles  of each of four shares
     """
 
     months: int
@@ -59,11 +60,13 @@ class Size(NamedTuple):
     evidently: int
     nannyml: int
     table_columns: int
+    real_months: int
+    shuffles: int
 
 
-WHOLE = Size(144, 160, 64, 2000, 20, 200, 40, 200, 20, 100, 1000, 100)
+WHOLE = Size(144, 160, 64, 2000, 20, 200, 40, 200, 20, 100, 1000, 100, 6, 125)
 # 8,640 windows and more; a table of a fifth of the columns, rows as in a whole run.
-QUICK = Size(2, 8, 16, 2000, 2, 60, 5, 60, 20, 20, 200, 20)
+QUICK = Size(2, 8, 16, 2000, 2, 60, 5, 60, 20, 20, 200, 20, 1, 30)
 PARTS = ("power", "null", "correlated", "errors", "sea", "real", "others", "cost")
 
 
@@ -137,11 +140,11 @@ def _errors(size: Size, seed: int) -> Iterator[Task]:
 def _real(size: Size, seed: int, data: str) -> Iterator[Task]:
     for number in range(4):
         for window in (200, 1_000):
-            arguments = (5_000, window, 6, 1.0, seed + number, data)
+            arguments = (5_000, window, size.real_months, 1.0, seed + number, data)
             yield Task("real", f"rows_{window}/{number}", real.random_rows, arguments)
     for what in real.BLOCKS:
         for number in range(4):
-            given = (what, size.repetitions // 16, seed + number, data)
+            given = (what, size.shuffles, seed + number, data)
             yield Task("real", f"{what}/{number}", real.shuffled_blocks, given)
     for what in real.ORDERS:
         yield Task("real", what, real.true_order, (what, data))
