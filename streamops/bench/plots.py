@@ -86,7 +86,7 @@ def _rows(found: dict[str, Any]) -> Iterator[Bar]:
 def _errors(found: dict[str, Any]) -> Iterator[Bar]:
     for name, figures in found.items():
         test = name.removesuffix("_0.2_0.3")
-        if test != name:
+        if test != name and f"{test}_0.2" in found:
             value = figures["median_outcomes"]
             false = found[f"{test}_0.2"]["per_100k"]
             label = f"{test.replace('_', ' ')} ({false:.3g} false in 100,000)"
