@@ -200,5 +200,7 @@ def _gap(values: list[Any], cut: int, pane: int, rows: int) -> float | None:
     if any(isinstance(v, str) for v in values[:cut]):
         return None
     known, here = _floats(values[:cut]), _floats(values[pane * rows : (pane + 1) * rows])
-    spread = float(np.nanstd(known))
-    return (float(np.nanmean(here)) - float(np.nanmean(known))) / spread if spread > 0 else None
+    # A constant's standard deviation is rounding, not 0.
+    if np.nanmin(known) == np.nanmax(known):
+        return None
+    return (float(np.nanmean(here)) - float(np.nanmean(known))) / float(np.nanstd(known))
