@@ -6,6 +6,8 @@ RUN python -m venv /opt/streamops \
     && /opt/streamops/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
 COPY streamops streamops
 COPY topics topics
+COPY benchmarks/evidently benchmarks/evidently
+COPY benchmarks/nannyml benchmarks/nannyml
 RUN /opt/streamops/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-trixie

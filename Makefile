@@ -1,12 +1,14 @@
 # make demo   the whole loop on Elec2        make test   everything, on a real embedded broker
 # make setup  the environment alone          make clean  leaves nothing behind
 # make test-matrix  golden logs and laws on Python 3.11, 3.12 and 3.13, as found
+# make bench-detection  false alarms, power, delays, costs; make bench-detection-tools comes first
 # make simulate-seeds  10,000 bad days in memory (SEEDS=...)
 # make chaos  kill -9, pauses and twins under load (KILLS=... MINUTES=... SEED=...)
 # PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
 
 .DELETE_ON_ERROR:
-.PHONY: setup check test test-matrix demo bench chaos simulate-seeds docs lock clean
+.PHONY: setup check test test-matrix demo bench bench-detection bench-detection-tools \
+  bench-detection-tools-lock chaos simulate-seeds docs lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -55,6 +57,19 @@ bench: setup
 
 test-matrix: setup
 	@WORKERS=$(WORKERS) sh bootstrap/matrix
+
+bench-detection: setup
+	@$(BIN)/python -m benchmarks.detection $(BENCH_ARGS)
+
+bench-detection-tools: setup
+	@$(BIN)/python -m benchmarks.detection --prepare
+
+bench-detection-tools-lock: setup
+	@for tool in evidently nannyml; do \
+	  $(BIN)/uv pip compile benchmarks/$$tool/requirements.in --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --quiet --upgrade \
+	  --custom-compile-command 'make bench-detection-tools-lock' \
+	  --output-file benchmarks/$$tool/requirements.lock || exit 1; done
 
 chaos: setup
 	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)

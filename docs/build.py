@@ -3,6 +3,7 @@
     python -m docs.build [--check]                            pages, blocks and the picture
     python -m docs.build --demo .streamops/demo/summary.json  the demo's output in README.md
     python -m docs.build --results NAME=SUMMARY.json ...      rows of docs/reference/results.md
+    python -m docs.build --bench build/bench-detection.details.json  docs/explanation/detection.md
 
 A generated block of a page stands between `<!-- NAME -->` and `<!-- /NAME -->`; the rest of the
 page is written by hand. With --check nothing is written, and stale files are named.
@@ -21,7 +22,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from docs import loop, tables
+from docs import bench, loop, tables
 from streamops import schemas
 from streamops.commands import reference as commands
 from streamops.operate.summary import Summary, print_summary
@@ -119,6 +120,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "simulate-summary": tables.simulate_summary,
     "simulate-defaults": tables.simulate_defaults,
     "results": results_table,
+    "bench-lines": bench.line_table,
+    "bench-null": bench.null_table,
+    "bench-power": bench.power_table,
+    "bench-correlated": bench.correlated_table,
+    "bench-errors": bench.error_table,
+    "bench-alerts": bench.alert_table,
 }
 
 
@@ -148,6 +155,7 @@ def generated() -> dict[Path, str]:
     found[ROOT / "docs" / "reference" / "cli.md"] = commands.page()
     found[ROOT / "docs" / "reference" / "views.md"] = views.page()
     found[ROOT / "docs" / "loop.svg"] = loop.draw()
+    found |= bench.pictures()
     for page in pages():
         text = page.read_text()
         if page not in found and (whole := filled(text)) != text:
@@ -184,6 +192,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, name stale files")
     parser.add_argument("--demo", type=Path, help="summary.json of the demo, for README.md")
     parser.add_argument("--results", nargs="+", default=[], help="NAME=SUMMARY.json")
+    parser.add_argument("--bench", type=Path, help="details of a run of the detection's bench")
     options = parser.parse_args(arguments)
     if options.check:
         found = stale()
@@ -192,6 +201,8 @@ def main(arguments: list[str]) -> int:
         return int(bool(found))
     if options.demo:
         refresh_demo(options.demo)
+    if options.bench:
+        bench.record(options.bench)
     record_results(options.results)
     for path, text in generated().items():
         if not path.exists() or path.read_text() != text:

@@ -73,6 +73,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "incident": "incident:APP",
         "simulate": "simulate:simulate",
         "drift": "drift:drift",
+        "bench": "bench:APP",
     },
     "Cluster": {
         "topics": "topics:APP",

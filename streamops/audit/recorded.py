@@ -26,7 +26,8 @@ from streamops.config import ModelConfig, config_hash
 from streamops.core.budget import OWN_DETECTORS, tested
 from streamops.core.derived_inbox import close_hash, sources_of
 from streamops.core.detect import Detector
-from streamops.core.epochs import Addressed, Fold
+from streamops.core.epochs import Fold
+from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
 from streamops.core.times import micros

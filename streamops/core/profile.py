@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from streamops.core.numeric import Floats
 from streamops.core.quality import fault
 from streamops.values import FeatureProfile
 
@@ -84,14 +85,17 @@ def category_text(value: Any) -> str | None:
     return None
 
 
-def numeric_profile(name: str, values: Sequence[float | None], bins: int = BINS) -> FeatureProfile:
+def numeric_profile(
+    name: str, values: Sequence[float | None] | Floats, bins: int = BINS
+) -> FeatureProfile:
     """Return the profile of a numeric column: interior quantile edges, range, counts.
+
+    None and what is not finite are missing.
 
     Edges are order statistics (no interpolation), distinct; a constant column has one bin.
     """
-    present = np.sort(
-        np.array([v for v in values if v is not None and math.isfinite(v)], dtype=np.float64)
-    )
+    numbers = values if isinstance(values, np.ndarray) else _numbers(values)
+    present = np.sort(numbers[np.isfinite(numbers)])
     n = len(present)
     if n == 0:
         counts = (0, 0, 0, len(values))
@@ -99,8 +103,8 @@ def numeric_profile(name: str, values: Sequence[float | None], bins: int = BINS)
     low, high = float(present[0]), float(present[-1])
     cuts = {float(present[n * k // bins]) for k in range(1, bins)}
     edges = tuple(sorted(c for c in cuts if low < c <= high))
-    at = np.searchsorted(np.array(edges), present, side="right")
-    inner = np.bincount(at, minlength=len(edges) + 1).tolist()
+    reached = np.searchsorted(present, np.array(edges), side="left")
+    inner = np.diff(reached, prepend=0, append=n).tolist()
     return FeatureProfile(
         name=name,
         kind="numeric",
@@ -110,6 +114,10 @@ def numeric_profile(name: str, values: Sequence[float | None], bins: int = BINS)
         high=high,
         quantum=_quantum(low, high),
     )
+
+
+def _numbers(values: Sequence[float | None]) -> Floats:
+    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def _quantum(low: float, high: float) -> float:
@@ -126,11 +134,20 @@ def category_profile(
     """Return the profile of a category column: the most frequent values, other, missing."""
     texts = [None if v is None else category_text(v) for v in values]
     seen = Counter(t for t in texts if t is not None)
+    return counted_profile(name, seen, len(texts) - seen.total(), kind)
+
+
+def counted_profile(
+    name: str,
+    seen: Mapping[str, int],
+    missing: int,
+    kind: Literal["boolean", "category"] = "category",
+) -> FeatureProfile:
+    """Return `category_profile` from how often each text was seen."""
     listed = sorted(sorted(seen), key=lambda t: -seen[t])[:CATEGORIES_MAX]
     categories = ("false", "true") if kind == "boolean" else tuple(sorted(listed))
-    known = [seen[c] for c in categories]
-    other = seen.total() - sum(known)
-    missing = len(texts) - seen.total()
+    known = [seen.get(c, 0) for c in categories]
+    other = sum(seen.values()) - sum(known)
     return FeatureProfile(
         name=name, kind=kind, counts=(*known, other, missing), categories=categories
     )
