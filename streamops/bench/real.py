@@ -63,7 +63,7 @@ def check(folder: Path) -> None:
 def _table(folder: str, name: str) -> dict[str, list[Any]]:
     """Return a table's columns as a service reads them, without times and keys."""
     frame = read_frame(Path(folder, f"{name}.parquet"))
-    return {n: values_of(frame.column(n)) for n in frame.column_names if n not in LEFT_OUT}
+    return {n: values_of(frame, n) for n in frame.column_names if n not in LEFT_OUT}
 
 
 def _bins(profile: FeatureProfile, values: list[Any]) -> Any:
