@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ from streamops.kafka.broker import EmbeddedBroker
 # A failing example is found again in the next run, on any machine; a slow one is no failure.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a `timeout` that ends pytest end what tests have started, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class ByFile(LoadScopeScheduling):

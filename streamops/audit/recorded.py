@@ -13,7 +13,6 @@ Rule 3: records that their closes don't confirm are not folded: Unfit, and the r
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,9 +27,7 @@ from streamops.core.derived_inbox import close_hash, sources_of
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
 from streamops.core.output_rows import Addressed
-from streamops.core.partition import partition_of
 from streamops.core.processor import Record
-from streamops.core.times import micros
 from streamops.events import (
     ConfigActivated,
     DriftDetected,
@@ -40,6 +37,7 @@ from streamops.events import (
     Tick,
 )
 from streamops.hosts.memory import make_fold
+from streamops.hosts.replay import Wiring
 
 COUNTING = (
     "pane_s",
@@ -50,6 +48,7 @@ COUNTING = (
     "segments",
 )
 COMMANDS = "lifecycle"
+STAGES = ("detect", "monitor", "controller")
 Configs = Mapping[str, ModelConfig]
 
 
@@ -123,8 +122,7 @@ class RecordedHost:
         self.partitions, self._rehash = partitions, rehash
         self._controllers: list[Fold[Any]] = []
         self.topics = (COMMANDS, "summaries", "metrics" if make_detector is None else "outcomes")
-        self._offsets: dict[tuple[str, int], int] = {}
-        self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
+        self._wiring = Wiring(partitions)
         self._inboxes: list[RecordedInbox] = []
         self._found: dict[int, RecordedInbox] = {}
         self._next: dict[int, int] = dict.fromkeys(range(partitions), 0)
@@ -146,16 +144,8 @@ class RecordedHost:
 
     def feed(self, record: Record) -> list[Addressed]:
         """Take the next record of one of the topics; return what is concluded by it, in order."""
-        outputs: list[Addressed] = []
         found = self._found.get(record.partition) if record.topic == "metrics" else None
-        waiting = deque([record] if found is None else self._finds(found, record))
-        while waiting:
-            at = waiting.popleft()
-            for fold in self._readers.get((at.topic, at.partition), ()):
-                for folded in fold.feed(at):
-                    outputs += folded.outputs
-                    waiting.extend(self._record(out) for out in folded.outputs)
-        return outputs
+        return self._wiring.feed((record,) if found is None else self._finds(found, record))
 
     @property
     def epoch(self) -> int:
@@ -192,8 +182,7 @@ class RecordedHost:
             if topic != "metrics":
                 sources = sources_of(topic, ("meter",), fold.partition, self.partitions)
                 fold.inboxes[topic] = self._inbox(topic, sources)
-        for topic in fold.inboxes:
-            self._readers.setdefault((topic, fold.partition), []).append(fold)
+        self._wiring.add(fold)
 
     def _inbox(self, topic: str, sources: frozenset[str]) -> RecordedInbox:
         inbox = RecordedInbox(topic, sources, _nothing, change=self._changed)
@@ -229,17 +218,6 @@ class RecordedHost:
                 hash=close_hash(conclusions),
             )
             yield record._replace(event=close)
-
-    def _record(self, output: Addressed) -> Record:
-        at = output.partition
-        place = output.topic, partition_of(output.key, self.partitions) if at is None else at
-        offset = self._offsets.get(place, 0)
-        self._offsets[place] = offset + 1
-        append_ms = micros(output.event.time) // 1000
-        return Record(*place, offset, append_ms, output.key.encode(), b"", output.event)
-
-
-STAGES = ("detect", "monitor", "controller")
 
 
 def _pane(event: PaneSummarized) -> tuple[Any, ...]:

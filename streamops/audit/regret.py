@@ -21,6 +21,7 @@ import msgspec
 from streamops.core.derived_inbox import DerivedInbox, sources_of
 from streamops.core.gate import gain
 from streamops.core.partition import partition_of
+from streamops.core.personal import is_personal
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered, OutcomeJoined
 from streamops.training.outcomes import SOURCES
@@ -209,6 +210,10 @@ class Judge:
             raise InputError(
                 f"version {name!r} is kept under a keyed hash, not by its content: an audit loads "
                 "nothing that its own folder vouches for"
+            )
+        if any(is_personal(bytes(outcome.features)) for outcome in span.outcomes):
+            raise InputError(
+                f"version {name!r} was asked with values of persons; an audit doesn't decrypt them"
             )
         model = open_model(self._artifacts, registered.version.artifact, registered.runner)
         rows: list[dict[str, Any]] = [msgspec.json.decode(o.features) for o in span.outcomes]

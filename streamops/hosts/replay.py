@@ -9,7 +9,7 @@ Rule 2: a record is dropped as soon as its folds have it; what waits is what the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from streamops.core.detect import Detector
@@ -25,39 +25,23 @@ RAW = ("predictions", "labels", "lifecycle")
 STAGES = ("meter", "detect", "monitor", "controller")
 
 
-class ReplayHost:
-    """Every stage of a namespace, fed raw records; each `feed` returns what follows from it."""
+class Wiring:
+    """Folds that read what others of them conclude."""
 
-    def __init__(
-        self,
-        *,
-        partitions: int,
-        make_detector: Callable[[str], Detector],
-        skew_max_ms: int | None = None,
-        seal_every: int = 0,
-        open_: Open = unopened,
-    ) -> None:
+    def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self._offsets: dict[tuple[str, int], int] = {}
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
-        for name in STAGES:
-            for partition in range(partitions):
-                fold = make_fold(
-                    name,
-                    partition,
-                    partitions,
-                    skew_max_ms=skew_max_ms,
-                    seal_every=seal_every,
-                    make_detector=make_detector,
-                    open_=open_,
-                )
-                for topic in fold.inboxes:
-                    self._readers.setdefault((topic, partition), []).append(fold)
 
-    def feed(self, record: Record) -> list[Addressed]:
-        """Take the next record of a raw partition; return all that is concluded by it, in order."""
+    def add(self, fold: Fold[Any]) -> None:
+        """Let a fold read its topics."""
+        for topic in fold.inboxes:
+            self._readers.setdefault((topic, fold.partition), []).append(fold)
+
+    def feed(self, records: Iterable[Record]) -> list[Addressed]:
+        """Take records, then what is concluded by them; return all of that, in order."""
         outputs: list[Addressed] = []
-        waiting = deque([record])
+        waiting = deque(records)
         while waiting:
             at = waiting.popleft()
             for fold in self._readers.get((at.topic, at.partition), ()):
@@ -73,3 +57,34 @@ class ReplayHost:
         self._offsets[place] = offset + 1
         append_ms = micros(output.event.time) // 1000
         return Record(*place, offset, append_ms, output.key.encode(), b"", output.event)
+
+
+class ReplayHost:
+    """Every stage of a namespace, fed raw records; each `feed` returns what follows from it."""
+
+    def __init__(
+        self,
+        *,
+        partitions: int,
+        make_detector: Callable[[str], Detector],
+        skew_max_ms: int | None = None,
+        seal_every: int = 0,
+        open_: Open = unopened,
+    ) -> None:
+        self._wiring = Wiring(partitions)
+        for name in STAGES:
+            for partition in range(partitions):
+                fold = make_fold(
+                    name,
+                    partition,
+                    partitions,
+                    skew_max_ms=skew_max_ms,
+                    seal_every=seal_every,
+                    make_detector=make_detector,
+                    open_=open_,
+                )
+                self._wiring.add(fold)
+
+    def feed(self, record: Record) -> list[Addressed]:
+        """Take the next record of a raw partition; return all that is concluded by it, in order."""
+        return self._wiring.feed((record,))

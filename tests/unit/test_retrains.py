@@ -27,6 +27,7 @@ from streamops.events import (
     StageChanged,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.personal import Opener, Personal, Veil
 from streamops.training.artifacts import address
 from streamops.training.scoring import About, SklearnModel
 from streamops.views.asof import AsOf
@@ -241,6 +242,18 @@ def test_a_file_under_a_keyed_hash_is_never_opened(played, tmp_path):
     # What it answered in fact is known without its file.
     assert regret.old is None
     assert regret.as_served is not None
+
+
+def test_values_of_persons_are_not_decrypted_to_ask_a_model_again(tmp_path):
+    keys, folder = tmp_path / "live.keys", tmp_path / "archive"
+    veil = Veil(Personal(keys=keys, features=("x",)))
+    host = play(veil=veil, open_=Opener(keys).open)
+    with_artifacts(host, tmp_path / "artifacts")
+    archive(host, folder)
+    found = {r.request: r for r in retrains(folder, tmp_path / "artifacts").retrains}
+    regret = promoted(found)[0].regret
+    assert "doesn't decrypt them" in regret.unscored["v1"]
+    assert regret.old is None
 
 
 def test_a_run_that_failed_says_why(tmp_path):
