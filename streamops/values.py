@@ -111,6 +111,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 SeasonName = Literal["hour_weekend", "hour", "weekday", "month"]
+# How many phases each has.
+PHASES: dict[SeasonName, int] = {"hour_weekend": 48, "hour": 24, "weekday": 7, "month": 12}
 
 
 class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,9 +14,8 @@ from itertools import pairwise
 
 import msgspec
 
-from streamops.core.pane_rows import has_phases
 from streamops.errors import InputError
-from streamops.values import FeatureProfile, ModelVersion, PaneRows, ReferenceProfile
+from streamops.values import PHASES, FeatureProfile, ModelVersion, PaneRows, ReferenceProfile
 
 WIDTHS = (1, 2, 4, 8)
 FEATURES_MAX = 10_000
@@ -97,6 +96,13 @@ def _of_categories(who: str, feature: FeatureProfile) -> Iterator[Finding]:
         yield f"{who}: categories", feature.categories, "a boolean's are false and true"
     if len(set(feature.categories)) < len(feature.categories):
         yield f"{who}: categories", feature.categories, "list each category once"
+
+
+def has_phases(rows: PaneRows) -> bool:
+    """Tell whether each pane has a phase that its season has."""
+    if rows.season is None:
+        return not rows.phases
+    return len(rows.phases) == rows.panes and max(rows.phases, default=0) < PHASES[rows.season]
 
 
 def _of_rows(who: str, rows: PaneRows, bins: int) -> Iterator[Finding]:

@@ -22,7 +22,6 @@ _HOUR_US = 3600 * SECOND_US
 _DAY_US = 24 * _HOUR_US
 # The first of January 1970 was a Thursday.
 _MONDAY = 3
-PHASES: dict[SeasonName, int] = {"hour_weekend": 48, "hour": 24, "weekday": 7, "month": 12}
 _BUCKETS_S = {"hour_weekend": 3600, "hour": 3600, "weekday": 86_400, "month": 31 * 86_400}
 
 

@@ -28,7 +28,7 @@ from streamops.core.pane_table import Places, places_of
 from streamops.core.season import NO_SEASON
 from streamops.core.season import phases as seasons_of
 from streamops.core.seasons import residuals
-from streamops.values import FeatureProfile, SeasonName
+from streamops.values import PHASES, FeatureProfile, SeasonName
 
 LAG_FREE = 0.2
 LAG_MAX = 0.95
@@ -113,7 +113,7 @@ def _base(columns: Sequence[_Panes]) -> t_factors.Baseline | None:
     phases = np.zeros(together.shape[:2], dtype=np.int64)
     for at, column in enumerate(columns):
         phases[: len(column.phases), at] = column.phases
-    count = max(1 if c.season is None else calendar.PHASES[c.season] for c in columns)
+    count = max(1 if c.season is None else PHASES[c.season] for c in columns)
     return t_factors.baseline(
         scores.scale_of(together),
         together,

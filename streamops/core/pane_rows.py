@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from streamops.core import seasons
-from streamops.core.calendar_phases import PHASES
 from streamops.core.dependence import PANES_MIN, SURE, Dependence, measure
 from streamops.core.numeric import Floats, Integers
 from streamops.core.profile import bin_of
 from streamops.values import FeatureProfile, PaneRows, SeasonName
+from streamops.versions import has_phases
 
 SHORT_ROWS = 20
 SHORT_PANES_MAX = 2000
@@ -119,13 +119,6 @@ def phases_of(feature: FeatureProfile) -> Integers:
     """Return the phase of each kept pane of a column with a season."""
     phases = b"" if feature.rows is None else feature.rows.phases
     return np.frombuffer(phases, dtype=np.uint8).astype(np.int64)
-
-
-def has_phases(rows: PaneRows) -> bool:
-    """Tell whether each pane has a phase that its season has."""
-    if rows.season is None:
-        return not rows.phases
-    return len(rows.phases) == rows.panes and max(rows.phases, default=0) < PHASES[rows.season]
 
 
 def is_sound(rows: PaneRows, bins: int) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from streamops.core import calendar_phases as calendar
 from streamops.core.numeric import Floats, Integers, log_scalar, ordered_sum
 from streamops.core.scores import PANE_ROWS_MIN, REFERENCE_PANES_MIN, lay_out, scale_of, score
-from streamops.values import SeasonName
+from streamops.values import PHASES, SeasonName
 
 PHASE_PANES_MIN = 3
 PANES_MAX = 600
@@ -49,7 +49,7 @@ def find(bins: Integers, width: int, times_us: Integers, panes: int) -> Seasonal
     """
     order = np.argsort(times_us, kind="stable")
     bins, times_us = bins[order], times_us[order]
-    for season in calendar.PHASES:
+    for season in PHASES:
         found = _cut(season, bins, width, times_us, panes)
         if found is not None and _explains(found):
             return found
@@ -68,7 +68,7 @@ def _cut(
     counts = counts.astype(np.int64).reshape(len(begins), width)
     enough = np.flatnonzero(np.add.reduce(counts[:, :-1], axis=1) >= PANE_ROWS_MIN)[-most:]
     phases = calendar.phases(season, times_us[begins])[enough]
-    seen = np.bincount(phases, minlength=calendar.PHASES[season])
+    seen = np.bincount(phases, minlength=PHASES[season])
     if len(enough) < REFERENCE_PANES_MIN or int(seen.min()) < PHASE_PANES_MIN:
         return None
     return Seasonal(season, counts[enough], phases)
@@ -80,7 +80,7 @@ def _explains(found: Seasonal) -> bool:
     if not scale.usable[0]:
         return False
     z = score(scale, laid, inside=True)[:, 0]
-    return any(_gain(z[:, at], found.phases, calendar.PHASES[found.season]) > 0.0 for at in _JUDGED)
+    return any(_gain(z[:, at], found.phases, PHASES[found.season]) > 0.0 for at in _JUDGED)
 
 
 def _gain(z: Floats, phases: Integers, count: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.exact import trials
 
-COUNT = 60
+COUNT = 30
 
 
 @pytest.mark.timeout(600)
@@ -18,5 +18,5 @@ def test_exactly_the_affected_alerts_are_named(tmp_path):
     wrong = [trial for trial in done if trial.named != trial.affected]
     assert wrong == []
     assert not any(trial.ok for trial in done), "each is found, by the chain if by nothing else"
-    assert len({frozenset(trial.affected) for trial in done}) > 5
+    assert len({frozenset(trial.affected) for trial in done}) > 3
     assert any(not trial.affected for trial in done)

@@ -105,14 +105,14 @@ def by_chunks(log, skew, chance: Random, limit: int) -> list[Folded]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(EPOCHS, SKEWS, CHANCE, LIMITS)
 def test_chunks_cut_anywhere_fold_to_the_same_bytes(epochs, skew, chance, limit):
     log = raw_log(epochs, chance)
     assert told(by_chunks(log, skew, chance, limit)) == told(one_by_one(log, skew))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(PLAIN_EPOCHS, SKEWS, CHANCE, LIMITS)
 def test_plain_chunks_fold_to_the_same_bytes(given_, skew, chance, limit):
     log = raw_log(plain_epochs(given_), chance)

@@ -193,7 +193,7 @@ def with_late_labels() -> tuple[MemoryHost, int]:
         if pane == 2:
             late = label_the_rest(host)
         for second in range(pane * PANE_S, (pane + 1) * PANE_S):
-            serve(host, random.Random(second), second, pane, {})
+            serve(host, random.Random(second), second, pane, {}, None)
     host.run()
     return host, late
 

@@ -17,7 +17,7 @@ from streamops.core.drift_plan import lag_dispersion, phases_at, plan_of
 from streamops.core.pane_rows import measure_rows, numeric_bins
 from streamops.core.profile import numeric_profile
 from streamops.core.times import SECOND_US, micros
-from streamops.values import FeatureProfile
+from streamops.values import PHASES, FeatureProfile
 
 HOUR_US = 3600 * SECOND_US
 DATA = Path(__file__).parents[2] / "replay" / "data"
@@ -63,12 +63,12 @@ def alarms_of(plan, feature, values, times_us, rows, limit=1000.0) -> list[int]:
 )
 def test_phases_of_the_calendar(when, expected):
     time = np.array([micros(when)])
-    assert tuple(int(calendar.phases(s, time)[0]) for s in calendar.PHASES) == expected
+    assert tuple(int(calendar.phases(s, time)[0]) for s in PHASES) == expected
 
 
 def test_buckets_end_where_their_phase_does():
     times = MONDAY_US + np.arange(-1000, 1000, dtype=np.int64) * HOUR_US
-    for season in calendar.PHASES:
+    for season in PHASES:
         bucket, phase = calendar.buckets(season, times), calendar.phases(season, times)
         assert bool(((np.diff(bucket) == 1) | (np.diff(bucket) == 0)).all())
         assert not np.diff(phase)[np.diff(bucket) == 0].any()

@@ -46,7 +46,8 @@ def test_an_array_comes_to_what_its_values_come_to(kind):
         old, new = (pa.chunked_array([data.draw(lists)], kind) for _ in range(2))
         profile = profile_of("x", old)
         found = profile, bins_of(profile, new).tolist()
-        assert found == one_by_one(values_of(old), values_of(new))
+        olds, news = (values_of(pa.table({"x": column}), "x") for column in (old, new))
+        assert found == one_by_one(olds, news)
 
     law()
 
