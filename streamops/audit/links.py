@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from streamops import codec
@@ -122,10 +123,15 @@ def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
     return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
 
 
+# What a fold raises over numbers that no fold concludes: counts below zero, bins that don't fit.
+UNFOLDABLE = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
+
+
 class Links:
     """All stages of a namespace over its recorded inputs; `conclude` gets what each says.
 
-    files  of the seal, if any, of the epoch that is being concluded
+    files   of the seal, if any, of the epoch that is being concluded
+    broken  source -> why its fold stands still
     """
 
     def __init__(
@@ -146,6 +152,7 @@ class Links:
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
         self.folds: list[Fold[Any]] = []
         self.files: Mapping[str, bytes] = {}
+        self.broken: dict[str, str] = {}
         for name in STAGES:
             for partition in range(partitions):
                 fold = make_fold(
@@ -162,19 +169,19 @@ class Links:
     def feed(self, record: Record) -> None:
         """Take one record of the archive."""
         for fold in self._readers.get((record.topic, record.partition), ()):
-            self._emit(fold.feed(record))
+            self._run(fold, partial(fold.feed, record))
 
     def feed_all(self, topic: str, records: list[Record]) -> None:
         """Take records that follow each other in one partition."""
         for fold in self._readers.get((topic, records[0].partition), ()):
-            self._emit(fold.feed_all(topic, records))
+            self._run(fold, partial(fold.feed_all, topic, records))
 
     def finish(self, epoch: int) -> None:
         """At the end: fold what is left up to an epoch, confirmed or not."""
         for inbox in self._recorded:
             inbox.waive(epoch)
         for fold in self.folds:
-            self._emit(fold.advance())
+            self._run(fold, fold.advance)
 
     def is_confirmed(self, topic: str, source: str, epoch: int) -> bool:
         """Tell whether a source's closes of an epoch fit the records of the topic."""
@@ -194,6 +201,18 @@ class Links:
             self._recorded.append(recorded)
         for topic in fold.inboxes:
             self._readers.setdefault((topic, fold.partition), []).append(fold)
+
+    def _run(self, fold: Fold[Any], step: Callable[[], list[Folded]]) -> None:
+        """Let a fold go on; one that can't is left where it stands: its records were altered."""
+        if fold.source in self.broken:
+            return
+        try:
+            epochs = step()
+        except UNFOLDABLE as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            self.broken[fold.source] = f"{fold.source} can't fold epoch {fold.epoch + 1}: {said}"
+            return
+        self._emit(epochs)
 
     def _emit(self, epochs: list[Folded]) -> None:
         for folded in epochs:

@@ -265,6 +265,7 @@ class _Audit:
         """Fold what is left and draw up the verdicts."""
         epochs = min([*self._concluded.values(), *([] if self._cut is None else [self._cut.until])])
         self.links.finish(epochs)
+        self.findings += self.links.broken.values()
         self.ledger.read_all()
         holes = [hole for reader in self.readers for hole in reader.holes]
         self.chains.holes = holes

@@ -382,6 +382,20 @@ def test_an_altered_summary_fails_the_alerts_above_it(host, copy):
     assert alert.id in failed(check(copy))
 
 
+@pytest.mark.parametrize("count", [-5, 1 << 60])
+def test_counts_that_no_fold_concludes_end_no_verification(host, copy, count):
+    alert = next(alert for alert in raised(host) if alert.kind == "data_drift")
+    metric = next(e for e in host.events("metrics") if e.id == alert.evidence.metrics[0].id)
+
+    def change(event: dict[str, Any]) -> None:
+        event["features"][0][1][0] = count
+
+    rewrite(copy, "summaries", editing(metric.evidence.summaries[0].id, change))
+    found = check(copy)
+    assert alert.id in failed(found)
+    assert not found.ok
+
+
 def test_a_command_of_a_person_that_was_removed_shows(host, copy):
     assert rewrite(copy, "lifecycle", removing("go/churn")) == 1
     found = check(copy)
