@@ -203,7 +203,7 @@ def join_once(settings: ClientSettings, topic: str) -> None:
     raise TransportError(f"no consumer group could be joined within {TIMEOUT_S:.0f} s")
 
 
-def connect(settings: ClientSettings, *, timeout_s: float = TIMEOUT_S) -> AdminClient:
+def connect(settings: ClientSettings, *, timeout_s: float | None = None) -> AdminClient:
     """An admin client that a broker has answered; keep it until its futures have ended.
 
     Raises ConfigError for settings that the client refuses, TransportError with what it heard when
@@ -211,10 +211,11 @@ def connect(settings: ClientSettings, *, timeout_s: float = TIMEOUT_S) -> AdminC
     """
     heard: list[KafkaError] = []
     admin = build(AdminClient, {"log_level": 0, **settings, "error_cb": heard.append})
-    deadline = time.monotonic() + timeout_s
+    patience_s = TIMEOUT_S if timeout_s is None else timeout_s
+    deadline = time.monotonic() + patience_s
     while True:
         try:
-            admin.list_topics(timeout=min(ASK_S, timeout_s))
+            admin.list_topics(timeout=min(ASK_S, patience_s))
             return admin
         except KafkaException as error:
             admin.poll(0)

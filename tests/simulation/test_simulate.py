@@ -29,7 +29,7 @@ from streamops.views.log import to_record
 from tests.simulated import ROWS as ROWS_PLAYED
 from tests.simulated import essence, play
 
-ROWS = 1500
+ROWS = 1000
 PSS_MB_MAX = 1536  # of the whole stack
 PANE_S = 250  # of rows a second apart
 FIRST_S = ORDER_START_US // SECOND_US
