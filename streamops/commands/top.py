@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import Parameter
@@ -97,10 +98,19 @@ def named(given: list[str]) -> list[Endpoint]:
     found = []
     for one in given:
         name, equals, url = one.partition("=")
-        if not equals or not url.startswith(("http://", "https://")):
+        if not equals or not is_address(url):
             raise ConfigError(f"endpoint is {one!r}; write name=http://host:port")
         found.append(Endpoint(name, url if url.endswith("/metrics") else f"{url}/metrics"))
     return found
+
+
+def is_address(url: str) -> bool:
+    """Whether it names a host, and a port if any, as HTTP has them."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def of_folder(folder: Folder) -> list[Endpoint]:

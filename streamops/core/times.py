@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from streamops.errors import ConfigError
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
@@ -22,7 +24,15 @@ def moment(us: int) -> datetime:
 
 
 def aware(at: datetime | None) -> datetime | None:
-    """Return a time in UTC; one without a zone is meant as UTC. None stays None."""
+    """Return a time in UTC; one without a zone is meant as UTC. None stays None.
+
+    Raises ConfigError for one that lies in no year of UTC.
+    """
     if at is None:
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError(
+            f"time is {at.isoformat()}, outside the years 1 to 9999 of UTC; give one within"
+        ) from None

@@ -483,3 +483,16 @@ def test_an_alert_is_one_line_for_a_person():
 def test_a_silence_that_can_not_hold_is_refused(tmp_path, capsys, given, why):
     assert main([*given, "--data", str(tmp_path), "--bootstrap", NOBODY]) == EXIT_CONFIG
     assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report m", "incident save x", "whatif --config none.toml"])
+def test_a_time_in_no_year_of_utc_is_refused_in_a_sentence(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split(), "--since", "0001-01-01T00:00+14:00"]) == EXIT_CONFIG
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://", "http://h:x", "h:1", "http://h:99999"])
+def test_an_endpoint_that_is_no_address_is_refused(url, capsys):
+    assert main(["top", "--endpoint", f"a={url}"]) == EXIT_CONFIG
+    assert "write name=http://host:port" in capsys.readouterr().err
