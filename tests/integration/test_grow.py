@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import msgspec
 import pytest
 
@@ -9,8 +11,9 @@ from streamops import codec
 from streamops.cli import main
 from streamops.core.times import moment
 from streamops.errors import EXIT_CONFIG
-from streamops.events import TopologyActivated
+from streamops.events import PredictionMade, TopologyActivated
 from streamops.kafka.admin import delete_namespace
+from streamops.kafka.follow import Follower
 from tests.hosting import (
     SERVICES,
     events_on,
@@ -58,6 +61,9 @@ def test_over_more_partitions_it_concludes_the_same(old, tmp_path, capsys):
         e.partitions for e in events_on(settings, "predictions") if isinstance(e, TopologyActivated)
     }
     assert topologies == {AFTER}
+    with closing(Follower(settings, "places", ["predictions"])) as follower:
+        made = {r.partition for r in follower.to_end() if isinstance(r.event, PredictionMade)}
+    assert made == set(range(AFTER))
 
     assert main([*grow, *place]) == EXIT_CONFIG
     assert "holds records" in capsys.readouterr().err
