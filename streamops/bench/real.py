@@ -16,7 +16,8 @@ from streamops.bench.shipped import Shipped
 from streamops.bench.streams import Column, Floats, Live, Random, measured, panes_of
 from streamops.core.pane_rows import numeric_bins, other_bins
 from streamops.errors import ConfigError
-from streamops.operate.table import read_frame, values_of
+from streamops.operate.rows import values_of
+from streamops.operate.table import read_frame
 from streamops.values import FeatureProfile
 
 FOLDER = Path("replay/data")

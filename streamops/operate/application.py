@@ -7,13 +7,14 @@ never logged, the first model answers every row too.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from streamops.client import Client
 from streamops.core.times import moment
-from streamops.operate.table import Row, Table
+from streamops.operate.rows import Row
+from streamops.operate.table import Table
 from streamops.operate.tally import Tally
 from streamops.serving.scorer import Scorer
 from streamops.settings import Settings
@@ -79,18 +80,18 @@ class Application:
             if row.label is not None:
                 self._answers[row.number] = Answers(alone.prediction, answer.prediction)
 
-    def learn(self, rows: list[Row]) -> None:
+    def learn(self, labels: list[Known]) -> None:
         """Log the labels of rows, in the order in which they became known."""
-        for row in rows:
+        for known in labels:
             self.client.log_label(
-                f"{self.table.name}-{row.number}",
-                row.label,
-                time=moment(row.label_us),
-                id=f"{self.table.name}-label-{row.number}",
+                f"{self.table.name}-{known.number}",
+                known.label,
+                time=moment(known.at_us),
+                id=f"{self.table.name}-label-{known.number}",
             )
             self.labels += 1
-            said = self._answers.pop(row.number)
-            self.tally.count(row.label, said.first, said.operated)
+            said = self._answers.pop(known.number)
+            self.tally.count(known.label, said.first, said.operated)
 
     def flush(self) -> None:
         """Wait until the broker has everything."""
@@ -102,29 +103,36 @@ class Application:
         self.client.close()
 
 
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """The label of a row, and when it became known, microseconds."""
+
+    at_us: int
+    number: int
+    label: Value
+
+
 class Due(msgspec.Struct, frozen=True):
     """One round: rows to answer, labels that became known, and the time of the tick after."""
 
     rows: list[Row]
-    labels: list[Row]
+    labels: list[Known]
     tick_us: int
 
 
-def rounds(rows: list[Row], pane_us: int, tail_us: list[int]) -> Iterator[Due]:
+def rounds(rows: Sequence[Row], pane_us: int, tail_us: list[int]) -> Iterator[Due]:
     """Yield the stream pane by pane; labels come with the pane in which they became known.
 
     tail_us  how long after the last pane further ticks come, to mature and to forget it
     """
-    labels = sorted(
-        (row for row in rows if row.label is not None), key=lambda r: (r.label_us, r.number)
-    )
+    labels = [Known(row.label_us, row.number, row.label) for row in rows if row.label is not None]
+    labels.sort(key=lambda known: (known.at_us, known.number))
     at, known, end_us = 0, 0, rows[0].time_us // pane_us * pane_us
     while at < len(rows) or known < len(labels):
-        next_us = rows[at].time_us if at < len(rows) else labels[known].label_us
+        next_us = rows[at].time_us if at < len(rows) else labels[known].at_us
         end_us = max(end_us, next_us // pane_us * pane_us) + pane_us
         upto = bisect_left(rows, end_us, at, key=lambda row: row.time_us)
-        told = bisect_left(labels, end_us, known, key=lambda row: row.label_us)
-        yield Due(rows[at:upto], labels[known:told], end_us)
+        told = bisect_left(labels, end_us, known, key=lambda known: known.at_us)
+        yield Due(list(rows[at:upto]), labels[known:told], end_us)
         at, known = upto, told
     for more_us in tail_us:
         yield Due([], [], end_us + more_us)

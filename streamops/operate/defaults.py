@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from streamops.config import GatePolicy, ModelConfig, RetrainPolicy, Rule
 from streamops.core.budget import MONTH_S
 from streamops.core.times import SECOND_US
-from streamops.operate.table import Row, Table
+from streamops.operate.rows import Row
+from streamops.operate.table import Table
 
 PANE_ROWS = 500
 TRAIN_SHARE = 10

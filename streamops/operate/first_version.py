@@ -23,7 +23,7 @@ from streamops.events import (
     RunCompleted,
     RunStarted,
 )
-from streamops.operate.table import Row
+from streamops.operate.rows import Row
 from streamops.sdk.run import read_commit, read_environment
 from streamops.settings import Settings
 from streamops.training.batch import Job, Trained, Trainer

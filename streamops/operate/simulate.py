@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -34,10 +35,11 @@ from streamops.operate.first_version import (
 )
 from streamops.operate.folder import Folder
 from streamops.operate.lockstep import Lockstep
+from streamops.operate.rows import Row
 from streamops.operate.script import own_command
 from streamops.operate.stack import Stack
 from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
-from streamops.operate.table import Columns, Row, Table, read_table
+from streamops.operate.table import Columns, Table, read_table
 from streamops.settings import Settings
 from streamops.training.batch import Trained
 from streamops.training.fitting import check_model
@@ -85,7 +87,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     config: ModelConfig
     training: list[Row]
-    streamed: list[Row]
+    streamed: Sequence[Row]
 
 
 def make_plan(options: SimulateOptions) -> Plan:
@@ -98,7 +100,7 @@ def make_plan(options: SimulateOptions) -> Plan:
     first = training_rows(table)
     if len(rows) <= first:
         raise ConfigError(f"--rows is {options.rows}; the first {first} rows only train; give more")
-    task = task_of_rows(rows[:first])
+    task = task_of_rows(list(rows[:first]))
     pane_s = options.pane_s or pane_seconds(table.rows[first:])
     model = options.file.stem
     config = config_for(table, model, task, pane_s=pane_s, trainer=options.trainer)
@@ -107,7 +109,7 @@ def make_plan(options: SimulateOptions) -> Plan:
         model=model,
         task=task,
         config=check_config(config),
-        training=rows[:first],
+        training=list(rows[:first]),
         streamed=rows[first:],
     )
 
@@ -126,6 +128,8 @@ def simulate(
     """
     console = console or Console(file=sys.stderr)
     started = time.monotonic()
+    # Arrow's own pool keeps what was freed.
+    pa.set_memory_pool(pa.system_memory_pool())
     plan = make_plan(options)
     clear_home(options.home)
     settings = Settings(

@@ -8,11 +8,8 @@ spread evenly up to the next known one.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -24,6 +21,7 @@ from streamops.config import SPAN_MAX_S
 from streamops.core.times import SECOND_US
 from streamops.errors import ConfigError
 from streamops.operate.manifest import read_entry
+from streamops.operate.rows import Row, Rows, is_time, micros_of, values_of
 
 ORDER_START_US = 946_684_800 * SECOND_US  # 2000-01-01: rows without a time are a second apart
 SEGMENT_VALUES_MAX = 10
@@ -40,22 +38,12 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     label_delay_s: float | None = None
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """One row. Times in microseconds; `label` None: it never gets one."""
-
-    number: int
-    time_us: int
-    features: dict[str, Any]
-    label: Any
-    label_us: int
-
-
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A whole labelled table in stream order. `segments`: column -> values, if one suits."""
 
     name: str
     target: str
-    rows: list[Row]
+    rows: Sequence[Row]
     segments: dict[str, tuple[str, ...]]
 
 
@@ -75,19 +63,12 @@ def read_table(file: Path, columns: Columns) -> Table:
     order, times = _times(frame, columns.time)
     if order is not None:
         frame = frame.take(order)
-    values = {name: values_of(frame, name) for name in features}
+    for name in (*features, columns.target):
+        if is_time(frame.schema.field(name).type):
+            _micros(frame, name)  # what can't be read is told before anything starts
     labels = values_of(frame, columns.target)
     label_times = _label_times(frame, columns, times)
-    rows = [
-        Row(
-            number,
-            times[number],
-            {name: values[name][number] for name in features},
-            labels[number],
-            label_times[number],
-        )
-        for number in range(frame.num_rows)
-    ]
+    rows = Rows(frame.select(features), times, labels, label_times)
     segments = _segments(frame, features)
     return Table(name=file.stem, target=columns.target, rows=rows, segments=segments)
 
@@ -98,7 +79,7 @@ def read_frame(file: Path) -> pa.Table:
     try:
         if not file.is_file():
             raise ConfigError(f"file {file} does not exist; give a .parquet or .csv file")
-        frame = pc_csv.read_csv(file) if is_csv else pq.read_table(file)
+        frame = pc_csv.read_csv(file) if is_csv else _read_parquet(file)
         names = frame.column_names
     except UnicodeDecodeError:
         raise ConfigError(f"file {file} has column names that are no UTF-8; save it so") from None
@@ -111,6 +92,12 @@ def read_frame(file: Path) -> pa.Table:
         if is_csv and pa.types.is_binary(field.type):
             raise ConfigError(f"column {field.name!r} of {file} is no UTF-8; save the file as such")
     return frame
+
+
+def _read_parquet(file: Path) -> pa.Table:
+    # Not read_table: it loads Arrow's engine of whole datasets, 25 MB, for a file.
+    with pq.ParquetFile(file) as opened:
+        return opened.read()
 
 
 def check_excluded(names: Sequence[str], found: Mapping[Path, Sequence[str]]) -> None:
@@ -177,7 +164,7 @@ def _times(frame: pa.Table, name: str) -> tuple[pa.Array | None, list[int]]:
         order = pc.sort_indices(frame, sort_keys=[(name, "ascending")])
     except pa.ArrowException:
         raise ConfigError(f"--time is {name!r}, whose {kind} has no order; name another") from None
-    if not _is_time(kind):
+    if not is_time(kind):
         return order, even
     stands = _micros(frame, name)
     known = [value for value in stands if value is not None]
@@ -188,23 +175,14 @@ def _times(frame: pa.Table, name: str) -> tuple[pa.Array | None, list[int]]:
     return order, spread([stands[at] for at in order.to_pylist()])
 
 
-def _is_time(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
-
-
 def _micros(frame: pa.Table, name: str) -> list[int | None]:
-    column = frame.column(name)
-    # Nanoseconds lose what is below a microsecond; any other loss is an overflow.
-    is_finer = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
     try:
-        cast = column.cast(pa.timestamp("us"), safe=not is_finer)
+        return micros_of(frame.column(name))
     except pa.ArrowException as error:
         raise ConfigError(
-            f"column {name!r} of {column.type} can't be read as times: {error}; mend or leave it "
-            "out"
+            f"column {name!r} of {frame.column(name).type} can't be read as times: {error}; mend "
+            "or leave it out"
         ) from None
-    values: list[int | None] = cast.cast(pa.int64()).to_pylist()
-    return values
 
 
 def spread(times: list[int | None]) -> list[int]:
@@ -242,28 +220,6 @@ def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[in
         max(time, label) if label is not None else time
         for time, label in zip(times, known, strict=True)
     ]
-
-
-def values_of(frame: pa.Table, name: str) -> list[Any]:
-    """Return a column as JSON has it: times as seconds, what is no finite number as missing."""
-    column = frame.column(name)
-    kind = column.type
-    if _is_time(kind):
-        return [None if value is None else value / SECOND_US for value in _micros(frame, name)]
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    values: list[Any] = column.to_pylist()
-    return [_plain(value) for value in values]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from streamops.core.numeric import Floats, Integers
 from streamops.core.pane_rows import numeric_bins, other_bins
 from streamops.core.profile import bin_of, category_text, counted_profile, numeric_profile
-from streamops.operate.table import values_of
+from streamops.operate.rows import values_of
 from streamops.training.frames import INTEGER_MAX, column_profiles, infer_columns, to_floats
 from streamops.values import FeatureProfile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamops.core.times import SECOND_US
 from streamops.operate.application import Due, rounds
-from streamops.operate.table import Row
+from streamops.operate.rows import Row
 
 PANE_US = 10 * SECOND_US
 
@@ -68,4 +68,4 @@ def test_nothing_is_lost_and_time_never_falls():
     assert ticks == sorted(set(ticks))
     for before, due in zip([0, *ticks], dues, strict=False):
         assert all(before <= r.time_us < due.tick_us for r in due.rows)
-        assert all(before <= r.label_us < due.tick_us for r in due.labels)
+        assert all(before <= r.at_us < due.tick_us for r in due.labels)

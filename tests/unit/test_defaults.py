@@ -13,7 +13,8 @@ from streamops.operate.defaults import (
     rules,
     training_rows,
 )
-from streamops.operate.table import Row, Table
+from streamops.operate.rows import Row
+from streamops.operate.table import Table
 
 
 def table(rows: int, *, every_s: int = 2, delays_s: tuple[int, ...] = (0,)) -> Table:
