@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamops.config import GatePolicy, ModelConfig, RetrainPolicy, Rule
+from streamops.config import YEAR_S, GatePolicy, ModelConfig, RetrainPolicy, Rule
 from streamops.core.budget import MONTH_S
 from streamops.core.times import SECOND_US
 from streamops.operate.rows import Row
@@ -24,9 +24,10 @@ def training_rows(table: Table) -> int:
 
 
 def pane_seconds(rows: Sequence[Row]) -> int:
-    """Return the pane length that holds about PANE_ROWS rows."""
+    """Return the pane length that holds about PANE_ROWS rows; a year, the longest, where rows are
+    so far apart that it holds fewer."""
     span_us = max(rows[-1].time_us - rows[0].time_us, SECOND_US)
-    return max(1, round(span_us / SECOND_US / max(len(rows) - 1, 1) * PANE_ROWS))
+    return min(YEAR_S, max(1, round(span_us / SECOND_US / max(len(rows) - 1, 1) * PANE_ROWS)))
 
 
 def rules(task: str) -> tuple[Rule, ...]:

@@ -32,6 +32,8 @@ from streamops.values import ModelVersion
 
 HOLDOUT_SHARE = 10
 FIRST = "v1"
+# A namespace has 63: what stands before it, and the mark of a unique one, take the rest.
+NAME_CHARS_MAX = 50
 
 
 def task_of_rows(rows: list[Row]) -> str:
@@ -132,6 +134,10 @@ def promote_first(client: Client, model: str, start_us: int) -> None:
 
 
 def namespace_for(file: Path, *, unique: bool) -> str:
-    """Return a name for a stream's namespace; `unique` where others may have used the Kafka."""
-    plain = "".join(c if c.isalnum() else "-" for c in file.stem.lower())
+    """Return a name for a stream's namespace; `unique` where others may have used the Kafka.
+
+    Kafka takes fewer letters than a file's name may have, and shorter names.
+    """
+    letters = (c if c.isascii() and c.isalnum() else "-" for c in file.stem.lower())
+    plain = "".join(letters)[:NAME_CHARS_MAX]
     return f"sim-{plain}-{uuid.uuid4().hex[:8]}" if unique else f"sim-{plain}"

@@ -100,7 +100,14 @@ def make_plan(options: SimulateOptions) -> Plan:
     first = training_rows(table)
     if len(rows) <= first:
         raise ConfigError(f"--rows is {options.rows}; the first {first} rows only train; give more")
-    task = task_of_rows(list(rows[:first]))
+    training = list(rows[:first])
+    if all(row.label is None for row in training):
+        raise ConfigError(
+            f"--target is {table.target!r}, which has no value in the first {first} rows of "
+            f"{options.file.name}: they train version 1; name another column, or leave out those "
+            "rows"
+        )
+    task = task_of_rows(training)
     pane_s = options.pane_s or pane_seconds(table.rows[first:])
     model = options.file.stem
     config = config_for(table, model, task, pane_s=pane_s, trainer=options.trainer)
@@ -109,7 +116,7 @@ def make_plan(options: SimulateOptions) -> Plan:
         model=model,
         task=task,
         config=check_config(config),
-        training=list(rows[:first]),
+        training=training,
         streamed=rows[first:],
     )
 

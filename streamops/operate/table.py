@@ -25,7 +25,12 @@ from streamops.operate.rows import Row, Rows, is_time, micros_of, values_of
 
 ORDER_START_US = 946_684_800 * SECOND_US  # 2000-01-01: rows without a time are a second apart
 SEGMENT_VALUES_MAX = 10
-YEAR_1_US, YEAR_10000_US = -62_135_596_800 * SECOND_US, 253_402_300_800 * SECOND_US
+# Datetimes have the years 1 to 9999. A run begins with a pane, of a year at most, before its first
+# row, and ticks go on behind its last: a label's ten years, and as long again to forget it.
+YEAR_FIRST, YEAR_LAST = 2, 9970
+FIRST_US, END_US = -62_104_060_800 * SECOND_US, 252_487_152_000 * SECOND_US
+INT_MAX = 2**63 - 1
+SPAN_US = SPAN_MAX_S * SECOND_US
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,8 @@ def read_table(file: Path, columns: Columns) -> Table:
     check_excluded(columns.exclude, {file: frame.column_names})
     columns = _with_manifest(file, columns, frame.column_names)
     _check_parts(file, columns, frame.column_names)
-    left_out = {columns.target, columns.time, columns.label_time, *columns.exclude}
+    # A column without a name is the index of a data frame that was written out: no feature.
+    left_out = {"", columns.target, columns.time, columns.label_time, *columns.exclude}
     features = [name for name in frame.column_names if name not in left_out]
     order, times = _times(frame, columns.time)
     if order is not None:
@@ -66,6 +72,7 @@ def read_table(file: Path, columns: Columns) -> Table:
     for name in (*features, columns.target):
         if is_time(frame.schema.field(name).type):
             _micros(frame, name)  # what can't be read is told before anything starts
+    frame = _with_wide_integers_as_text(frame)
     labels = values_of(frame, columns.target)
     label_times = _label_times(frame, columns, times)
     rows = Rows(frame.select(features), times, labels, label_times)
@@ -168,8 +175,10 @@ def _times(frame: pa.Table, name: str) -> tuple[pa.Array | None, list[int]]:
         return order, even
     stands = _micros(frame, name)
     known = [value for value in stands if value is not None]
-    if known and not YEAR_1_US <= min(known) <= max(known) < YEAR_10000_US:
-        raise ConfigError(f"--time is {name!r}, with a year outside 1 to 9999; mend the rows")
+    if known and not FIRST_US <= min(known) <= max(known) < END_US:
+        raise ConfigError(
+            f"--time is {name!r}, with a year outside {YEAR_FIRST} to {YEAR_LAST}; mend the rows"
+        )
     if all(a <= b for a, b in itertools.pairwise(known)):
         return None, spread(stands)
     return order, spread([stands[at] for at in order.to_pylist()])
@@ -212,14 +221,30 @@ def _label_times(frame: pa.Table, columns: Columns, times: list[int]) -> list[in
         return [time + delay_us for time in times]
     known = _micros(frame, columns.label_time)
     for number, (time, label) in enumerate(zip(times, known, strict=True)):
-        if label is not None and label < time - SECOND_US * 86400 * 3650:
+        if label is not None and not -SPAN_US <= label - time <= SPAN_US:
+            when = "before" if label < time else "after"
             raise ConfigError(
-                f"{columns.label_time} of row {number} is ten years before its time; mend the row"
+                f"--label-time is {columns.label_time!r}, in row {number} more than ten years "
+                f"{when} the row's time; mend the row, or leave its label out if it never came"
             )
     return [
         max(time, label) if label is not None else time
         for time, label in zip(times, known, strict=True)
     ]
+
+
+def _with_wide_integers_as_text(frame: pa.Table) -> pa.Table:
+    """The table with text in place of whole columns of integers that don't fit the log's 64 bits.
+
+    Such numbers name things (hashes, ids): as floats they would run into one another.
+    """
+    for at, field in enumerate(frame.schema):
+        if pa.types.is_uint64(field.type):
+            most = pc.max(frame.column(at)).as_py()
+            if most is not None and most > INT_MAX:
+                text = frame.column(at).cast(pa.string())
+                frame = frame.set_column(at, field.name, text)
+    return frame
 
 
 def _is_text(kind: pa.DataType) -> bool:

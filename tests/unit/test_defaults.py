@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamops.config import check_config
+from streamops.config import YEAR_S, check_config
 from streamops.core.times import SECOND_US
 from streamops.operate.defaults import (
     PANE_ROWS,
@@ -36,6 +36,15 @@ def test_a_tenth_trains_and_a_pane_holds_about_500_rows():
     assert training_rows(given) == 1000
     assert pane_seconds(given.rows[1000:]) == PANE_ROWS * 2
     assert pane_seconds(given.rows[:1]) >= 1
+
+
+@pytest.mark.parametrize("every_s", [86_400, 30 * 86_400, YEAR_S])
+def test_rows_of_days_and_years_have_panes_that_a_configuration_may_have(every_s):
+    given = table(1000, every_s=every_s)
+    assert pane_seconds(given.rows) == YEAR_S
+    trainer = "hist_gradient_boosting"
+    config = config_for(given, "m", "binary", pane_s=pane_seconds(given.rows), trainer=trainer)
+    assert check_config(config) == config
 
 
 def test_labels_are_judged_when_nineteen_of_twenty_have_come():

@@ -9,14 +9,14 @@ import pytest
 
 from streamops.cli import main
 from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError, InputError
-from streamops.operate.first_version import train_first
+from streamops.operate.first_version import namespace_for, train_first
 from streamops.operate.folder import Folder, ServiceSettings
 from streamops.operate.simulate import MARK, SimulateOptions, clear_home, make_plan
 from streamops.operate.summary import COUNTED, Retrains, Summary, Verified
 from streamops.operate.table import Columns
 from streamops.operate.tally import Score
 from streamops.settings import Settings
-from streamops.topics import load_topics
+from streamops.topics import load_topics, topic_name
 from streamops.training.batch import Trainer
 from streamops.views.log import NOT_LOG
 
@@ -85,6 +85,22 @@ def a_table(folder: Path) -> str:
     file = folder / "table.csv"
     file.write_text("x,y\n" + "".join(f"{n},{n % 2}\n" for n in range(200)))
     return str(file)
+
+
+@pytest.mark.parametrize("unique", [False, True])
+@pytest.mark.parametrize("name", ["Äpfel", "日本", "x" * 80, "²", "my table (1)", "-"])
+def test_a_file_of_any_name_has_a_namespace(name: str, unique: bool) -> None:
+    found = namespace_for(Path(f"{name}.csv"), unique=unique)
+    assert topic_name(found, "alerts").startswith("sim-")
+
+
+def test_a_first_tenth_without_a_label_is_refused_before_anything_starts(tmp_path, capsys) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("x,y\n" + "".join(f"{n},{n % 2 if n > 19 else ''}\n" for n in range(200)))
+    home = tmp_path / "run"
+    assert main(["simulate", str(file), "--target", "y", "--home", str(home)]) == EXIT_CONFIG
+    assert "--target is 'y', which has no value in the first 20 rows" in capsys.readouterr().err
+    assert not home.exists()
 
 
 def failed_run(folder: Path) -> Summary:

@@ -221,10 +221,37 @@ def test_a_label_delay_is_a_time_that_can_pass(tmp_path, delay_s):
         read_table(tmp_path / "t.csv", Columns(target="y", label_delay_s=delay_s))
 
 
-def test_a_label_long_before_its_row_is_the_tables_fault(tmp_path):
-    file = parquet(tmp_path, {"at": [noon(0)], "known": [noon(-1e9)], "y": [0]})
-    with pytest.raises(ConfigError, match="known of row 0 is ten years before"):
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (noon(-1e9), "--label-time is 'known', in row 0 more than ten years before"),
+        (datetime(9999, 12, 31, tzinfo=UTC), "in row 0 more than ten years after"),
+    ],
+)
+def test_a_label_years_from_its_row_is_the_tables_fault(tmp_path, known, said):
+    """A year 9999 for "never" is common."""
+    file = parquet(tmp_path, {"at": [noon(0)], "known": [known], "y": [0]})
+    with pytest.raises(ConfigError, match=said):
         read_table(file, Columns(target="y", time="at", label_time="known"))
+
+
+def test_the_index_that_pandas_writes_is_no_feature(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(",at,known,x,y\n0,2020-01-01 00:00:00,2020-01-01 00:00:00,5,1\n")
+    for parts in ({}, {"time": "at", "label_time": "known", "exclude": ("at",)}):
+        row = read_table(file, Columns(target="y", **parts)).rows[0]
+        assert "" not in row.features
+        assert row.features["x"] == 5
+
+
+def test_integers_beyond_the_logs_64_bits_are_names(tmp_path):
+    wide = {"id": pa.array([1, 2**64 - 1], pa.uint64()), "n": pa.array([1, 2], pa.uint64())}
+    table = read_table(parquet(tmp_path, wide | {"y": wide["id"]}), Columns(target="y"))
+    assert [row.features for row in table.rows] == [
+        {"id": "1", "n": 1},
+        {"id": "18446744073709551615", "n": 2},
+    ]
+    assert [row.label for row in table.rows] == ["1", "18446744073709551615"]
 
 
 @pytest.mark.parametrize(
@@ -284,6 +311,7 @@ def test_another_programs_manifest_says_nothing(tmp_path, manifest):
 
 
 FAR = pa.array([10**15], pa.timestamp("s"))
+YEAR_1, YEAR_9999 = -62_135_596_800, 253_402_300_799
 
 
 @pytest.mark.parametrize(
@@ -291,7 +319,9 @@ FAR = pa.array([10**15], pa.timestamp("s"))
     [
         (FAR, "time", "column 't' of timestamp.* can't be read as times: .* out of bounds"),
         (FAR, "", "column 't' of timestamp.* can't be read as times"),
-        (pa.array([10**12], pa.timestamp("s")), "time", "--time is 't', with a year outside 1 to"),
+        (pa.array([10**12], pa.timestamp("s")), "time", "--time is 't', with a year outside 2 to"),
+        (pa.array([YEAR_1], pa.timestamp("s")), "time", "--time is 't', with a year outside 2 to"),
+        (pa.array([YEAR_9999], pa.timestamp("s")), "time", "with a year outside 2 to 9970"),
         (pa.array([[1]]), "time", "--time is 't', whose list.* has no order"),
         (pa.array(["soon"]), "label_time", "column 't' of string can't be read as times"),
         (pa.array([True]), "label_time", "column 't' of bool can't be read as times"),
