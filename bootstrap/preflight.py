@@ -19,6 +19,7 @@ from pathlib import Path
 PYTHON_MIN = (3, 11)
 PYTHON_END = (3, 14)
 DISK_FREE_MIN_BYTES = 2 * 1024**3
+REGISTRY_TIMEOUT_S = 60
 ROOT = Path(__file__).resolve().parent.parent
 
 Finding = tuple[str, str]
@@ -88,16 +89,19 @@ def check_loopback() -> list[Finding]:
 def check_registry() -> list[Finding]:
     """Ask pip, with its own settings, whether it reaches a package index at all."""
     pip = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pip"]
-    asked = subprocess.run(
-        [*pip, "install", "--dry-run", "--ignore-installed", "--no-deps", "--retries", "0", "pip"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
     unreachable = ("Max retries", "connection", "resolve", "No matching distribution", "timed out")
-    if asked.returncode == 0 or not any(word in asked.stderr for word in unreachable):
-        return []
+    ask = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--retries", "0", "pip"]
+    try:
+        asked = subprocess.run(
+            [*pip, *ask], capture_output=True, text=True, timeout=REGISTRY_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        return []  # there is no environment yet, and so no pip that failed
+    except subprocess.TimeoutExpired:
+        pass  # a network that swallows what is sent is none either
+    else:
+        if asked.returncode == 0 or not any(word in asked.stderr for word in unreachable):
+            return []
     return [
         (
             "pip reaches no package index (no network, or a proxy is needed)",

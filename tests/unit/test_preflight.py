@@ -99,16 +99,34 @@ def test_a_machine_without_network_is_told_so_after_a_failure(
 ):
     """pip itself is asked, at an index where nobody listens."""
     monkeypatch.setattr(preflight, "ROOT", tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    a_venv(tmp_path, f'exec {sys.executable} "$@"')
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     missing, mend = told("--explain")
     assert "pip reaches no package index" in missing
     assert "PIP_INDEX_URL" in mend
     assert "HTTPS_PROXY" in mend
+
+
+def test_a_network_that_swallows_everything_is_none(preflight, told, monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    monkeypatch.setattr(preflight, "REGISTRY_TIMEOUT_S", 0.1)
+    a_venv(tmp_path, "exec sleep 5")
+    missing, _ = told("--explain")
+    assert "pip reaches no package index" in missing
+
+
+def test_without_an_environment_pip_is_not_asked(preflight, monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight, "ROOT", tmp_path)
+    assert preflight.check_registry() == []
+
+
+def a_venv(root: Path, does: str) -> None:
+    """An environment whose Python is a shell script."""
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
 
 
 def find_python(root: Path, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
