@@ -161,10 +161,10 @@ class Client(Commands):
         try:
             given = answer(predictor, features)
         except Exception as error:
-            self.log_failure(
+            self._log_raised(
+                error,
                 model=model,
                 version=version,
-                error=error,
                 latency_ms=elapsed_ms(begin),
                 segments=segments,
                 id=common["id"],
@@ -275,6 +275,13 @@ class Client(Commands):
         self.send(event)
         return event.id
 
+    def _log_raised(self, error: Exception, **about: Any) -> None:
+        """Log what a model raised; where that fails it is noted on the error, which goes on."""
+        try:
+            self.log_failure(error=error, **about)
+        except ServiceError as failure:
+            error.add_note(f"and its PredictionFailed was not sent: {failure}")
+
     def _about(
         self, common: dict[str, Any], raw: msgspec.Raw, subject: str | None
     ) -> tuple[dict[str, Any], msgspec.Raw]:
@@ -382,8 +389,12 @@ def checked(sending: Sending) -> Sending:
         raise ConfigError(f'encoding is {sending.encoding!r}; use "json" or "msgpack"')
     if sending.on_full not in ("raise", "block"):
         raise ConfigError(f'on_full is {sending.on_full!r}; use "raise" or "block"')
-    if sending.buffer < 1:
-        raise ConfigError(f"buffer is {sending.buffer}; use at least 1 record")
+    if not isinstance(sending.source, str):
+        raise ConfigError(f"source is {sending.source!r}; give a text, as //host/program")
+    if sending.on_error is not None and not callable(sending.on_error):
+        raise ConfigError(f"on_error is {sending.on_error!r}; give a function of one error")
+    if not isinstance(sending.buffer, int) or sending.buffer < 1:
+        raise ConfigError(f"buffer is {sending.buffer!r}; use at least 1 record")
     if not 0 < sending.delivery_timeout_s <= DELIVERY_TIMEOUT_MAX_S:
         raise ConfigError(
             f"delivery_timeout_s is {sending.delivery_timeout_s}; use more than 0 and at most "

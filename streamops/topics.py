@@ -65,7 +65,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def topic_name(namespace: str, topic: str) -> str:
     """`NAMESPACE.TOPIC`, the name on the cluster; ConfigError for a namespace Kafka can't take."""
-    if not NAMESPACE_PATTERN.fullmatch(namespace):
+    if not isinstance(namespace, str) or not NAMESPACE_PATTERN.fullmatch(namespace):
         raise ConfigError(
             f"namespace is {namespace!r}: use 1 to 63 of a-z, 0-9, - and _, "
             "beginning with a letter or digit"

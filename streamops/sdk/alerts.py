@@ -11,12 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamops import codec
-from streamops.errors import InputError, TransportError
+from streamops.errors import ConfigError, InputError, TransportError
 from streamops.events import AlertRaised, AlertResolved, AlertSilenced
 from streamops.kafka.clients import make_consumer
 from streamops.settings import Settings
@@ -42,10 +42,13 @@ class AlertReader:
     resume_from  `last`: after what the group consumed, or the beginning; `earliest`: the beginning
                  again; `latest`: only what comes from now on
 
-    Raises TransportError when the broker doesn't answer or the topic isn't there.
+    Raises ConfigError for another `resume_from`, TransportError when the broker doesn't answer or
+    the topic isn't there.
     """
 
     def __init__(self, settings: Settings, *, group: str, resume_from: Resume = "last") -> None:
+        if resume_from not in get_args(Resume):
+            raise ConfigError(f"resume_from is {resume_from!r}; use one of {get_args(Resume)}")
         self._lock = threading.Lock()
         self._topic = settings.topic("alerts")
         self._revisions: dict[str, int] = {}

@@ -78,6 +78,10 @@ def _read_shape(path: Path) -> tuple[int, tuple[tuple[str, str], ...]]:
 
 
 def _describe_frame(frame: Any) -> Content:
+    names = [str(name) for name in frame.columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"content has column {name!r} twice; rename one of them")
     columns = tuple((str(name), str(frame[name].dtype)) for name in frame.columns)
     digest = hashlib.sha256(msgspec.json.encode(columns))
     for name in frame.columns:

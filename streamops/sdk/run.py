@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from streamops.errors import ServiceError
 from streamops.events import Event, RunCompleted, RunFailed, RunStarted
 from streamops.sdk.dataset import hash_file
 from streamops.sdk.ids import new_id
@@ -68,7 +69,13 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._send(self._completed() if error is None else self._failed(error))
+        if error is None:
+            self._send(self._completed())
+            return
+        try:
+            self._send(self._failed(error))
+        except ServiceError as failure:
+            error.add_note(f"and its RunFailed was not sent: {failure}")
 
     def _completed(self) -> RunCompleted:
         rows, first_epoch, last_epoch = self._rows

@@ -21,7 +21,9 @@ EARLY = "{name} is {value}, before the first record ({first}); give a later time
 Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class AsOf(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AsOf(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """The point a question is asked at; with none set, the views as they stand.
 
     recorded  what the log had by then: records whose append time is at most this (JSON `as_of`)

@@ -24,8 +24,11 @@ PATH = "/api/sql"
 NOW = AsOf()
 
 
-class Question(msgspec.Struct, frozen=True):
-    """The body of POST /api/sql; the answer's body is an `Answer`, a failure's {"detail": why}."""
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /api/sql; the answer's body is an `Answer`, a failure's {"detail": why}.
+
+    A field mistyped is refused: without its `at` the question would be answered as of now.
+    """
 
     sql: str
     at: AsOf = NOW

@@ -26,10 +26,11 @@ from streamops.web.reads.overview import Overview
 from streamops.web.watch import Status
 
 ROWS_MAX = 1000
+OFFSET_MAX = 2**63 - 1
 
 Points = Annotated[int, QueryParameter(ge=1, le=POINTS_MAX)]
 Rows = Annotated[int, QueryParameter(ge=1, le=ROWS_MAX)]
-From = Annotated[int, QueryParameter(ge=0)]
+From = Annotated[int, QueryParameter(ge=0, le=OFFSET_MAX)]
 OnlyOpen = Annotated[bool, QueryParameter(name="open")]
 
 

@@ -62,14 +62,25 @@ class Door:
                 "STREAMOPS_WEB_HOSTS"
             )
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+        if origin is not None and place_of(origin.decode("latin-1")) != host:
             return f"origin is {origin.decode('latin-1')!r}; only our own pages may ask"
         return None
 
 
 def host_name(host: str) -> str:
-    """Return a Host header's name without its port, in lower case."""
-    return (urlsplit(f"//{host}").hostname or "") if "@" not in host else ""
+    """Return a Host header's name without its port, in lower case; empty for none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "") if "@" not in host else ""
+    except ValueError:
+        return ""
+
+
+def place_of(origin: str) -> str | None:
+    """Return an Origin header's host and port; None where it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def guarded(send: Send) -> Send:

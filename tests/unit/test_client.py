@@ -166,11 +166,15 @@ def test_times_of_other_zones_become_utc(client: Recorder):
         ({"encoding": "avro"}, "encoding is 'avro'"),
         ({"on_full": "drop"}, "on_full is 'drop'"),
         ({"buffer": 0}, "buffer is 0"),
+        ({"buffer": 1.5}, "buffer is 1.5"),
+        ({"source": 5}, "source is 5"),
+        ({"on_error": "log"}, "on_error is 'log'"),
         ({"delivery_timeout_s": 0}, "delivery_timeout_s is 0"),
         ({"delivery_timeout_s": float("inf")}, "delivery_timeout_s is inf; use .* at most 2,147,4"),
         ({"kafka": ["a"]}, r"kafka is \['a'\]; give a dict"),
         ({"kafka": {"nope": "1"}}, 'No such configuration property: "nope"'),
         ({"namespace": "Not Allowed"}, "namespace is 'Not Allowed'"),
+        ({"namespace": 5}, "namespace is 5"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(closed_port: str, arguments, reason):
@@ -281,6 +285,32 @@ def test_leaving_a_context_keeps_the_error_that_ended_it(closed_port: str):
     with pytest.raises(ZeroDivisionError) as caught:
         work()
     assert "not delivered" in caught.value.__notes__[0]
+
+
+def test_what_a_model_or_a_run_raised_goes_on_without_a_broker(closed_port: str):
+    client = streamops.Client(closed_port, delivery_timeout_s=0.05)
+
+    def fails(*_: object) -> None:
+        client._sender._note([TransportError("an earlier record was lost")])
+        raise ZeroDivisionError
+
+    def train() -> None:
+        with client.run("m"):
+            fails()
+
+    for work in (lambda: client.predict(fails, {"x": 1}, model="m", version="1"), train):
+        with pytest.raises(ZeroDivisionError) as caught:
+            work()
+        assert "was not sent: 1 not delivered" in caught.value.__notes__[0]
+    with pytest.raises(TransportError):
+        client.close(5)
+
+
+def test_a_place_to_resume_from_is_one_of_three(closed_port: str):
+    """Any other word used to mean the newest: what came before was never shown."""
+    client = streamops.Client(closed_port)
+    with pytest.raises(ConfigError, match="resume_from is 'newest'; use one of"):
+        next(client.alerts(resume_from="newest"))  # type: ignore[arg-type]
 
 
 def test_commands_name_their_actor(client: Recorder):

@@ -103,6 +103,13 @@ def test_a_frames_hash_is_its_content():
     assert len({describe(other).content_hash for other in [frame, *others]}) == 8
 
 
+def test_a_frame_with_a_column_twice_is_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([[1, 2]], columns=["a", "a"])
+    with pytest.raises(InputError, match="content has column 'a' twice"):
+        describe(frame)
+
+
 def started() -> RunStarted:
     return RunStarted(id="s", time=NOON, model="m", run_id="r", request_id="q")
 

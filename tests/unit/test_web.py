@@ -136,13 +136,35 @@ def test_the_overview_shows_each_model_with_its_champion_and_quality(story):
     for model in found["models"]:
         assert f'<a href="/models/{model["model"]}">' in page
         assert f"<dd>{model['champion']}</dd>" in page
-        assert f"{model['value'] * 100:.1f} %" in page
+    calm, churn = found["models"]
+    assert f"{calm['value'] * 100:.1f} %" in page
+    assert (churn["champion"], churn["metric"]) == ("v15", "")  # it came in the last panes
+    assert page.count("no labels judged yet") == 1
     topics = {t["topic"]: t for t in found["topics"]}
     assert topics["predictions"]["unreadable"] == 1
     assert topics["predictions"]["repeats"] > 0
     assert all(
         t["records"] == t["events"] + t["repeats"] + t["unreadable"] for t in topics.values()
     )
+
+
+def test_a_new_champion_is_not_shown_with_the_quality_of_the_one_before(tmp_path):
+    book = Book()
+    book.version("m", "x")
+    book.pane(0, "m", Metric("accuracy", "", 0.25, 0.9, 50), cut="mature")
+    changed = StageChanged(
+        id="s2", time=NOON + PANE, model="m", version="v2", before="Staging", after="Production",
+        revision=2, cause="c", replaced="v1", stamp=Stamp("controller/0", 1, 0),
+    )  # fmt: skip
+    left = StageChanged(
+        id="s3", time=NOON + PANE, model="m", version="v1", before="Production", after="Archived",
+        revision=2, cause="c", stamp=Stamp("controller/0", 1, 1),
+    )  # fmt: skip
+    book.add("deployments", changed, left)
+    for client in serve(StoredViews(tmp_path, book.conclude())):
+        (model,) = client.get("/api/overview").json()["models"]
+        assert (model["champion"], model["metric"], model["value"]) == ("v2", "", None)
+        assert "25.0 %" not in client.get("/").text
 
 
 def test_an_empty_namespace_says_what_to_do_next(tmp_path):
@@ -212,7 +234,8 @@ def test_an_earlier_pane_can_be_chosen_by_time_or_by_the_form(story):
         "/models/churn/features/x", params={"shown": f"{old['pane_start']} {old['version']}"}
     ).text
     assert f"version {old['version']}: {old['rows']} rows" in page
-    assert story.get("/models/churn/features/x?pane=yesterday").status_code == 400
+    for odd in ("yesterday", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
+        assert story.get(f"/models/churn/features/x?pane={odd}").status_code == 400
 
 
 def test_a_proof_names_metrics_summaries_and_raw_offsets(story):
@@ -250,6 +273,8 @@ def test_alerts_come_page_by_page_newest_first(story):
         a["alert_id"] for a in every if a["resolved_at"] is None
     }
     assert story.get("/api/alerts", params={"limit": 5000}).status_code == 400
+    assert story.get("/api/alerts", params={"offset": 2**63 - 1}).json()["alerts"] == []
+    assert story.get("/api/alerts", params={"offset": 2**63}).status_code == 400
 
 
 # What isn't there --------------------------------------------------------------------------------
@@ -334,7 +359,9 @@ def test_names_with_slashes_and_percent_signs_have_pages(tmp_path):
             assert client.get(address.replace("&amp;", "&")).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil", "[", "[::1"]
+)
 def test_a_foreign_host_name_is_refused(story, host):
     refused = story.get("/api/overview", headers={"host": host})
     assert refused.status_code == 421
@@ -352,8 +379,9 @@ def test_a_configured_host_name_is_answered(tmp_path):
 
 
 def test_another_origin_is_refused(story):
-    sent = {"origin": "http://evil.example"}
-    assert story.post("/api/sql", json={"sql": "SELECT 1"}, headers=sent).status_code == 421
+    for origin in ("http://evil.example", "http://[", "null"):
+        sent = {"origin": origin}
+        assert story.post("/api/sql", json={"sql": "SELECT 1"}, headers=sent).status_code == 421
     own = {"origin": "http://127.0.0.1"}
     assert story.post("/api/sql", json={"sql": "SELECT 1"}, headers=own).status_code == 200
 
@@ -404,6 +432,8 @@ def test_free_sql_looks_back(story):
         ('{"sql": "SELECT * FROM read_text(\'/etc/passwd\')"}', "application/json", 400),
         ('{"sql": "SELECT 1", "at": {"as_of": "2026-05-01T12:00"}}', "application/json", 400),
         ('{"sql": "SELECT 1", "at": {"as_of_epoch": -1}}', "application/json", 400),
+        ('{"sql": "SELECT 1", "as_of": "2026-05-01T12:00Z"}', "application/json", 400),
+        ('{"sql": "SELECT 1", "at": {"asof": "2026-05-01T12:00Z"}}', "application/json", 400),
         ('{"sql": "SELECT 1", "at": {"as_of": "1970-01-02T00:00Z"}}', "application/json", 400),
         (
             '{"sql": "SELECT 1", "at": {"as_of": "2026-05-01T12:00Z", "as_of_epoch": 1}}',

@@ -22,8 +22,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     champion     version in Production, empty without one
     versions     stage -> number of versions
     open_alerts  of the model, all kinds; suppressed: reason -> how many of them paged nobody
-    metric, value, reference  the champion's quality in its last mature pane, and at acceptance;
-                 value is none for insufficient data
+    metric, value, reference  the champion's quality in its own last mature pane, and at acceptance;
+                 no metric before it has one, value is none for insufficient data
     pane_start, pane_end, predictions  the last closed pane of all traffic
     newest       append time of the model's newest metrics
     """
@@ -112,19 +112,23 @@ class StageCount(msgspec.Struct, frozen=True):
 
 
 QUALITY = """
-WITH last AS (
-    SELECT model, max(pane_start) AS pane_start FROM metrics_evaluated
-    WHERE cut = 'mature' AND segment = 'all' AND epoch <= (SELECT epoch FROM concluded)
-    GROUP BY model
+WITH champion AS (
+    SELECT model, arg_max(version, since) AS version FROM current_models
+    WHERE stage = 'Production' GROUP BY model
+),
+last AS (
+    SELECT e.model, max(e.pane_start) AS pane_start FROM metrics_evaluated e
+    LEFT JOIN champion c ON c.model = e.model
+    WHERE e.cut = 'mature' AND e.segment = 'all' AND e.epoch <= (SELECT epoch FROM concluded)
+        AND e.version = coalesce(c.version, e.version)
+    GROUP BY e.model
 ),
 chosen AS (
-    SELECT m.*, row_number() OVER (
-        PARTITION BY m.model
-        ORDER BY m.version = c.version DESC, m.n DESC, m.metric
-    ) AS place
+    SELECT m.*, row_number() OVER (PARTITION BY m.model ORDER BY m.n DESC, m.metric) AS place
     FROM metric_values m JOIN last l ON l.model = m.model AND l.pane_start = m.pane_start
-    LEFT JOIN current_models c ON c.model = m.model AND c.stage = 'Production'
+    LEFT JOIN champion c ON c.model = m.model
     WHERE m.cut = 'mature' AND m.segment = 'all' AND m.metric IN ('accuracy', 'mae')
+        AND m.version = coalesce(c.version, m.version)
 )
 SELECT model, metric, CASE WHEN status = 'evaluated' THEN value END AS value, reference
 FROM chosen WHERE place = 1
