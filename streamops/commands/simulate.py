@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -110,7 +113,8 @@ def simulate(
         bootstrap=bootstrap,
         kafka=read_kafka_config(kafka_config),
     )
-    summary = play(options, Console(file=sys.stderr))
+    with interrupted_by_sigterm():
+        summary = play(options, Console(file=sys.stderr))
     if json:
         print_json(summary)
     elif not keep:
@@ -119,3 +123,17 @@ def simulate(
         return 0
     say(f"the run failed, see above. {logs_of(home)}")
     return FAILED
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: a run that is ended stops its stack and names its logs."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -107,9 +107,16 @@ def serve(work: Path, artifacts: Path, memory_bytes: int) -> None:
         child = os.fork()
         if child == 0:
             os._exit(_job(work, artifacts, memory_bytes, float(line)))
-        print(child, flush=True)
+        _tell(child)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        _tell(os.waitstatus_to_exitcode(status))
+
+
+def _tell(number: int) -> None:
+    try:
+        print(number, flush=True)
+    except BrokenPipeError:
+        os._exit(0)  # who asked is gone; the job ends with this process
 
 
 def _job(work: Path, artifacts: Path, memory_bytes: int, seconds: float) -> int:

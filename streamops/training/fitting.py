@@ -90,7 +90,7 @@ def _by_number(text: str) -> tuple[int, float, str]:
 
 def _estimator(matrix: NDArray[np.float64], targets: NDArray[Any], task: Task, model: str) -> Any:
     if model != DEFAULT_MODEL:
-        return load_function(model)(matrix, targets)
+        return _made_by(model, matrix, targets)
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -102,6 +102,15 @@ def _estimator(matrix: NDArray[np.float64], targets: NDArray[Any], task: Task, m
         HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     )
     return boosting(**settings).fit(_with_a_value(matrix), targets)
+
+
+def _made_by(model: str, matrix: NDArray[np.float64], targets: NDArray[Any]) -> Any:
+    made = load_function(model)(matrix, targets)
+    if not hasattr(made, "predict"):
+        raise ConfigError(
+            f"model is {model!r}, which returned a {type(made).__name__}; return a fitted estimator"
+        )
+    return made
 
 
 def _with_a_value(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

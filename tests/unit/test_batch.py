@@ -64,6 +64,8 @@ def functions(tmp_path_factory):
             def endless(x, y):
                 while True:
                     pass
+            def unfinished(x, y):
+                LogisticRegression
             def strange(x, y):
                 return make_pipeline(SimpleImputer(), KNeighborsClassifier()).fit(x, y)
             """
@@ -259,6 +261,23 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(trainer, name, says):
 def test_a_model_that_is_not_there_is_a_wrong_setting(trainer):
     with pytest.raises(ConfigError, match=r"^model is 'own_models:absent', which can't"):
         trainer.train(job(model="own_models:absent"))
+    with pytest.raises(
+        ConfigError, match="unfinished', which returned a NoneType; return a fitted"
+    ):
+        trainer.train(job(model="own_models:unfinished"))
+
+
+def test_a_child_whose_trainer_is_gone_ends_without_a_word(tmp_path):
+    program = "import sys; from pathlib import Path; from streamops.training.child import serve; "
+    program += "serve(Path(sys.argv[1]), Path(sys.argv[1]), 1 << 30)"
+    gone, pipe = os.pipe()
+    os.close(gone)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        input=b"1\n", stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(pipe)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_an_endless_job_is_ended(functions, tmp_path):

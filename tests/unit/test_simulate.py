@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from streamops.cli import main
+from streamops.cli import EXIT_INTERRUPTED, main
 from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError, InputError
 from streamops.operate.first_version import namespace_for, train_first
 from streamops.operate.folder import Folder, ServiceSettings
@@ -85,6 +87,17 @@ def a_table(folder: Path) -> str:
     file = folder / "table.csv"
     file.write_text("x,y\n" + "".join(f"{n},{n % 2}\n" for n in range(200)))
     return str(file)
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path, monkeypatch) -> None:
+    def ended(*_) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the run went on")
+
+    monkeypatch.setattr("streamops.operate.simulate.simulate", ended)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["simulate", a_table(tmp_path), "--target", "y"]) == EXIT_INTERRUPTED
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("unique", [False, True])
