@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, say
-from streamops.commands.place import HERE, Json, Place
+from streamops.commands.place import HERE, PARTITIONS_MAX, Json, Place
 from streamops.errors import ConfigError
 from streamops.settings import Settings
 
@@ -20,7 +20,10 @@ def grow(
     *,
     partitions: Annotated[
         int,
-        Parameter(validator=validators.Number(gte=1), help="Partitions of each of its topics."),
+        Parameter(
+            validator=validators.Number(gte=1, lte=PARTITIONS_MAX),
+            help="Partitions of each of its topics.",
+        ),
     ],
     archive: Annotated[
         Path | None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from streamops.errors import ConfigError
 from streamops.operate.folder import Folder
@@ -21,6 +22,9 @@ PARTITIONS_CLUSTER = 24
 SEAL_EVERY = 600
 INTERVAL_EMBEDDED_S = 1.0
 INTERVAL_CLUSTER_S = 5.0
+# Far beyond what Kafka bears on a topic, or any count that is meant.
+PARTITIONS_MAX = 10_000
+COUNT_MAX = 1_000_000_000
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON alone on stdout.")]
 
@@ -114,6 +118,15 @@ class Place:
 
 
 HERE = Place()
+
+
+def whole(_: type[int], tokens: Sequence[Token]) -> int:
+    """An option's whole number; without this 1.5 would be taken, rounded."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no whole number") from None
 
 
 def read_kafka_config(file: Path | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, say
-from streamops.commands.place import Json, read_kafka_config
+from streamops.commands.place import PARTITIONS_MAX, Json, read_kafka_config, whole
 
 DEFAULT_HOME = Path(".streamops/simulate")
 FAILED = 1
@@ -22,16 +22,26 @@ Pane = Annotated[
     int,
     Parameter(
         name="--pane",
+        converter=whole,
         validator=validators.Number(gte=0),
         help="Length of a pane, seconds; 0: about 500 rows.",
     ),
 ]
 Rows = Annotated[
     int,
-    Parameter(validator=validators.Number(gte=0), help="Play only the first so many rows; 0: all."),
+    Parameter(
+        converter=whole,
+        validator=validators.Number(gte=0),
+        help="Play only the first so many rows; 0: all.",
+    ),
 ]
 Partitions = Annotated[
-    int, Parameter(validator=validators.Number(gte=1), help="Partitions of each topic.")
+    int,
+    Parameter(
+        converter=whole,
+        validator=validators.Number(gte=1, lte=PARTITIONS_MAX),
+        help="Partitions of each topic.",
+    ),
 ]
 
 

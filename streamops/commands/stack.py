@@ -16,7 +16,7 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, print_table, say
-from streamops.commands.place import HERE, Json, Place
+from streamops.commands.place import COUNT_MAX, HERE, PARTITIONS_MAX, Json, Place, whole
 from streamops.disk import disk_of
 from streamops.errors import ConfigError, TransportError
 from streamops.operate.folder import (
@@ -38,7 +38,8 @@ Partitions = Annotated[
     int | None,
     Parameter(
         env_var="STREAMOPS_PARTITIONS",
-        validator=validators.Number(gte=1),
+        converter=whole,
+        validator=validators.Number(gte=1, lte=PARTITIONS_MAX),
         help="Partitions of each topic, fixed once; 4 embedded, 24 on a cluster.",
     ),
 ]
@@ -46,7 +47,7 @@ SealEvery = Annotated[
     int | None,
     Parameter(
         env_var="STREAMOPS_SEAL_EVERY",
-        validator=validators.Number(gte=0),
+        validator=validators.Number(gte=0, lte=COUNT_MAX),
         help="Seal the state at the end of every so many epochs, fixed once; 600, and 0 for never.",
     ),
 ]
@@ -90,7 +91,7 @@ def up(
         int,
         Parameter(
             env_var="STREAMOPS_DISK_FLOOR_MB",
-            validator=validators.Number(gte=0),
+            validator=validators.Number(gte=0, lte=COUNT_MAX),
             help="Free MiB of the data folder's disk below which nothing is taken; 0: never.",
         ),
     ] = 1024,
@@ -224,7 +225,7 @@ def run(
     worker: Annotated[
         int,
         Parameter(
-            validator=validators.Number(gte=0),
+            validator=validators.Number(gte=0, lte=COUNT_MAX),
             help="Number of this worker of the service; each has its own.",
         ),
     ] = 0,

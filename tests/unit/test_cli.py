@@ -101,6 +101,10 @@ def test_a_wrong_call_is_one_line_and_status_2(arguments, capsys):
         ("simulate t.csv", "--pane", "-5"),
         ("simulate t.csv", "--partitions", "0"),
         ("up", "--partitions", "0"),
+        ("simulate t.csv", "--partitions", "9999999999"),
+        ("up", "--partitions", "9999999999"),
+        ("up", "--seal-every", "99999999999999999999"),
+        ("up", "--disk-floor-mb", "99999999999999999999"),
         ("up", "--seal-every", "-1"),
         ("up", "--disk-floor-mb", "-1"),
         ("topics apply", "--partitions", "-1"),
@@ -116,6 +120,15 @@ def test_a_number_outside_its_range_is_one_line_and_status_2(command, option, va
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("streamops: Invalid value")
     assert f"for {option}. Must be" in said
+
+
+@pytest.mark.parametrize("command", ["simulate t.csv --pane", "up --partitions"])
+def test_a_fraction_is_no_count(command, capsys):
+    """It used to be taken, rounded."""
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "1.5"])
+    assert ended.value.code == EXIT_CONFIG
+    assert "'1.5' is no whole number" in " ".join(capsys.readouterr().err.split())
 
 
 # What these take is bounded by more than a number, and said by what they start.
