@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -23,10 +25,9 @@ WATCH_S = 0.05
 STALL_S = 60.0
 
 
-async def measure(arguments: list[str]) -> int:
-    """Run the agent until it took all events."""
-    bootstrap, namespace, topics, events, features = arguments
-    app: Any = faust.App(
+def make_app(bootstrap: str, namespace: str, folder: Path) -> Any:
+    """The application; what Faust keeps lies in a folder that goes, not where the bench is run."""
+    return faust.App(
         f"{namespace}.naive-faust",
         broker=f"kafka://{bootstrap}",
         store="memory://",
@@ -35,7 +36,14 @@ async def measure(arguments: list[str]) -> int:
         topic_disable_leader=True,
         stream_wait_empty=False,
         web_enabled=False,
+        datadir=folder,
     )
+
+
+async def measure(arguments: list[str], folder: Path) -> int:
+    """Run the agent until it took all events."""
+    bootstrap, namespace, topics, events, features = arguments
+    app = make_app(bootstrap, namespace, folder)
     out = app.topic(OUT, value_serializer="raw", key_serializer="raw")
     written: list[tuple[bytes, bytes]] = []
     meter = NaiveMeter(
@@ -68,4 +76,6 @@ async def measure(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"events_per_s": asyncio.run(measure(sys.argv[1:]))}))
+    with tempfile.TemporaryDirectory() as folder:
+        taken = asyncio.run(measure(sys.argv[1:], Path(folder)))
+    print(json.dumps({"events_per_s": taken}))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -111,3 +112,12 @@ def test_the_base_installation_is_a_producers():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {requirement.split(">")[0] for requirement in project["dependencies"]}
     assert names == {"confluent-kafka", "msgspec"}
+
+
+def test_the_benchs_faust_leaves_nothing_where_it_is_run(tmp_path, monkeypatch):
+    """`make clean` could not know it: Faust names the folder after the namespace."""
+    from benchmarks import faust_meter
+
+    monkeypatch.setattr(faust_meter, "faust", SimpleNamespace(App=lambda name, **given: given))
+    given = faust_meter.make_app("127.0.0.1:1", "bench", tmp_path)
+    assert given["datadir"] == tmp_path
