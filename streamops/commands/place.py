@@ -26,6 +26,9 @@ INTERVAL_CLUSTER_S = 5.0
 PARTITIONS_MAX = 10_000
 COUNT_MAX = 1_000_000_000
 
+# Not every client of ours is librdkafka's: these would send some of them elsewhere.
+ADDRESSES = frozenset({"bootstrap.servers", "metadata.broker.list"})
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON alone on stdout.")]
 
 
@@ -68,7 +71,7 @@ class Place:
         own = Settings(
             bootstrap=self.bootstrap or "",
             namespace=self.namespace or (recorded.namespace if recorded else DEFAULT_NAMESPACE),
-            kafka=read_kafka_config(self.kafka_config),
+            kafka=kafka_of(self.bootstrap, self.kafka_config),
             data=self.data.absolute(),
             partitions=partitions or self._partitions(recorded),
             seal_every=self._seal_every(recorded) if seal_every is None else seal_every,
@@ -129,6 +132,14 @@ def whole(_: type[int], tokens: Sequence[Token]) -> int:
         raise ValueError(f"{text!r} is no whole number") from None
 
 
+def kafka_of(bootstrap: str | None, file: Path | None) -> dict[str, str]:
+    """The client settings of an existing Kafka; ConfigError where none is named: the embedded
+    broker takes clients without any."""
+    if file is not None and not bootstrap:
+        raise ConfigError(f"kafka-config is {file}, and no --bootstrap names the Kafka it is for")
+    return read_kafka_config(file)
+
+
 def read_kafka_config(file: Path | None) -> dict[str, str]:
     """The settings in a file of key=value lines, # before a comment; ConfigError names the line."""
     if file is None:
@@ -145,5 +156,9 @@ def read_kafka_config(file: Path | None) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"{file}, line {number} has no '=': write key=value")
+        if key.strip() in ADDRESSES:
+            raise ConfigError(
+                f"{file}, line {number} has {key.strip()}: take it out, and give --bootstrap"
+            )
         found[key.strip()] = value.strip()
     return found

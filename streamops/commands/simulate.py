@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, say
-from streamops.commands.place import PARTITIONS_MAX, Json, read_kafka_config, whole
+from streamops.commands.place import PARTITIONS_MAX, Json, kafka_of, whole
 
 DEFAULT_HOME = Path(".streamops/simulate")
 FAILED = 1
@@ -121,7 +121,7 @@ def simulate(
         home=home,
         keep=keep,
         bootstrap=bootstrap,
-        kafka=read_kafka_config(kafka_config),
+        kafka=kafka_of(bootstrap, kafka_config),
     )
     with interrupted_by_sigterm():
         summary = play(options, Console(file=sys.stderr))

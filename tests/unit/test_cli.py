@@ -357,6 +357,18 @@ def test_client_settings_are_read_line_by_line(tmp_path):
         read_kafka_config(file)
     with pytest.raises(ConfigError, match="can't be read"):
         read_kafka_config(tmp_path / "none")
+    file.write_text("security.protocol=SSL\nbootstrap.servers=prod:9092\n")
+    with pytest.raises(ConfigError, match=r"line 2 has bootstrap\.servers: .* give --bootstrap"):
+        read_kafka_config(file)
+
+
+@pytest.mark.parametrize("command", ["up", "simulate t.csv --target y"])
+def test_client_settings_are_of_a_kafka_that_is_named(command, tmp_path, monkeypatch, capsys):
+    """Else a broker of one's own was started, and clients went elsewhere, or nowhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kafka.conf").write_text("security.protocol=SSL\n")
+    assert main([*command.split(), "--kafka-config", "kafka.conf"]) == EXIT_CONFIG
+    assert "no --bootstrap names the Kafka it is for" in capsys.readouterr().err
 
 
 def test_json_stands_alone_on_stdout(tmp_path, capsys):
