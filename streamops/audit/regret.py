@@ -24,6 +24,7 @@ from streamops.core.partition import partition_of
 from streamops.core.personal import is_personal
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered, OutcomeJoined
+from streamops.training.frames import is_label
 from streamops.training.outcomes import SOURCES
 from streamops.training.scoring import Answer, open_model, score_answers
 from streamops.values import ModelVersion
@@ -229,5 +230,9 @@ def value(
     answers: Sequence[Answer], metric: str, version: ModelVersion, span: Span
 ) -> float | None:
     """Return answers' value in a metric against the span's labels."""
-    labels = [outcome.label for outcome in span.outcomes]
-    return score_answers(answers, labels, version.task, version.positive).get(metric)
+    both = zip(answers, (outcome.label for outcome in span.outcomes), strict=True)
+    # As the trainer does: what is no label of the task measures nothing.
+    known = [(answer, label) for answer, label in both if is_label(label, version.task)]
+    labels = [label for _, label in known]
+    answered = [answer for answer, _ in known]
+    return score_answers(answered, labels, version.task, version.positive).get(metric)

@@ -19,6 +19,7 @@ from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.events import CandidateScored, EvaluationRequested, RetrainRequested
 from streamops.training.batch import Trained
+from streamops.training.frames import is_label
 from streamops.training.online import link
 from streamops.training.outcomes import OutcomeRow
 from streamops.training.scoring import Answer, score_answers, score_segments
@@ -42,11 +43,13 @@ class Run(msgspec.Struct, frozen=True):
     trained: Trained
 
 
-def split(request: Request, rows: Sequence[OutcomeRow]) -> Rows:
+def split(request: Request, rows: Sequence[OutcomeRow], task: str) -> Rows:
     """Hold out the newest rows; of the others keep what the strategy may learn from.
 
+    Rows whose label is none of the task are left out: they measure and teach nothing.
     Raises InputError where nothing is left to learn from.
     """
+    rows = [row for row in rows if is_label(row.label, task)]
     cut = max(0, len(rows) - request.holdout_rows)
     learn, held = list(rows[:cut]), list(rows[cut:])
     if isinstance(request, EvaluationRequested):
