@@ -20,8 +20,8 @@ class Recorder(streamops.Client):
         super().__init__("127.0.0.1:1")
         self.sent: list[object] = []
 
-    def send(self, event):
-        self.sent.append(event)
+    def send_all(self, events):
+        self.sent += events
 
 
 class Counted:
@@ -67,3 +67,12 @@ def test_a_request_with_one_bad_row_logs_none(gateway, data, parameters, said):
     with pytest.raises(InputError, match=said):
         gateway.infer("m", request(data, **parameters))
     assert (gateway.client.sent, gateway.scorer.asked) == ([], 0)
+
+
+def test_a_row_too_large_to_log_is_named_and_none_is_sent(gateway):
+    gateway.client = streamops.Client("127.0.0.1:1")
+    rows = [{"x": 1.0}, {"x": "far too long" * 400_000}, {"x": 2.0}]
+    tensor = {"name": "rows", "shape": [3], "datatype": "BYTES", "data": rows}
+    with pytest.raises(InputError, match=r"has 4,\d+,\d+ bytes; predictions takes 4,194,304"):
+        gateway.infer("m", msgspec.convert({"inputs": [tensor]}, InferRequest))
+    assert len(gateway.client._sender._producer) == 0
