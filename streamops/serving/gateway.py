@@ -22,7 +22,12 @@ import uvicorn
 from litestar import Response, get, post
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_400_BAD_REQUEST,
+    HTTP_500_INTERNAL_SERVER_ERROR,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
 
 from streamops.client import Client
 from streamops.disk import broker_disk
@@ -31,6 +36,7 @@ from streamops.events import ModelRegistered, PredictionMade
 from streamops.listener import listen
 from streamops.sdk.commands import origin
 from streamops.sdk.plain import plain_features, plain_score, plain_segments, plain_value
+from streamops.sdk.run import one_line
 from streamops.serving.scorer import Scored, Scorer, Serving
 from streamops.settings import Settings
 
@@ -69,6 +75,10 @@ class InferResponse(msgspec.Struct, kw_only=True):
     outputs: list[Tensor]
 
 
+class ModelFailed(Exception):
+    """The served model raised: the user's code, or a row that it can't take."""
+
+
 class Gateway:
     """What the handlers share: the scorer and the client that logs."""
 
@@ -89,7 +99,8 @@ class Gateway:
     def infer(self, model: str, request: InferRequest) -> InferResponse:
         """Answer a request and log each prediction.
 
-        Raises InputError for what can't be read or logged, and then logs no row of it;
+        Raises InputError for what can't be read or logged, and then logs no row of it; ModelFailed
+        where the model raises, and then logs each row as failed;
         TransportError where answers can't be logged: below the disk's floor, or a full buffer.
         """
         if self.disk is not None:
@@ -106,7 +117,9 @@ class Gateway:
             raise
         except Exception as error:
             self._log_failures(model, serving, len(rows), error, segments)
-            raise
+            raise ModelFailed(
+                f"model {model!r} gave no answer: {one_line(error)}; each row is logged as failed"
+            ) from error
         latency_ms = (time.perf_counter() - begin) * MS
         events = [
             _event(model, raw, answer, latency_ms, segments)
@@ -268,7 +281,18 @@ def make_app(gateway: Gateway) -> litestar.Litestar:
         except TransportError as error:
             raise HTTPException(str(error), status_code=HTTP_503_SERVICE_UNAVAILABLE) from None
 
-    return litestar.Litestar([live, ready, metadata, infer], openapi_config=None)
+    return litestar.Litestar(
+        [live, ready, metadata, infer],
+        openapi_config=None,
+        exception_handlers={ModelFailed: tell_failure},
+    )
+
+
+def tell_failure(_: object, error: ModelFailed) -> Response[dict[str, Any]]:
+    """Answer with the reason, which the framework keeps to itself for this status."""
+    LOG.error("%s", error)
+    status = HTTP_500_INTERNAL_SERVER_ERROR
+    return Response({"status_code": status, "detail": str(error)}, status_code=status)
 
 
 def run_gateway(settings: Settings, host: str, port: int, stop: threading.Event) -> None:
