@@ -217,7 +217,10 @@ class Judge:
                 f"version {name!r} was asked with values of persons; an audit doesn't decrypt them"
             )
         model = open_model(self._artifacts, registered.version.artifact, registered.runner)
-        rows: list[dict[str, Any]] = [msgspec.json.decode(o.features) for o in span.outcomes]
+        try:
+            rows: list[dict[str, Any]] = [_ROW.decode(o.features) for o in span.outcomes]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"features of an outcome can't be read: {error}") from None
         return model.answer(rows)
 
 
@@ -236,3 +239,6 @@ def value(
     labels = [label for _, label in known]
     answered = [answer for answer, _ in known]
     return score_answers(answered, labels, version.task, version.positive).get(metric)
+
+
+_ROW: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict)

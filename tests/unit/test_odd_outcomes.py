@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+import msgspec
 import pytest
 
 from streamops.core.pane_rows import other_bins
@@ -71,6 +72,14 @@ def test_a_label_of_another_kind_is_left_out(learned, base, label, odd):
     assert len(found.learn) + len(found.held) == ROWS - 1
     answer = scored(asked(), run.version, found, (run.trained.answers, ()), None)
     assert (answer.rows, run.trained.rows) == (HELD, ROWS - 1 - HELD)
+
+
+@pytest.mark.parametrize("features", [b"null", b"[1]", b'{"x":01}', b"\xff"])
+def test_features_that_can_not_be_read_are_left_out(features):
+    """METER passes those of a version that it doesn't know on as they came."""
+    odd = msgspec.structs.replace(outcomes(float)[5], features=features)
+    found = split(asked(), [*outcomes(float), odd], "regression")
+    assert len(found.learn) + len(found.held) == ROWS
 
 
 def test_an_evaluation_leaves_it_out_as_well():
