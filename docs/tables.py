@@ -7,7 +7,7 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -78,6 +78,8 @@ MEANINGS = {
 
 def words(kind: Any) -> str:
     """Return a type in words of a TOML file."""
+    if get_origin(kind) is Annotated:
+        return words(get_args(kind)[0])
     if kind in (str, int, float, bool):
         return {str: "text", int: "integer", float: "number", bool: "true or false"}[kind]
     if kind is Path:

@@ -66,6 +66,7 @@ class AsyncClient:
         await asyncio.to_thread(self.client.__exit__, kind, error, trace)
 
     send = at_once(Client.send)
+    send_all = at_once(Client.send_all)
     log_prediction = at_once(Client.log_prediction)
     log_failure = at_once(Client.log_failure)
     log_label = at_once(Client.log_label)

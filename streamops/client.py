@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -113,6 +113,10 @@ class Client(Commands):
     def send(self, event: Event) -> None:
         """Send an event as it is; for whoever builds events from `streamops.events`."""
         self._sender.send(event)
+
+    def send_all(self, events: Sequence[Event]) -> None:
+        """Send events as they are: none of them where readers would refuse one."""
+        self._sender.send_all(events)
 
     def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Return once the broker has acknowledged every record; TransportError if it has not."""

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from streamops.errors import ConfigError
+from streamops.values import Integer
 
 AlertKind = Literal[
     "data_drift",
@@ -69,10 +70,10 @@ class Rule(
     below: float | None = None
     relative: bool = False
     resolve: float | None = None
-    raise_after: int = 1
-    resolve_after: int = 2
-    cooldown_panes: int = 0
-    minimum: int = 100
+    raise_after: Integer = 1
+    resolve_after: Integer = 2
+    cooldown_panes: Integer = 0
+    minimum: Integer = 100
     moderate: float | None = None
     major: float | None = None
 
@@ -98,17 +99,17 @@ class RetrainPolicy(
     """
 
     kinds: tuple[AlertKind, ...] = ("performance", "concept_drift", "data_drift")
-    repeat_panes: int = 10
-    every_panes: int = 0
-    every_labels: int = 0
-    cooldown_panes: int = 2
-    budget: int = 30
-    budget_panes: int = 100
-    min_labels: int = 1000
+    repeat_panes: Integer = 10
+    every_panes: Integer = 0
+    every_labels: Integer = 0
+    cooldown_panes: Integer = 2
+    budget: Integer = 30
+    budget_panes: Integer = 100
+    min_labels: Integer = 1000
     strategies: tuple[Strategy, ...] = ("recent", "all", "since_change", "online")
     scheduled: tuple[Strategy, ...] = ("recent",)
-    recent_rows: int = 4000
-    holdout_rows: int = 500
+    recent_rows: Integer = 4000
+    holdout_rows: Integer = 500
     trainer: str = "hist_gradient_boosting"
     refit: bool = True
 
@@ -130,7 +131,7 @@ class GatePolicy(
     floor: float | None = None
     margin: float = 0.0
     segment_drop: float = 0.1
-    segment_rows: int = 100
+    segment_rows: Integer = 100
     approval: bool = False
 
 
@@ -145,9 +146,9 @@ class NoisePolicy(
                  it pages once more, then not until it is raised less often; 0: never
     """
 
-    group_panes: int = 24
-    flap_times: int = 3
-    flap_panes: int = 24
+    group_panes: Integer = 24
+    flap_times: Integer = 3
+    flap_panes: Integer = 24
 
 
 class ModelConfig(
@@ -170,11 +171,11 @@ class ModelConfig(
     """
 
     model: str
-    pane_s: int = 3600
-    allowed_lateness_s: int = 0
-    maturity_s: int = 0
-    horizon_s: int = 604800
-    cohort_delay_s: int = 0
+    pane_s: Integer = 3600
+    allowed_lateness_s: Integer = 0
+    maturity_s: Integer = 0
+    horizon_s: Integer = 604800
+    cohort_delay_s: Integer = 0
     min_coverage: float = 0.5
     segments: dict[str, tuple[str, ...]] = {}
     detectors: tuple[DetectorName, ...] = (
@@ -251,7 +252,7 @@ def check_config(config: ModelConfig) -> ModelConfig:
 
 
 def _check_counts(
-    who: str, policy: RetrainPolicy | NoisePolicy, names: tuple[str, ...], least: int = 0
+    who: str, policy: RetrainPolicy | NoisePolicy, names: tuple[str, ...], least: Integer = 0
 ) -> None:
     for name in names:
         value = getattr(policy, name)

@@ -21,6 +21,7 @@ from streamops.values import (
     Fault,
     FeatureCounts,
     GateCheck,
+    Integer,
     Metric,
     MetricEvidence,
     ModelVersion,
@@ -95,13 +96,13 @@ class LabelArrived(Event, frozen=True, kw_only=True, tag=True, gc=False):
 class Tick(Event, frozen=True, kw_only=True, tag=True):
     """Cuts a partition: closes the epoch before it, opens `epoch`; `time` is the watermark."""
 
-    epoch: int
+    epoch: Integer
 
 
 class ConfigActivated(Event, frozen=True, kw_only=True, tag=True):
     """A model's configuration rules the panes that start at `first_pane` or later."""
 
-    revision: int
+    revision: Integer
     first_pane: datetime
     config: ModelConfig
     config_hash: str
@@ -111,7 +112,7 @@ class ConfigActivated(Event, frozen=True, kw_only=True, tag=True):
 class VersionActivated(Event, frozen=True, kw_only=True, tag=True):
     """A version's columns, edges and reference are known from here on."""
 
-    revision: int
+    revision: Integer
     first_pane: datetime
     version: ModelVersion
     stamp: Stamp | None = None
@@ -125,11 +126,11 @@ class TopologyActivated(Event, frozen=True, kw_only=True, tag=True):
     seal_every  the state is sealed at the end of every so many epochs; 0: never
     """
 
-    partitions: int
-    first_epoch: int = 0
+    partitions: Integer
+    first_epoch: Integer = 0
     driven: bool = False
     interval_s: float = 0.0
-    seal_every: int = 0
+    seal_every: Integer = 0
 
 
 # Outcomes and summaries --------------------------------------------------------------------------
@@ -163,8 +164,8 @@ class EpochClosed(Event, frozen=True, kw_only=True, tag=True):
     """Last output of a source's epoch to one partition: the count before it, and their hash."""
 
     source: str
-    epoch: int
-    count: int
+    epoch: Integer
+    count: Integer
     hash: str
 
 
@@ -184,15 +185,15 @@ class PaneSummarized(Event, frozen=True, kw_only=True, tag=True):
     cut: Cut
     config_hash: str
     profile_hash: str
-    restatement: int = 0
-    predictions: int = 0
-    failures: int = 0
-    repeats: int = 0
-    late: int = 0
-    faults: int = 0
+    restatement: Integer = 0
+    predictions: Integer = 0
+    failures: Integer = 0
+    repeats: Integer = 0
+    late: Integer = 0
+    faults: Integer = 0
     features: tuple[FeatureCounts, ...] = ()
     score: FeatureCounts | None = None
-    latency_ms: tuple[int, ...] = ()
+    latency_ms: tuple[Integer, ...] = ()
     performance: Performance | None = None
     stamp: Stamp | None = None
     evidence: RawEvidence | None = None
@@ -214,8 +215,8 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str
     metrics: tuple[Metric, ...] = ()
     status: Literal["evaluated", "mixed", "coverage"] = "evaluated"
-    restatement: int = 0
-    semantics: int = 1
+    restatement: Integer = 0
+    semantics: Integer = 1
     drift: tuple[Drift, ...] = ()
     stamp: Stamp | None = None
     evidence: MetricEvidence | None = None
@@ -234,7 +235,7 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     detector: str
     level: Literal["warning", "drift"]
     since: datetime
-    outcomes: int
+    outcomes: Integer
     error_rate: float
     platform: str
     config_hash: str
@@ -278,9 +279,9 @@ class RunCompleted(Event, frozen=True, kw_only=True, tag=True):
     run_id: str
     metrics: dict[str, float] = {}
     artifact: str = ""
-    rows: int = 0
-    first_epoch: int = 0
-    last_epoch: int = 0
+    rows: Integer = 0
+    first_epoch: Integer = 0
+    last_epoch: Integer = 0
     parameters: dict[str, Value] = {}
 
 
@@ -316,12 +317,12 @@ class CandidateScored(Event, frozen=True, kw_only=True, tag=True):
     version: str
     request_id: str
     champion_version: str
-    rows: int
+    rows: Integer
     candidate: dict[str, float] = {}
     champion: dict[str, float] = {}
-    segments: dict[str, tuple[float, float, int]] = {}
-    first_epoch: int = 0
-    last_epoch: int = 0
+    segments: dict[str, tuple[float, float, Integer]] = {}
+    first_epoch: Integer = 0
+    last_epoch: Integer = 0
     refit: bool = False
 
 
@@ -373,10 +374,7 @@ class AlertSilenceRequested(Event, frozen=True, kw_only=True, tag=True):
 
 
 class ConfigApplied(Event, frozen=True, kw_only=True, tag=True):
-    """A person applied a configuration; the broadcaster activates it.
-
-    first_pane  first pane it rules; none: the first that starts after it was activated
-    """
+    """A person applied a configuration. `first_pane`: first that it rules; none: the next one."""
 
     config: ModelConfig
     config_hash: str
@@ -387,7 +385,7 @@ class ConfigApplied(Event, frozen=True, kw_only=True, tag=True):
 class ActivationDelivered(Event, frozen=True, kw_only=True, tag=True):
     """Every partition holds the activation with this revision."""
 
-    revision: int
+    revision: Integer
     model: str
     version: str = ""
     config_hash: str = ""
@@ -399,7 +397,7 @@ class DatasetVersioned(Event, frozen=True, kw_only=True, tag=True):
     dataset: str
     version: str
     content_hash: str
-    rows: int
+    rows: Integer
     columns: tuple[tuple[str, str], ...] = ()
     parent: str = ""
     uri: str = ""
@@ -428,7 +426,7 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     """
 
     fingerprint: str
-    revision: int
+    revision: Integer
     kind: AlertKind
     severity: Severity
     model: str
@@ -453,7 +451,7 @@ class AlertResolved(Event, frozen=True, kw_only=True, tag=True):
     """The condition of an open alert ended, or its version left Production."""
 
     fingerprint: str
-    revision: int
+    revision: Integer
     alert_id: str
     model: str
     reason: Literal["recovered", "version replaced", "configuration changed"]
@@ -465,7 +463,7 @@ class AlertSilenced(Event, frozen=True, kw_only=True, tag=True):
     """A fingerprint, or a `hold`, is silent until a time; or a person acknowledged an alert."""
 
     fingerprint: str
-    revision: int
+    revision: Integer
     model: str
     actor: str
     until: datetime
@@ -490,15 +488,15 @@ class RetrainRequested(Event, frozen=True, kw_only=True, tag=True):
     cause: str
     reason: str
     champion_version: str
-    first_epoch: int
-    last_epoch: int
-    labels: int
-    holdout_rows: int
+    first_epoch: Integer
+    last_epoch: Integer
+    labels: Integer
+    holdout_rows: Integer
     metric: str
-    recent_rows: int = 0
+    recent_rows: Integer = 0
     since: datetime | None = None
-    used: int = 0
-    budget: int = 0
+    used: Integer = 0
+    budget: Integer = 0
     config_hash: str = ""
     trainer: str = ""
     refit: bool = False
@@ -523,9 +521,9 @@ class EvaluationRequested(Event, frozen=True, kw_only=True, tag=True):
     model: str
     version: str
     champion_version: str
-    first_epoch: int
-    last_epoch: int
-    holdout_rows: int
+    first_epoch: Integer
+    last_epoch: Integer
+    holdout_rows: Integer
     metric: str
     stamp: Stamp | None = None
     evidence: Proof | None = None
@@ -557,7 +555,7 @@ class StageChanged(Event, frozen=True, kw_only=True, tag=True):
     version: str
     before: Stage
     after: Stage
-    revision: int
+    revision: Integer
     cause: str
     replaced: str = ""
     actor: str = "controller"
@@ -570,7 +568,7 @@ class RolloutStarted(Event, frozen=True, kw_only=True, tag=True):
 
     model: str
     version: str
-    revision: int
+    revision: Integer
     plan: tuple[float, ...] = (1.0,)
     stamp: Stamp | None = None
     evidence: Proof | None = None
@@ -581,7 +579,7 @@ class RolloutStepped(Event, frozen=True, kw_only=True, tag=True):
 
     model: str
     version: str
-    revision: int
+    revision: Integer
     share: float
     stamp: Stamp | None = None
     evidence: Proof | None = None
@@ -592,7 +590,7 @@ class RolloutFinished(Event, frozen=True, kw_only=True, tag=True):
 
     model: str
     version: str
-    revision: int
+    revision: Integer
     stamp: Stamp | None = None
     evidence: Proof | None = None
 
@@ -603,7 +601,7 @@ class RolloutRolledBack(Event, frozen=True, kw_only=True, tag=True):
     model: str
     version: str
     restored: str
-    revision: int
+    revision: Integer
     reason: str
     stamp: Stamp | None = None
     evidence: Proof | None = None
@@ -614,7 +612,7 @@ class DeploymentServed(Event, frozen=True, kw_only=True, tag=True):
 
     model: str
     version: str
-    revision: int
+    revision: Integer
     gateway: str
 
 
@@ -627,10 +625,10 @@ class EpochConcluded(Event, frozen=True, kw_only=True, tag=True):
     open_requests  ids of requests without a final answer, sorted
     """
 
-    partition: int
-    epoch: int
+    partition: Integer
+    epoch: Integer
     open_requests: tuple[str, ...] = ()
-    deployment_revisions: dict[str, int] = {}
+    deployment_revisions: dict[str, Integer] = {}
     stamp: Stamp | None = None
 
 
@@ -641,11 +639,11 @@ class Sealed(Event, frozen=True, kw_only=True, tag=True):
     """
 
     source: str
-    epoch: int
+    epoch: Integer
     root: str
-    semantics: int = 1
-    leaves: int = 0
-    bytes: int = 0
+    semantics: Integer = 1
+    leaves: Integer = 0
+    bytes: Integer = 0
     stamp: Stamp | None = None
     evidence: SealEvidence | None = None
 
@@ -667,7 +665,7 @@ class CheckpointSealed(Event, frozen=True, kw_only=True, tag=True):
     """
 
     namespace: str
-    number: int
+    number: Integer
     head: str
     segments: tuple[SegmentSeal, ...]
     previous: str = ""
@@ -678,12 +676,12 @@ class RecordRefused(Event, frozen=True, kw_only=True, tag=True):
     """A record that could not be used, with its raw bytes (base64, capped) and where it stood."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: Integer
+    offset: Integer
     reason: str
     fault: Fault
     raw: bytes = b""
-    raw_bytes: int = 0
+    raw_bytes: Integer = 0
     raw_sha256: str = ""
     key: bytes = b""
     stamp: Stamp | None = None

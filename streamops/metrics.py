@@ -80,6 +80,10 @@ Name = Literal[
     # gauge, closes; processor, topic, partition
     # Closes whose count or hash didn't match what their source sent, since the fold was resumed.
     "streamops_closes_quarantined",
+    # gauge, seconds; processor, topic, partition, source
+    # A source that has not closed the next epoch though others have gone on: how long it is waited
+    # for, since the last folded epoch.
+    "streamops_source_awaited_seconds",
     # gauge, bytes; -
     # Free space of the broker's disk, else of the data folder's.
     "streamops_disk_free_bytes",

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = Path("topics/schemas")
 REFERENCE = Path("docs/reference/events.md")
 TIME = {"format": "date-time", "description": "RFC 3339, with a zone"}
+INTEGER_MIN = -(1 << 63)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # What `features` holds: msgspec leaves it raw until the version's columns are known.
@@ -128,6 +129,8 @@ def type_words(field: dict[str, Any]) -> str:
     if field.get("format") == "date-time":
         return "time"
     low, high = field.get("minimum"), field.get("maximum")
+    if low == INTEGER_MIN:
+        low = None
     bounds = "" if low is None else f", {low} to {high}" if high is not None else f", {low} or more"
     return f"{field.get('contentEncoding', field.get('type', 'any'))}{bounds}"
 

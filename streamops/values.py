@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Value = str | int | float | bool
+# What MessagePack and the views have room for; JSON knows longer ones.
+Integer = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Value = str | Integer | float | bool
 Stage = Literal["Development", "Staging", "Production", "Archived"]
 Severity = Literal["minor", "moderate", "major"]
 Fault = Literal["producer", "operator", "us"]
@@ -27,17 +29,17 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
     """
 
     source: str
-    epoch: int
-    ordinal: int
+    epoch: Integer
+    ordinal: Integer
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """Offsets [first, next) of one partition."""
 
     topic: str
-    partition: int
-    first: int
-    next: int
+    partition: Integer
+    first: Integer
+    next: Integer
 
 
 class SegmentSeal(msgspec.Struct, frozen=True, array_like=True):
@@ -49,10 +51,10 @@ class SegmentSeal(msgspec.Struct, frozen=True, array_like=True):
     """
 
     topic: str
-    partition: int
-    first: int
-    next: int
-    records: int
+    partition: Integer
+    first: Integer
+    next: Integer
+    records: Integer
     root: str
     head: str
 
@@ -61,7 +63,7 @@ class RawEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What a summary or outcome was folded from: spans, records, and a SHA-256 chain over them."""
 
     spans: tuple[Span, ...] = ()
-    records: int = 0
+    records: Integer = 0
     chain: str = ""
 
 
@@ -70,7 +72,7 @@ class SummaryRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     stamp: Stamp
-    offset: int
+    offset: Integer
     raw: RawEvidence
 
 
@@ -82,16 +84,16 @@ class MetricEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """
 
     summaries: tuple[SummaryRef, ...] = ()
-    panes: int = 0
+    panes: Integer = 0
     chain: str = ""
 
 
 class OutcomeEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcomes behind a detector's conclusion: epochs, number, SHA-256 chain of conclusions."""
 
-    first_epoch: int
-    last_epoch: int
-    outcomes: int
+    first_epoch: Integer
+    last_epoch: Integer
+    outcomes: Integer
     chain: str
 
 
@@ -100,7 +102,7 @@ class MetricRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     stamp: Stamp
-    offset: int
+    offset: Integer
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,8 +132,8 @@ class PaneRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_independent: bool = False
     dispersion: float = 1.0
     missing_dispersion: float = 1.0
-    panes: int = 0
-    width: int = 1
+    panes: Integer = 0
+    width: Integer = 1
     counts: bytes = b""
     season: SeasonName | None = None
     phases: bytes = b""
@@ -145,7 +147,7 @@ class SealEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     contents: str
-    positions: dict[str, int] = {}
+    positions: dict[str, Integer] = {}
 
 
 class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -160,7 +162,7 @@ class FeatureProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     name: str
     kind: Literal["numeric", "boolean", "category"]
-    counts: tuple[int, ...]
+    counts: tuple[Integer, ...]
     edges: tuple[float, ...] = ()
     low: float = 0.0
     high: float = 0.0
@@ -179,7 +181,7 @@ class ReferenceProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     performance  metric name -> value on held-out rows
     """
 
-    rows: int
+    rows: Integer
     features: tuple[FeatureProfile, ...]
     score: FeatureProfile | None = None
     label: FeatureProfile | None = None
@@ -207,7 +209,7 @@ class FeatureCounts(msgspec.Struct, frozen=True, array_like=True):
     """Counts (and fixed-point sums, in quanta) a bin of one feature, laid out as its profile."""
 
     name: str
-    counts: tuple[int, ...]
+    counts: tuple[Integer, ...]
     sums: tuple[int, ...] = ()
 
 
@@ -221,19 +223,19 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     calibration     [predictions, positives] a tenth of the score
     """
 
-    labelled: int = 0
-    confusion: tuple[tuple[str, str, int], ...] = ()
-    scored: int = 0
+    labelled: Integer = 0
+    confusion: tuple[tuple[str, str, Integer], ...] = ()
+    scored: Integer = 0
     log_loss: int = 0
     brier: int = 0
-    measured: int = 0
+    measured: Integer = 0
     absolute_error: int = 0
     squared_error: int = 0
-    labels: tuple[int, ...] = ()
-    delay_s: tuple[int, ...] = ()
-    calibration: tuple[tuple[int, int], ...] = ()
-    corrections: int = 0
-    duplicates: int = 0
+    labels: tuple[Integer, ...] = ()
+    delay_s: tuple[Integer, ...] = ()
+    calibration: tuple[tuple[Integer, Integer], ...] = ()
+    corrections: Integer = 0
+    duplicates: Integer = 0
 
 
 class Metric(msgspec.Struct, frozen=True, array_like=True):
@@ -243,7 +245,7 @@ class Metric(msgspec.Struct, frozen=True, array_like=True):
     feature: str
     value: float | None
     reference: float | None
-    n: int
+    n: Integer
 
 
 class Drift(msgspec.Struct, frozen=True, array_like=True):
@@ -264,7 +266,7 @@ class Drift(msgspec.Struct, frozen=True, array_like=True):
     direction: str
     evidence: float
     alarm_at: float
-    age: int
+    age: Integer
     since: datetime
     psi: float
     psi_least: float

@@ -24,6 +24,7 @@ from streamops.core.partition import partition_of
 from streamops.core.personal import is_personal
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered, OutcomeJoined
+from streamops.training.frames import is_label
 from streamops.training.outcomes import SOURCES
 from streamops.training.scoring import Answer, open_model, score_answers
 from streamops.values import ModelVersion
@@ -216,7 +217,10 @@ class Judge:
                 f"version {name!r} was asked with values of persons; an audit doesn't decrypt them"
             )
         model = open_model(self._artifacts, registered.version.artifact, registered.runner)
-        rows: list[dict[str, Any]] = [msgspec.json.decode(o.features) for o in span.outcomes]
+        try:
+            rows: list[dict[str, Any]] = [_ROW.decode(o.features) for o in span.outcomes]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"features of an outcome can't be read: {error}") from None
         return model.answer(rows)
 
 
@@ -229,5 +233,12 @@ def value(
     answers: Sequence[Answer], metric: str, version: ModelVersion, span: Span
 ) -> float | None:
     """Return answers' value in a metric against the span's labels."""
-    labels = [outcome.label for outcome in span.outcomes]
-    return score_answers(answers, labels, version.task, version.positive).get(metric)
+    both = zip(answers, (outcome.label for outcome in span.outcomes), strict=True)
+    # As the trainer does: what is no label of the task measures nothing.
+    known = [(answer, label) for answer, label in both if is_label(label, version.task)]
+    labels = [label for _, label in known]
+    answered = [answer for answer, _ in known]
+    return score_answers(answered, labels, version.task, version.positive).get(metric)
+
+
+_ROW: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict)

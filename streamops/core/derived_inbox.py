@@ -32,6 +32,7 @@ class DerivedInbox:
 
     strays       records that no source of this partition stamped: reports from outside, junk
     quarantined  closes that didn't match what their source sent
+    disputed     their records, until who feeds the inbox has them recorded (10)
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class DerivedInbox:
         self.buffer: Buffer = MemoryBuffer() if buffer is None else buffer
         self.position = 0
         self.quarantined = 0
+        self.disputed: list[Record] = []
         self._next = next_epoch
         self._sources = sources
         # A bit each: an open epoch costs the same few bytes however many sources there are.
@@ -53,7 +55,7 @@ class DerivedInbox:
         self._all = (1 << len(sources)) - 1
         self._matched: dict[int, int] = {}
         # Of what hasn't matched yet.
-        self._closes: dict[tuple[int, str], list[EpochClosed]] = {}
+        self._closes: dict[tuple[int, str], list[Record]] = {}
         self._complete: set[int] = set()
         self._lowest: dict[int, int] = {}
         self.strays = 0
@@ -62,6 +64,11 @@ class DerivedInbox:
     def ahead(self) -> int:
         """Complete epochs that wait for other inputs; none while the next one misses a source."""
         return len(self._complete) if self.ready(self._next) else 0
+
+    @property
+    def awaited(self) -> int:
+        """The epoch that is to be handed over next."""
+        return self._next
 
     @property
     def held(self) -> int:
@@ -111,23 +118,28 @@ class DerivedInbox:
         self._lowest.setdefault(epoch, record.offset)
         matched, bit = self._matched.get(epoch, 0), self._bits[source]
         if matched & bit:
-            if isinstance(event, EpochClosed):
-                self.quarantined += not self._matches(event)
+            if isinstance(event, EpochClosed) and not self._matches(event):
+                self._quarantine([record])
             return
         closes = self._closes.setdefault((epoch, source), [])
         if isinstance(event, EpochClosed):
-            closes.append(event)
+            closes.append(record)
         else:
             stamp: Stamp = event.stamp  # type: ignore[union-attr]
             self.buffer.add((epoch, source), stamp.ordinal, record)
-        right = next((close for close in closes if self._matches(close)), None)
+        right = next(filter(self._matches, map(_close, closes)), None)
         if right is not None:
             del self._closes[(epoch, source)]
-            wrong = [c for c in closes if (c.count, c.hash) != (right.count, right.hash)]
-            self.quarantined += len(wrong)
+            said = right.count, right.hash
+            wrong = [r for r in closes if (_close(r).count, _close(r).hash) != said]
+            self._quarantine(wrong)
             self._matched[epoch] = matched | bit
             if self._matched[epoch] == self._all:
                 self._complete.add(epoch)
+
+    def _quarantine(self, wrong: list[Record]) -> None:
+        self.quarantined += len(wrong)
+        self.disputed += wrong
 
     def _matches(self, close: EpochClosed) -> bool:
         group = close.epoch, close.source
@@ -135,6 +147,11 @@ class DerivedInbox:
             return False
         events = (record.event for record in self.buffer.read(group))
         return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
+
+
+def _close(record: Record) -> EpochClosed:
+    assert isinstance(record.event, EpochClosed), "only closes are kept here"
+    return record.event
 
 
 def total_key(record: Record) -> tuple[bool, int, str, str, str, int]:

@@ -49,6 +49,10 @@ def other_bins(feature: FeatureProfile, values: Sequence[Any]) -> Integers:
     known: dict[tuple[type, Any], int] = {}
     found = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
+        # No category, as the fold counts it; and no key of a table.
+        if isinstance(value, list | dict):
+            found[row] = len(feature.counts) - 1
+            continue
         key = type(value), value
         at = known.get(key)
         if at is None:

@@ -35,9 +35,12 @@ def canonical(what: Any) -> bytes:
     return _ENCODER.encode(what)
 
 
-def decoded(one: Leaf, kind: Any) -> Any:
-    """Return a leaf's content; raises msgspec's errors for other content."""
-    return msgspec.msgpack.decode(one.data, type=kind)
+def decoded(one: Leaf, kind: Any, *, strict: bool = True) -> Any:
+    """Return a leaf's content; raises msgspec's errors for other content.
+
+    strict  whether text that stands for a number is other content (`wide`)
+    """
+    return msgspec.msgpack.decode(one.data, type=kind, strict=strict)
 
 
 def grouped(table: Mapping[str, V], model_of: Callable[[str, V], str]) -> dict[str, dict[str, V]]:

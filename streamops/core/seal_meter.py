@@ -25,6 +25,7 @@ from streamops.core.join_rows import Pending, Waiting
 from streamops.core.meter_state import MeterState
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.seal_leaf import Leaf, canonical, decoded, leaf, version_leaves
+from streamops.core.wide import packable_panes
 from streamops.values import ModelVersion
 
 CHUNK = 4096
@@ -86,7 +87,7 @@ def meter_leaves(state: MeterState, join: JoinTable) -> Iterator[Leaf]:
     """Yield the head, and versions and panes of each model."""
     yield leaf("meter", "", _head(state, join))
     yield from version_leaves(state.versions)
-    panes, after = _rows(state.panes), _rows(state.after)
+    panes, after = _rows(packable_panes(state.panes)), _rows(packable_panes(state.after))
     closed, matured = _keys(state.closed), _keys(state.matured)
     models = panes.keys() | after.keys() | closed.keys() | matured.keys() | state.configs.keys()
     for name in sorted(models):
@@ -137,7 +138,7 @@ def load_meter(
     )
     panes, after = iter(places.panes), iter(places.after)
     for one in leaves.get("panes", ()):
-        part: Panes = decoded(one, Panes)
+        part: Panes = decoded(one, Panes, strict=False)
         if part.configs:
             state.configs[one.model] = part.configs
         state.panes.update((row.key, _pane(row, next(panes))) for row in part.panes)

@@ -15,6 +15,7 @@ from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 from streamops.core.epochs import Fold
 from streamops.core.meter import Meter
+from streamops.core.wide import packable
 from streamops.errors import ConfigError, TransportError
 
 FORMAT = 2
@@ -115,7 +116,7 @@ def checkpoint_of(
         semantics=fold.processor.semantics,
         epoch=fold.epoch,
         positions=positions,
-        state=msgspec.msgpack.encode(fold.state),
+        state=msgspec.msgpack.encode(packable(fold.state)),
         cluster=cluster,
         extra=extra,
     )
@@ -152,7 +153,8 @@ def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, byte
             f"{checkpoint.semantics}, this version has {processor.semantics}; run the version "
             "that wrote it up to a close, or delete the checkpoint to fold again from the log"
         )
-    state = msgspec.msgpack.decode(checkpoint.state, type=state_type(fold))
+    is_meter = isinstance(processor, Meter)
+    state = msgspec.msgpack.decode(checkpoint.state, type=state_type(fold), strict=not is_meter)
     if isinstance(processor, Meter):
         processor.join.restore(rows, state.labels_us)
     return fold.resumed(state, checkpoint.epoch, checkpoint.positions)

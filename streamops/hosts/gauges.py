@@ -34,7 +34,7 @@ class Gauges:
         self.processor, self._folds, self._end = processor, folds, end
         self.work = Work(processor)
         self._sent: Counter[str] = Counter()
-        self._epochs = 0
+        self._epochs, self._began = 0, time.time()
         self._folded_at: dict[int, float] = {}
         self._watermark: dict[int, float] = {}
         self._appended_ms: dict[tuple[str, int], int] = {}
@@ -105,3 +105,7 @@ class Gauges:
         yield sample("streamops_epochs_held", inbox.held, **where)
         if isinstance(inbox, DerivedInbox):
             yield sample("streamops_closes_quarantined", inbox.quarantined, **where)
+            since = self._folded_at.get(number, self._began)
+            for source in inbox.stalled(inbox.awaited) if inbox.held else ():
+                waited = max(0.0, time.time() - since)
+                yield sample("streamops_source_awaited_seconds", waited, **where, source=source)

@@ -26,7 +26,7 @@ from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.seal_files import keep
-from streamops.hosts.strays import refused_by_us, stray
+from streamops.hosts.strays import disputed, refused_by_us, stray
 from streamops.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ class Lane:
             self._refused.append(refused)
         try:
             self._folded.extend(self.fold.feed(record))
+            self._refused += disputed(self.fold)
         except ServiceError:
             self._broken = True
             raise

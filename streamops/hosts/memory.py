@@ -24,7 +24,7 @@ from streamops.core.rows import Columns, Rows
 from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.events import Event, Tick
-from streamops.hosts.strays import stray
+from streamops.hosts.strays import disputed, stray
 
 BROADCAST = ("predictions", "labels", "lifecycle")
 Place = tuple[str, int]
@@ -185,6 +185,8 @@ class MemoryHost:
                 self.files.update(folded.files)
                 for addressed in folded.outputs:
                     self._write(addressed)
+            for addressed in disputed(fold):
+                self._write(addressed)
 
     def _write(self, addressed: Addressed) -> None:
         self.append(addressed.topic, addressed.key, addressed.event, partition=addressed.partition)

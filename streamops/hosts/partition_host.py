@@ -15,7 +15,7 @@ from streamops.hosts.checkpoint import Store, checkpoint_of, resume
 from streamops.hosts.seal_files import keep
 from streamops.hosts.sender import Sender
 from streamops.hosts.stores import open_furthest
-from streamops.hosts.strays import stray
+from streamops.hosts.strays import disputed, stray
 from streamops.settings import Settings
 
 
@@ -49,6 +49,8 @@ class PartitionHost:
             keep(self._archive, folded.files)
             sender.send(folded)
             self._positions = folded.positions
+        if closes := disputed(self.fold):
+            sender.send(Folded(self.fold.epoch, Mixed(closes), {}))
 
     def checkpoint(self) -> None:
         """Save the fold; everything it wrote must be acknowledged."""

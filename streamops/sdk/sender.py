@@ -89,7 +89,11 @@ class Sender:
         self._at_exit = weakref.finalize(self, flush_at_exit, self._producer, settings.bootstrap)
 
     def send(self, event: Event) -> None:
-        """Check, encode and buffer an event.
+        """Check, encode and buffer an event; raises as `send_all` does."""
+        self.send_all((event,))
+
+    def send_all(self, events: Sequence[Event]) -> None:
+        """Check and encode events, then buffer them: none of them where one can't be sent.
 
         Raises InputError for what readers would refuse or the broker's limit forbids;
         TransportError for earlier records that were not delivered (this one is then not taken
@@ -101,13 +105,17 @@ class Sender:
         self._serve(0)
         self._note(self._oversized.answered())
         self._raise_failures("; the record of this call was not taken, send it again")
+        for record in [self._record(event) for event in events]:
+            self._produce(*record)
+
+    def _record(self, event: Event) -> tuple[str, str, bytes, Headers]:
         topic, key = address(event)
         if topic in INGEST:
             self._disk.check()
         value = encoded(event, self.sending.encoding)
         headers = cloud_headers(event, self.sending)
         check_size(event, topic, len(key.encode()) + len(value) + headers_size(headers))
-        self._produce(self.settings.topic(topic), key, value, headers)
+        return self.settings.topic(topic), key, value, headers
 
     def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Return once every record was acknowledged; TransportError for each that was not."""

@@ -22,14 +22,21 @@ import uvicorn
 from litestar import Response, get, post
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_200_OK, HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_400_BAD_REQUEST,
+    HTTP_500_INTERNAL_SERVER_ERROR,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
 
 from streamops.client import Client
 from streamops.disk import broker_disk
 from streamops.errors import InputError, TransportError
-from streamops.events import ModelRegistered
+from streamops.events import ModelRegistered, PredictionMade
 from streamops.listener import listen
-from streamops.sdk.plain import plain_features, plain_segments
+from streamops.sdk.commands import origin
+from streamops.sdk.plain import plain_features, plain_score, plain_segments, plain_value
+from streamops.sdk.run import one_line
 from streamops.serving.scorer import Scored, Scorer, Serving
 from streamops.settings import Settings
 
@@ -68,6 +75,10 @@ class InferResponse(msgspec.Struct, kw_only=True):
     outputs: list[Tensor]
 
 
+class ModelFailed(Exception):
+    """The served model raised: the user's code, or a row that it can't take."""
+
+
 class Gateway:
     """What the handlers share: the scorer and the client that logs."""
 
@@ -86,16 +97,19 @@ class Gateway:
             LOG.error("a deployment was not taken up: %s", error)
 
     def infer(self, model: str, request: InferRequest) -> InferResponse:
-        """Answer a request and log each prediction; raises InputError for what can't be read,
-        TransportError where answers can't be logged: below the disk's floor, or a full buffer."""
+        """Answer a request and log each prediction.
+
+        Raises InputError for what can't be read or logged, and then logs no row of it; ModelFailed
+        where the model raises, and then logs each row as failed;
+        TransportError where answers can't be logged: below the disk's floor, or a full buffer.
+        """
         if self.disk is not None:
             self.disk.check()
         begin = time.perf_counter()
         rows = read_rows(request.inputs)
         segments = plain_segments(request.parameters.get("segments"))
-        # A row that can't be logged is refused before any other is.
-        for row in rows:
-            plain_features(row)
+        # A row that can't be logged is refused before the model is asked.
+        raws = [plain_features(row) for row in rows]
         serving = self.scorer.serving(model)
         try:
             answers = self.scorer.predict_many(rows, model)
@@ -103,12 +117,16 @@ class Gateway:
             raise
         except Exception as error:
             self._log_failures(model, serving, len(rows), error, segments)
-            raise
+            raise ModelFailed(
+                f"model {model!r} gave no answer: {one_line(error)}; each row is logged as failed"
+            ) from error
         latency_ms = (time.perf_counter() - begin) * MS
-        ids = [
-            self._log(model, row, answer, latency_ms, segments)
-            for row, answer in zip(rows, answers, strict=True)
+        events = [
+            _event(model, raw, answer, latency_ms, segments)
+            for raw, answer in zip(raws, answers, strict=True)
         ]
+        self.client.send_all(events)
+        ids = [event.id for event in events]
         return InferResponse(
             model_name=model,
             model_version=answers[0].version if answers else "",
@@ -133,24 +151,25 @@ class Gateway:
         for _ in range(rows):
             self.client.log_failure(model=model, version=version, error=error, segments=segments)
 
-    def _log(
-        self,
-        model: str,
-        row: Mapping[str, Any],
-        answer: Scored,
-        latency_ms: float,
-        segments: Mapping[str, str],
-    ) -> str:
-        return self.client.log_prediction(
-            model=model,
-            version=answer.version,
-            prediction=answer.prediction,
-            features=row,
-            score=answer.score,
-            latency_ms=latency_ms,
-            segments=segments,
-            deployment_step=answer.step_id,
-        )
+
+def _event(
+    model: str,
+    raw: msgspec.Raw,
+    answer: Scored,
+    latency_ms: float,
+    segments: dict[str, str],
+) -> PredictionMade:
+    return PredictionMade(
+        model=model,
+        version=answer.version,
+        prediction=plain_value("prediction", answer.prediction),
+        score=plain_score(answer.score),
+        features=raw,
+        latency_ms=latency_ms,
+        segments=segments,
+        deployment_step=answer.step_id,
+        **origin(None, None),
+    )
 
 
 def read_rows(inputs: Sequence[Tensor]) -> list[dict[str, Any]]:
@@ -248,13 +267,13 @@ def make_app(gateway: Gateway) -> litestar.Litestar:
         serving = gateway.scorer.serving(model)
         known = serving and gateway.scorer.registered(model, serving.target.version)
         if not known:
-            raise NotFoundException(f"model is {model!r}, which has no version serving")
+            raise NotFoundException(gateway.scorer.unserved(model))
         return metadata_of(model, known)
 
     @post("/v2/models/{model:str}/infer", status_code=HTTP_200_OK, sync_to_thread=True)
     def infer(model: FromPath[str], data: JSONBody[InferRequest]) -> InferResponse:
         if gateway.scorer.serving(model) is None:
-            raise NotFoundException(f"model is {model!r}, which has no version serving")
+            raise NotFoundException(gateway.scorer.unserved(model))
         try:
             return gateway.infer(model, data)
         except InputError as error:
@@ -262,7 +281,18 @@ def make_app(gateway: Gateway) -> litestar.Litestar:
         except TransportError as error:
             raise HTTPException(str(error), status_code=HTTP_503_SERVICE_UNAVAILABLE) from None
 
-    return litestar.Litestar([live, ready, metadata, infer], openapi_config=None)
+    return litestar.Litestar(
+        [live, ready, metadata, infer],
+        openapi_config=None,
+        exception_handlers={ModelFailed: tell_failure},
+    )
+
+
+def tell_failure(_: object, error: ModelFailed) -> Response[dict[str, Any]]:
+    """Answer with the reason, which the framework keeps to itself for this status."""
+    LOG.error("%s", error)
+    status = HTTP_500_INTERNAL_SERVER_ERROR
+    return Response({"status_code": status, "detail": str(error)}, status_code=status)
 
 
 def run_gateway(settings: Settings, host: str, port: int, stop: threading.Event) -> None:

@@ -11,6 +11,7 @@ Rule 2: each switch is written to `deployments` as DeploymentServed, once, whate
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from streamops.training.frames import Row
 from streamops.training.scoring import Model, open_model
 from streamops.values import Value
 
+LOG = logging.getLogger(__name__)
 FLUSH_S = 30.0
 POLL_S = 0.05
 
@@ -62,6 +64,8 @@ class Scorer:
         self._models: dict[str, Deployments] = {}
         self._serving: dict[str, Serving] = {}
         self._opened: dict[str, Model] = {}
+        # Why a model's newest version isn't served here, where it can't be.
+        self._why: dict[str, str] = {}
         self._live = False
         self._reading = threading.Lock()
         with self._reading:
@@ -70,21 +74,22 @@ class Scorer:
         self._live = True
         for known in self._models.values():
             known.went_live()
-        self._switch()
+        for why in self._switch():
+            LOG.error("a deployment was not taken up: %s", why)
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Read what has come and switch where a deployment says so.
 
-        Raises InputError or TransportError where the artifact of a deployed version is damaged or
-        missing; what served before goes on serving.
+        Raises InputError, once, where the artifact of a deployed version is damaged or missing, or
+        it has none: what served before goes on serving, and other models switch.
         """
         with self._reading:
             changed = False
             for record in self._follower.poll(timeout_s):
                 self._take(record.event)
                 changed = True
-            if changed:
-                self._switch()
+            if changed and (whys := self._switch()):
+                raise InputError("; ".join(whys))
 
     def wait_for(self, model: str, revision: int, timeout_s: float = 60.0) -> None:
         """Poll until a deployment of at least this revision serves; raises TransportError."""
@@ -94,7 +99,11 @@ class Scorer:
                 found = "nothing" if now is None else f"revision {now.target.revision}"
                 raise TransportError(
                     f"model {model!r} serves {found} after {timeout_s:g} s, not revision "
-                    f"{revision}; look at the controller's and the broadcaster's logs"
+                    f"{revision}; "
+                    + (
+                        self._why.get(model)
+                        or "look at the controller's and the broadcaster's logs"
+                    )
                 )
             self.poll(POLL_S)
 
@@ -105,6 +114,11 @@ class Scorer:
     def serving(self, model: str) -> Serving | None:
         """Return what answers for a model now, None before its first deployment."""
         return self._serving.get(model)
+
+    def unserved(self, model: str) -> str:
+        """Return a sentence on a model that nothing serves here, and why if that is known."""
+        why = self._why.get(model)
+        return f"model is {model!r}, which has no version serving" + (f": {why}" if why else "")
 
     def registered(self, model: str, version: str) -> ModelRegistered | None:
         """Return a version's registration."""
@@ -121,7 +135,7 @@ class Scorer:
         now = self._serving.get(name)
         if now is None:
             known = ", ".join(sorted(self._serving)) or "none"
-            raise InputError(f"model is {model!r}, which has no version serving; these do: {known}")
+            raise InputError(f"{self.unserved(model)}; these do: {known}")
         target = now.target
         return [
             Scored(answer.prediction, answer.score, target.version, target.step)
@@ -142,23 +156,34 @@ class Scorer:
                     self._models[model].went_live()
             self._models[model].take(event)
 
-    def _switch(self) -> None:
+    def _switch(self) -> list[str]:
+        """Serve what is deployed; return why a version can't be, once each."""
+        fresh: list[str] = []
         for name, known in self._models.items():
             target, now = known.target, self._serving.get(name)
             if target is None or (now is not None and now.target == target):
+                self._why.pop(name, None)
                 continue
-            opened = self._open(known.registered[target.version])
+            try:
+                opened = self._open(known.registered[target.version])
+            except (InputError, TransportError) as error:
+                if self._why.get(name) != str(error):
+                    fresh.append(str(error))
+                self._why[name] = str(error)
+                continue
+            self._why.pop(name, None)
             self._serving[name] = Serving(target, opened)
             known.note_served(target.revision)
             self._say(name, target, known)
         self._flush()
+        return fresh
 
     def _open(self, registered: ModelRegistered) -> Model:
         artifact = registered.version.artifact
         if not artifact:
             raise InputError(
-                f"version {registered.version.version!r} has no artifact, it only reports; "
-                "register one that has to serve it here"
+                f"version {registered.version.version!r} of {registered.version.model} has no "
+                "artifact, it only reports; register one that has, to serve it here"
             )
         if artifact not in self._opened:
             # The last two: a rollback must not wait for the disk.

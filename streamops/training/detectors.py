@@ -18,6 +18,8 @@ from streamops.training import artifacts
 Level = Literal["none", "warning", "drift"]
 NAMES = ("adwin", "page_hinkley", "ddm")
 SEALED = "detector"
+# The square of a larger error may be infinite, and a variance is no number from then on.
+ERROR_MAX = 1e100
 
 
 def platform_name() -> str:
@@ -105,7 +107,7 @@ def _make(name: str) -> Any:
 
 
 def _input(name: str, error: float) -> float | bool:
-    return error > 0 if name == "ddm" else error
+    return error > 0 if name == "ddm" else min(error, ERROR_MAX)
 
 
 def _minimum(name: str, inner: Any) -> float | None:

@@ -166,6 +166,13 @@ def to_named(row: Row, features: Sequence[FeatureProfile]) -> dict[str, float | 
     return named
 
 
+def is_label(value: Value, task: str) -> bool:
+    """Tell whether a value is a label of the task; METER counts one that isn't as a fault."""
+    if task == "regression":
+        return not isinstance(value, str)
+    return category_text(value) is not None
+
+
 def to_label(value: Value, task: str) -> float | str:
     """Return a label as a number (regression) or a class's text; raises InputError."""
     if task == "regression":

@@ -108,6 +108,8 @@ class OnlineLearner:
         fold = self._folds.get(model) or self._kept(model)
         if fold is None or not _fits(fold, rows, task, columns):
             fold = Fold(task, columns)
+        # One that fails in the middle has learned half a row: it is kept nowhere.
+        self._folds.pop(model, None)
         fold.learn(rows[fold.rows :])
         self._folds[model] = fold
         artifacts.save_keyed(self.folder, _state_name(model), fold)

@@ -19,6 +19,7 @@ from streamops.core.times import micros
 from streamops.errors import InputError
 from streamops.events import CandidateScored, EvaluationRequested, RetrainRequested
 from streamops.training.batch import Trained
+from streamops.training.frames import Row, is_label
 from streamops.training.online import link
 from streamops.training.outcomes import OutcomeRow
 from streamops.training.scoring import Answer, score_answers, score_segments
@@ -42,11 +43,14 @@ class Run(msgspec.Struct, frozen=True):
     trained: Trained
 
 
-def split(request: Request, rows: Sequence[OutcomeRow]) -> Rows:
+def split(request: Request, rows: Sequence[OutcomeRow], task: str) -> Rows:
     """Hold out the newest rows; of the others keep what the strategy may learn from.
 
+    Rows whose label is none of the task are left out: they measure and teach nothing. So are those
+    whose features can't be read: METER looks into those of versions that it knows only.
     Raises InputError where nothing is left to learn from.
     """
+    rows = [row for row in rows if is_label(row.label, task) and _is_readable(row.features)]
     cut = max(0, len(rows) - request.holdout_rows)
     learn, held = list(rows[:cut]), list(rows[cut:])
     if isinstance(request, EvaluationRequested):
@@ -110,7 +114,18 @@ def content_hash(rows: Sequence[OutcomeRow]) -> str:
     return hashlib.sha256(chain).hexdigest()
 
 
+def _is_readable(features: bytes) -> bool:
+    try:
+        _FEATURES.decode(features)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def _segments(rows: Sequence[OutcomeRow], config: ModelConfig | None) -> list[list[str]]:
     if config is None:
         return [sorted(f"{name}={value}" for name, value in row.segments.items()) for row in rows]
     return [segments_of(row.segments, config)[1:] for row in rows]
+
+
+_FEATURES: msgspec.json.Decoder[Row] = msgspec.json.Decoder(dict)

@@ -9,6 +9,7 @@ Rule 3: metrics are those of `core.performance`, so a gate and a monitor mean th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -18,6 +19,7 @@ import numpy as np
 
 from streamops.core import performance
 from streamops.core.profile import category_text
+from streamops.errors import InputError
 from streamops.training import artifacts
 from streamops.training.frames import Row, to_label, to_matrix, to_named
 from streamops.values import FeatureProfile, Value
@@ -71,7 +73,7 @@ class SklearnModel:
             return []
         matrix = to_matrix(rows, self.about.columns)
         if self.about.task == "regression":
-            return [Answer(float(v), None) for v in self.estimator.predict(matrix)]
+            return [Answer(_finite(float(v)), None) for v in self.estimator.predict(matrix)]
         if not hasattr(self.estimator, "predict_proba"):
             return [
                 Answer(self.about.classes[int(c)], None) for c in self.estimator.predict(matrix)
@@ -111,13 +113,19 @@ class RiverModel:
 
     def _answer(self, row: dict[str, float | str]) -> Answer:
         if self.about.task == "regression":
-            return Answer(float(self.learner.predict_one(row) or 0.0), None)
+            return Answer(_finite(float(self.learner.predict_one(row) or 0.0)), None)
         shares: dict[str, float] = self.learner.predict_proba_one(row)
         if not shares:
             return Answer(self.about.classes[0], None)
         text = max(sorted(shares), key=lambda name: shares[name])
         wanted = self.about.positive if self.about.task == "binary" else text
         return Answer(self._labels[text], min(1.0, max(0.0, shares.get(wanted, 0.0))))
+
+
+def _finite(answer: float) -> float:
+    if not math.isfinite(answer):
+        raise InputError(f"the model answers {answer}; look for features far out of range")
+    return answer
 
 
 def open_model(folder: Path, artifact: str, runner: str = "skops") -> Model:
@@ -177,7 +185,7 @@ def _losses(
 def _errors(answers: Sequence[Answer], labels: Sequence[Value]) -> dict[str, float]:
     absolute = squared = 0
     for answer, label in zip(answers, labels, strict=True):
-        pair = float(answer.prediction), float(label)
+        pair = _number(answer.prediction), _number(label)
         absolute += performance.absolute_error_term(*pair)
         squared += performance.squared_error_term(*pair)
     n, quantum = len(answers), performance.ERROR_QUANTUM
@@ -187,6 +195,11 @@ def _errors(answers: Sequence[Answer], labels: Sequence[Value]) -> dict[str, flo
             "rmse": performance.rmse(squared, n),
         }
     )
+
+
+def _number(value: Value) -> float:
+    """A regression's answer or label; InputError for a text, as of a version of another task."""
+    return float(to_label(value, "regression"))
 
 
 def _known(values: Mapping[str, float | None]) -> dict[str, float]:

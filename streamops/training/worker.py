@@ -133,16 +133,16 @@ class TrainerWorker:
             if base and _is_online(request) and request.id in self._open:
                 # Whoever answers it meets the same error, and says so on the log.
                 with contextlib.suppress(InputError):
-                    self._workshop.begin(request, self._rows(request), base)
+                    self._workshop.begin(request, self._rows(request, base), base)
 
-    def _rows(self, request: RetrainRequested) -> Rows:
+    def _rows(self, request: RetrainRequested, base: ModelVersion) -> Rows:
         outcomes = self._outcomes.rows(
             request.model,
             request.first_epoch,
             request.last_epoch,
             corrected=request.strategy != "online",
         )
-        return split(request, outcomes)
+        return split(request, outcomes, base.task)
 
     def _answer(self, request: Request) -> None:
         LOG.info("answering %s", request.id)
@@ -171,7 +171,7 @@ class TrainerWorker:
             raise InputError(f"model {request.model!r} has no version; register one first")
         champion = self._champion(request)
         self._send(_started(request, base))
-        rows = self._rows(request)
+        rows = self._rows(request, base)
         run = self._workshop.run(request, rows, base, champion)
         self._send(_dataset(request, run), topic="data")
         self._send(_completed(request, run))
@@ -187,7 +187,7 @@ class TrainerWorker:
                 "that can be scored"
             )
         outcomes = self._outcomes.rows(request.model, request.first_epoch, request.last_epoch)
-        rows: Rows = split(request, outcomes)
+        rows: Rows = split(request, outcomes, candidate.version.task)
         ours = self._workshop.answers(candidate, rows.held)
         theirs = self._workshop.answers(self._champion(request), rows.held)
         version = candidate.version

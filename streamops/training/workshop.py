@@ -6,13 +6,16 @@ Rule 2: what is judged never learned from the rows that it is judged on.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
+from streamops.errors import InputError, ServiceError, TransportError
 from streamops.events import ModelRegistered, RetrainRequested
 from streamops.training.batch import Job, Trained, Trainer
 from streamops.training.fitting import DEFAULT_MODEL
@@ -24,6 +27,7 @@ from streamops.training.scoring import Answer, open_model, score_answers
 from streamops.values import ModelVersion
 from streamops.versions import profile_hash
 
+LOG = logging.getLogger(__name__)
 PROFILE_ROWS = 4000
 
 
@@ -63,7 +67,8 @@ class Workshop:
         """
         if request.strategy == "online":
             self.begin(request, rows, base)
-            trained = self._begun.pop(request.id).result()
+            with _failing("online training failed"):
+                trained = self._begun.pop(request.id).result()
         else:
             trained = self._fit(request, rows, base, champion)
         if not trained.champion:
@@ -90,7 +95,13 @@ class Workshop:
                 fit=False,
             )
             return list(self.trainer.train(job).champion)
-        return open_model(self.artifacts, artifact, registered.runner).answer(_features(rows))
+        version = registered.version.version
+        with _failing(f"version {version!r} can't answer"):
+            try:
+                model = open_model(self.artifacts, artifact, registered.runner)
+            except TransportError as error:
+                raise InputError(f"version {version!r} can't be asked: {error}") from None
+            return model.answer(_features(rows))
 
     def _fit(
         self, request: RetrainRequested, rows: Rows, base: ModelVersion, champion: ModelRegistered
@@ -164,6 +175,18 @@ class Workshop:
             metrics=metrics,
             answers=answers,
         )
+
+
+@contextlib.contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Take what a library raises over a run's rows for the run's failure, not the trainer's end."""
+    try:
+        yield
+    except ServiceError:
+        raise
+    except Exception as error:
+        LOG.exception("%s", what)
+        raise InputError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _judged_key(champion: ModelRegistered, held: Sequence[OutcomeRow]) -> str:

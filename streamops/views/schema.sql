@@ -3,13 +3,19 @@
 -- stands beyond is still on its way, and half of it would be there.
 
 CREATE OR REPLACE VIEW concluded AS
-WITH topology AS (SELECT max(partitions) AS partitions FROM topologies_activated),
+-- The namespace's is the first on partition 0 of lifecycle: applications write on other topics.
+WITH topology AS (
+    SELECT (
+        SELECT partitions FROM topologies_activated
+        ORDER BY topic <> 'lifecycle', partition, "offset" LIMIT 1
+    ) AS partitions
+),
 reached AS (
     SELECT concluded_partition, max(concluded_epoch) AS epoch
     FROM epochs_concluded GROUP BY concluded_partition
 )
 SELECT CASE WHEN count(*) < coalesce(any_value(partitions), 1) THEN -1 ELSE min(epoch) END AS epoch
-FROM reached CROSS JOIN topology;
+FROM reached CROSS JOIN topology WHERE concluded_partition < coalesce(partitions, 1);
 COMMENT ON VIEW concluded IS
     'One row: the last epoch that all partitions of the controller have concluded, -1 before.';
 

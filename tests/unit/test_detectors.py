@@ -46,6 +46,14 @@ def test_a_drift_starts_the_detector_anew(name):
     assert found is not None
 
 
+@pytest.mark.parametrize("error", [1e308, float("inf")])
+@pytest.mark.parametrize("name", ["adwin", "page_hinkley"])
+def test_one_error_out_of_all_range_blinds_no_detector(name, error):
+    detector = make_detector(name)
+    first_drift(detector, [*STREAM[:500], error])
+    assert first_drift(detector) is not None
+
+
 @pytest.mark.parametrize(("name", "cut"), list(itertools.product(NAMES, (0, 1, 700, 1010))))
 def test_a_state_put_away_goes_on_as_if_nothing_had_happened(name, cut):
     key = b"k" * 32

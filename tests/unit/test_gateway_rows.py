@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from litestar.testing import TestClient
 
 import streamops
 from streamops.errors import InputError
-from streamops.serving.gateway import Gateway, InferRequest
+from streamops.serving.gateway import Gateway, InferRequest, make_app
 from streamops.serving.scorer import Scored
 
 
@@ -20,8 +21,8 @@ class Recorder(streamops.Client):
         super().__init__("127.0.0.1:1")
         self.sent: list[object] = []
 
-    def send(self, event):
-        self.sent.append(event)
+    def send_all(self, events):
+        self.sent += events
 
 
 class Counted:
@@ -67,3 +68,34 @@ def test_a_request_with_one_bad_row_logs_none(gateway, data, parameters, said):
     with pytest.raises(InputError, match=said):
         gateway.infer("m", request(data, **parameters))
     assert (gateway.client.sent, gateway.scorer.asked) == ([], 0)
+
+
+def test_a_row_too_large_to_log_is_named_and_none_is_sent(gateway):
+    gateway.client = streamops.Client("127.0.0.1:1")
+    rows = [{"x": 1.0}, {"x": "far too long" * 400_000}, {"x": 2.0}]
+    tensor = {"name": "rows", "shape": [3], "datatype": "BYTES", "data": rows}
+    with pytest.raises(InputError, match=r"has 4,\d+,\d+ bytes; predictions takes 4,194,304"):
+        gateway.infer("m", msgspec.convert({"inputs": [tensor]}, InferRequest))
+    assert len(gateway.client._sender._producer) == 0
+
+
+def test_a_model_that_raises_is_told_to_who_asked(gateway, monkeypatch):
+    monkeypatch.setattr(Counted, "predict_many", lambda *_: 1 // 0)
+    gateway.client = Failures()
+    body = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1, 2]}]}
+    with TestClient(make_app(gateway)) as http:
+        answer = http.post("/v2/models/m/infer", json=body)
+    assert answer.status_code == 500
+    assert "model 'm' gave no answer: ZeroDivisionError: " in answer.json()["detail"]
+    assert gateway.client.sent == 2
+
+
+class Failures(streamops.Client):
+    """A client that counts failures."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1:1")
+        self.sent = 0
+
+    def log_failure(self, **_):
+        self.sent += 1

@@ -10,6 +10,7 @@ from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, t
 from streamops.core.inbox import EPOCHS_AHEAD_MAX, RawInbox
 from streamops.core.processor import Refusal
 from streamops.events import EpochClosed, MetricReported
+from streamops.hosts.memory import MemoryHost
 from streamops.values import Stamp
 from tests.builders import activated, at, config, made, mature, record, tick
 
@@ -172,7 +173,22 @@ def test_a_close_that_does_not_match_is_counted_and_never_stops_the_epoch(first)
     inbox = derived(a, *ends, close("detect/0", 0))
     assert inbox.ready(0)
     assert inbox.quarantined == (2 if first else 1)
+    assert [r.event for r in inbox.disputed] == [wrong] * inbox.quarantined
     inbox.take(0)
+
+
+def test_a_close_set_aside_is_recorded_once_as_our_fault():
+    host = MemoryHost(partitions=1, make_detector=str)
+    right = EpochClosed(id="c", time=at(0), source="meter/0", epoch=0, count=0, hash=close_hash([]))
+    for close_ in (replace(right, count=3), right, right):
+        host.append("summaries", "meter/0", close_, partition=0)
+    host.run()
+    host.append("summaries", "meter/0", right, partition=0)
+    host.run()
+    (refused,) = host.events("dlq")
+    assert (refused.topic, refused.offset, refused.fault) == ("summaries", 0, "us")
+    assert "count is 3" in refused.reason
+    assert "not what meter/0 sent of epoch 0" in refused.reason
 
 
 def test_the_same_close_twice_is_no_fault():

@@ -10,10 +10,11 @@ from typing import get_args
 import pytest
 
 from streamops import metrics
+from streamops.core.derived_inbox import close_hash
 from streamops.core.processor import Record, Refusal
 from streamops.core.times import moment
 from streamops.errors import ConfigError
-from streamops.events import Tick
+from streamops.events import EpochClosed, Tick
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.memory import make_fold
 from streamops.hosts.work import Work
@@ -40,6 +41,26 @@ def gauges_of_a_meter() -> Gauges:
         fold.feed(record)
         gauges.took([record], 0)
     return gauges
+
+
+def test_a_source_that_keeps_others_waiting_is_named(monkeypatch):
+    """METER 0 has closed the epoch for MONITOR 0, METER 1 hasn't."""
+    fold = make_fold("monitor", 0, 2, skew_max_ms=None)
+    gauges = Gauges("monitor", lambda: [fold], lambda topic, partition: None)
+    assert awaited(gauges) == {}
+    close = EpochClosed(
+        id="c", time=moment(0), source="meter/0", epoch=0, count=0, hash=close_hash([])
+    )
+    fold.feed(Record("summaries", 0, 0, 0, b"", b"", close))
+    began = time.time()
+    monkeypatch.setattr("time.time", lambda: began + 40)
+    ((source, waited),) = awaited(gauges).items()
+    assert (source, waited) == ("meter/1", pytest.approx(40, abs=5))
+
+
+def awaited(gauges: Gauges) -> dict[str, object]:
+    name = "streamops_source_awaited_seconds"
+    return {dict(s.labels)["source"]: s.value for s in gauges.samples() if s.name == name}
 
 
 def test_every_name_is_documented_and_every_document_named():

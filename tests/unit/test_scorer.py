@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from streamops.errors import InputError
 from streamops.events import (
     ActivationDelivered,
     DeploymentServed,
@@ -17,6 +20,8 @@ from streamops.events import (
 )
 from streamops.serving.deployments import Deployments
 from streamops.serving.router import route
+from streamops.serving.scorer import Scorer
+from streamops.settings import Settings
 from streamops.values import ModelVersion, ReferenceProfile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -187,3 +192,52 @@ def test_a_route_is_stable_and_shares_hold():
 def test_shares_must_add_up():
     with pytest.raises(ValueError, match="add up to"):
         route("a", (("1", 0.5), ("2", 0.4)))
+
+
+class Silent:
+    """A log with nothing to read, and a producer with nothing to send."""
+
+    def __init__(self, *events):
+        self.events = [type("Read", (), {"event": event}) for event in events]
+
+    def poll(self, timeout_s):
+        events, self.events = self.events, []
+        return events
+
+    def __len__(self):
+        return 0
+
+
+@pytest.fixture
+def scorer(tmp_path, monkeypatch):
+    """A scorer that has read nothing and opens whatever has an artifact."""
+    made = Scorer.__new__(Scorer)
+    made.name, made.settings = "g", Settings(bootstrap="", data=tmp_path)
+    made._models, made._serving, made._opened, made._why = {}, {}, {}, {}
+    made._live, made._reading, made._producer = True, threading.Lock(), Silent()
+    monkeypatch.setattr(Scorer, "_say", lambda *_: None)
+    opened = "streamops.serving.scorer.open_model"
+    monkeypatch.setattr(opened, lambda folder, name, runner: f"opened {name}")
+    return made
+
+
+def of_model(model, artifact):
+    """What promotes version 1 of a model."""
+    first, arrived, change = FIRST
+    known = replace(first.version, model=model, artifact=artifact)
+    return [
+        replace(first, version=known),
+        replace(arrived, model=model),
+        replace(change, model=model),
+    ]
+
+
+def test_a_model_that_only_reports_keeps_no_other_from_serving(scorer):
+    scorer._follower = Silent(*of_model("a", ""), *of_model("b", "f00"), *of_model("c", ""))
+    with pytest.raises(InputError, match=r"version .1. of a has no artifact, .* of c has no"):
+        scorer.poll()
+    assert scorer.serving("a") is None
+    assert scorer.serving("b").model == "opened f00"
+    assert "which has no version serving: version '1' of a has no artifact" in scorer.unserved("a")
+    scorer._follower = Silent(delivered("2"))
+    scorer.poll()

@@ -14,7 +14,7 @@ import pytest
 from streamops import codec
 from streamops.core.inbox import RawInbox
 from streamops.errors import ConfigError, InputError, TransportError
-from streamops.events import PredictionMade, Tick
+from streamops.events import EpochConcluded, PredictionMade, Tick, TopologyActivated
 from streamops.settings import Settings
 from streamops.views import reference
 from streamops.views.log import RawRecord, to_record
@@ -108,6 +108,21 @@ def test_an_epoch_is_cut_as_the_core_cuts_it(skew_ms):
             closed.setdefault(record.offset, epoch)
     assert closed
     assert {offset: mine[offset] for offset in closed} == closed
+
+
+def test_a_strangers_topology_hides_no_concluded_epoch(tmp_path):
+    """Applications may write on predictions; what they say there of the namespace is not so."""
+    true = TopologyActivated(id="topology", time=NOON, partitions=1)
+    forged = TopologyActivated(id="forged", time=NOON, partitions=24)
+    done = EpochConcluded(id="c", time=NOON, partition=0, epoch=7)
+    raws = [
+        RawRecord(topic, 0, 0, 0, b"", codec.encode(event))
+        for topic, event in (("predictions", forged), ("lifecycle", true), ("progress", done))
+    ]
+    con = open_store(tmp_path / "views.duckdb")
+    store(con, raws, {}, None)
+    assert con.execute("SELECT epoch FROM concluded").fetchall() == [(7,)]
+    con.close()
 
 
 def test_a_file_of_another_schema_is_made_anew(tmp_path):
