@@ -8,9 +8,10 @@ alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,8 +31,10 @@ from streamops.audit.ledger import (
     place_of,
 )
 from streamops.audit.links import Links
+from streamops.audit.metering import TOPICS, Metered, metering
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.pace import runs_by_epoch
+from streamops.audit.pace import epochs_of, merged, rank_of
+from streamops.audit.proven import outcome_runs
 from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
@@ -39,9 +42,11 @@ from streamops.audit.start import Start, Starter
 from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
+from streamops.core.epochs import Fold
 from streamops.core.error_tests import PLATFORM
-from streamops.core.output_rows import Addressed
+from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import Rows
 from streamops.errors import ConfigError, InputError
 from streamops.events import (
     AlertRaised,
@@ -53,6 +58,7 @@ from streamops.events import (
     Sealed,
 )
 from streamops.hosts.garbage import rare_collections
+from streamops.hosts.memory import make_fold
 from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 
@@ -182,12 +188,15 @@ def recompute(
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
         audit.findings += findings
-        done = 0
-        for run in audit.runs():
-            audit.take_all(run)
-            done, before = done + len(run), done // REPORT_EVERY
-            if on_progress is not None and (done // REPORT_EVERY > before or done == audit.total):
-                on_progress(done, audit.total)
+        reported = 0
+        for part in audit.parts():
+            audit.take_all(part)
+            is_due = audit.records // REPORT_EVERY > reported // REPORT_EVERY
+            if on_progress is not None and is_due:
+                on_progress(audit.records, audit.total)
+                reported = audit.records
+        if on_progress is not None and reported < audit.records:
+            on_progress(audit.records, audit.total)
         return audit.finish()
 
 
@@ -207,6 +216,7 @@ class _Audit:
         self._cut = cut
         self.ledger = Ledger()
         opener = Opener(keys_of(archive))
+        begun = {} if start is None else start.folds
         self._seal_files = SealFiles(archive)
         self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
@@ -215,10 +225,10 @@ class _Audit:
             namespace.skew_ms,
             make_detector,
             self._conclude,
+            self._conclude_rows,
             self.chains.take,
             seal_every=namespace.seal_every,
-            begun={} if start is None else start.folds,
-            open_=opener.open,
+            begun=begun,
         )
         self.personal = Unreadable(ArchiveLog(archive), self._seal_files, opener)
         self.ledger.excuse = self.personal.excuse
@@ -232,27 +242,58 @@ class _Audit:
         self._refused: set[Place] = set()
         self._ours = {make_detector("adwin").platform, PLATFORM}
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
-        self._records = 0
+        self.records = 0
         firsts = {} if start is None else start.firsts
         if cut is not None and start is not None:
             firsts = {**cut.firsts, **firsts}
         ends = {} if cut is None else cut.ends
         self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
+        self._holes: dict[tuple[str, int], list[Hole]] = {}
+        self._meters = {
+            p: metering(
+                archive,
+                begun.get(f"meter/{p}") or _meter(namespace, p, opener),
+                self.personal,
+                firsts,
+                ends,
+            )
+            for p in range(namespace.partitions)
+        }
 
-    def runs(self) -> Iterator[list[Record]]:
-        """Yield the archive's records at one pace, in runs of one partition."""
-        return runs_by_epoch((reader.topic, iter(reader)) for reader in self.readers)
+    def parts(self) -> Iterator[Rows | Metered]:
+        """Yield at one pace what METER concludes, and all records that it doesn't read."""
+        others = [
+            r for r in self.readers if r.topic not in TOPICS or r.partition not in self._meters
+        ]
+        return merged(
+            [
+                *((rank_of("predictions"), meter) for meter in self._meters.values()),
+                *((rank_of(r.topic), epochs_of(r.topic, r.batches())) for r in others),
+            ]
+        )
 
-    def take_all(self, records: list[Record]) -> None:
+    def take_all(self, part: Rows | Metered) -> None:
         """Put records of one partition beside what is concluded, and feed them to their stages."""
-        self._records += len(records)
-        topic = records[0].topic
-        if topic in RAW:
-            for record in records if topic == "predictions" else ():
-                self.personal.note(record)
-            self.links.feed_all(topic, records)
+        if isinstance(part, Metered):
+            self.records += part.records
+            self.personal.note(part.unread)
+            self.links.take(part)
+            self._holes.update({(topic, part.partition): h for topic, h in part.holes.items()})
             return
+        self.records += len(part)
+        if part.topic in RAW:
+            self.links.feed_all(part.topic, part)
+        elif part.topic != "outcomes" or not self._is_whole:
+            self._take_each(part)
+        else:
+            for run, rows in outcome_runs(part):
+                if run is not None and self.ledger.record_rows(run, rows):
+                    self.links.feed_proven(rows, run.source, run.epoch)
+                else:
+                    self._take_each(rows)
+
+    def _take_each(self, records: Iterable[Record]) -> None:
         for record in records:
             event = record.event
             if isinstance(event, Refusal):
@@ -267,7 +308,11 @@ class _Audit:
         self.links.finish(epochs)
         self.findings += self.links.broken.values()
         self.ledger.read_all()
-        holes = [hole for reader in self.readers for hole in reader.holes]
+        holes = [
+            hole
+            for reader in self.readers
+            for hole in self._holes.get((reader.topic, reader.partition), reader.holes)
+        ]
         self.chains.holes = holes
         missing = {key: e for key, e in self.ledger.missing() if self._is_missed(key, epochs)}
         strays = [(key, r, self._unfounded(key, r)) for key, r in self.ledger.unfounded()]
@@ -287,7 +332,7 @@ class _Audit:
         return Verification(
             alerts=alerts,
             findings=_capped(self.findings),
-            records=self._records,
+            records=self.records,
             epochs=epochs,
             ok=good and not self.findings,
             seals=self._seals,
@@ -307,9 +352,20 @@ class _Audit:
                 self.ledger.differing[at] = key, said
                 self.ledger.bad[key] = said
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether nothing that is concluded, or recorded, is left aside (`_is_silent`)."""
+        return self.start is None and self._cut is None
+
+    def _conclude_rows(self, rows: AddressedRows, source: str, epoch: int) -> None:
+        if self._is_whole and rows.topic == "outcomes":
+            self.ledger.conclude_rows(rows, source, epoch)
+            return
+        for addressed in rows:
+            self._conclude(addressed)
+
     def _conclude(self, addressed: Addressed) -> None:
-        whole = self.start is None and self._cut is None
-        if whole and addressed.made is None and addressed.topic == "outcomes":
+        if self._is_whole and addressed.made is None and addressed.topic == "outcomes":
             self.ledger.conclude_bytes(addressed)
             return
         event = addressed.event
@@ -416,6 +472,18 @@ class _Audit:
             mine = failed("the alert", own)
             faults = mine._replace(integrity=mine.integrity or mine.completeness).joined(faults)
         return _judged(alert.id, faults)
+
+
+def _meter(namespace: Namespace, partition: int, opener: Opener) -> Fold[Any]:
+    """Return METER from the beginning."""
+    return make_fold(
+        "meter",
+        partition,
+        namespace.partitions,
+        skew_max_ms=namespace.skew_ms,
+        seal_every=namespace.seal_every,
+        open_=opener.open,
+    )
 
 
 def _readers(
