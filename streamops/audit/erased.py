@@ -86,33 +86,34 @@ class Unread(NamedTuple):
     key: str
 
 
+def unread_of(rows: Rows, opener: Opener) -> list[Unread]:
+    """Return what no key opens of raw records, in their order."""
+    found = list[Unread]()
+    values, events = values_of(rows), events_of(rows)
+    for at in [n for n, value in enumerate(values) if NAME_BYTES in value]:
+        event = events[at]
+        if not isinstance(event, PredictionMade):
+            continue
+        features = bytes(event.features)
+        sealed = sealed_in(features)
+        if sealed and not opener.names(event.id, features):
+            place = rows.partition, event.model, event.version
+            found.append(Unread(place, micros(event.time), key_of(sealed)))
+    return found
+
+
 class Unreadable:
     """Predictions with values that no key opens here, and what they explain.
 
     at  (partition, model, version) -> (time, name of the key) of each, in log order
     """
 
-    def __init__(self, log: ArchiveLog, files: SealFiles, opener: Opener) -> None:
+    def __init__(self, log: ArchiveLog, files: SealFiles) -> None:
         self._here: dict[tuple[str, int], Manifest] = {}
         self.at: dict[tuple[int, str, str], list[tuple[int, str]]] = {}
-        self._log, self._files, self._opener = log, files, opener
+        self._log, self._files = log, files
         self._erasures: dict[str, Erased] | None = None
         self._epochs: dict[tuple[str, str, int], str] = {}
-
-    def unread(self, rows: Rows) -> list[Unread]:
-        """Return what can't be read of raw records, in their order."""
-        found = list[Unread]()
-        values, events = values_of(rows), events_of(rows)
-        for at in [n for n, value in enumerate(values) if NAME_BYTES in value]:
-            event = events[at]
-            if not isinstance(event, PredictionMade):
-                continue
-            features = bytes(event.features)
-            sealed = sealed_in(features)
-            if sealed and not self._opener.names(event.id, features):
-                place = rows.partition, event.model, event.version
-                found.append(Unread(place, micros(event.time), key_of(sealed)))
-        return found
 
     def note(self, unread: Iterable[Unread]) -> None:
         """Remember what can't be read, in log order."""

@@ -6,17 +6,21 @@ Rule 1: what comes out is what the fold concludes, epoch by epoch; where it is f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streamops.audit.erased import Unread, Unreadable
-from streamops.audit.pace import runs_by_epoch
+from streamops.audit.erased import Unread, keys_of, unread_of
+from streamops.audit.namespace import Namespace
+from streamops.audit.pace import epochs_of, merged, rank_of, runs_by_epoch
 from streamops.audit.records import Hole, PartitionReader
+from streamops.audit.under import Under, configs_of, rows_of
 from streamops.core.epochs import Fold
 from streamops.core.output_rows import AddressedRows, Mixed
-from streamops.core.rows import Rows
 from streamops.events import Sealed
+from streamops.hosts.memory import make_fold
+from streamops.personal import Opener
+from streamops.views.archive import ArchiveLog
 
 TOPICS = ("predictions", "labels")
 # What a fold raises over numbers that no fold concludes: counts below zero, bins that don't fit.
@@ -38,51 +42,97 @@ class Metered(NamedTuple):
     partition: int
     epoch: int
     outputs: Mixed[Any]
-    files: Mapping[str, bytes]
-    unread: list[Unread]
-    records: int
+    files: Mapping[str, bytes] = {}
+    unread: Sequence[Unread] = ()
+    records: int = 0
     broken: str = ""
     holes: Mapping[str, list[Hole]] = {}
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it says how the partition ended."""
+        return self.epoch == LAST
 
-def metering(
-    archive: Path,
-    fold: Fold[Any],
-    unreadable: Unreadable | None,
-    firsts: Mapping[tuple[str, int], int],
-    ends: Mapping[tuple[str, int], int],
-    change: Callable[[Rows], Rows] = lambda rows: rows,
-) -> Iterator[tuple[int, Metered]]:
-    """Yield what METER concludes from its partition of an archive, each with its epoch.
+
+class Job(NamedTuple):
+    """METER over one partition of an archive from its beginning, as another process can be told.
 
     firsts, ends  where reading begins, and must end, by topic and partition
-    change        what the fold is given in place of records
+    configs       in place of every configuration that their models ever had (`packed_configs`);
+                  then a record that lacks is an error, not a hole
     """
-    partition, broken, records, unread = fold.partition, "", 0, list[Unread]()
-    readers = {
-        topic: PartitionReader(
-            archive, topic, partition, *(at.get((topic, partition), 0) for at in (firsts, ends))
-        )
-        for topic in TOPICS
-    }
+
+    archive: Path
+    partition: int
+    namespace: Namespace
+    firsts: Mapping[tuple[str, int], int] = {}
+    ends: Mapping[tuple[str, int], int] = {}
+    configs: bytes | None = None
+
+    @property
+    def name(self) -> str:
+        """Its source."""
+        return f"meter/{self.partition}"
+
+
+def metered(job: Job) -> Iterator[tuple[int, Metered]]:
+    """Yield what METER concludes from a partition, each with its epoch.
+
+    Raises TransportError where a record is missing and isn't to be a hole.
+    """
+    namespace, opener = job.namespace, Opener(keys_of(job.archive))
+    fold = make_fold(
+        "meter",
+        job.partition,
+        namespace.partitions,
+        skew_max_ms=namespace.skew_ms,
+        seal_every=0 if job.configs is not None else namespace.seal_every,
+        open_=opener.open,
+    )
+    if job.configs is None:
+        yield from metering(job, fold, opener)
+        return
+    log, under = ArchiveLog(job.archive), Under(configs_of(job.configs))
+    sources = [(topic, epochs_of(topic, rows_of(log, topic, job.partition))) for topic in TOPICS]
+    records = 0
+    for rows in merged((rank_of(topic), rows) for topic, rows in sources):
+        records += len(rows)
+        for folded in fold.feed_all(rows.topic, under(rows)):
+            yield (
+                folded.epoch,
+                Metered(job.partition, folded.epoch, _mixed(folded.outputs), records=records),
+            )
+            records = 0
+    yield LAST, Metered(job.partition, LAST, Mixed(), records=records)
+
+
+def metering(job: Job, fold: Fold[Any], opener: Opener) -> Iterator[tuple[int, Metered]]:
+    """Yield what a METER that may have begun elsewhere concludes; what can't be read is a hole."""
+    broken, records, unread = "", 0, list[Unread]()
+    readers = {topic: _reader(job, topic) for topic in TOPICS}
     for rows in runs_by_epoch((topic, reader.batches()) for topic, reader in readers.items()):
         records += len(rows)
-        if unreadable is not None and rows.topic == "predictions":
-            unread += unreadable.unread(rows)
+        if rows.topic == "predictions":
+            unread += unread_of(rows, opener)
         if broken:
             continue
         try:
-            epochs = fold.feed_all(rows.topic, change(rows))
+            epochs = fold.feed_all(rows.topic, rows)
         except UNFOLDABLE as error:
             broken = why_broken(fold, error)
             continue
         for folded in epochs:
-            files = _needed(folded.outputs, folded.files) if folded.files else {}
-            outputs = _mixed(folded.outputs)
-            yield folded.epoch, Metered(partition, folded.epoch, outputs, files, unread, records)
+            outputs, epoch = _mixed(folded.outputs), folded.epoch
+            files = _needed(outputs, folded.files) if folded.files else {}
+            yield epoch, Metered(job.partition, epoch, outputs, files, unread, records)
             records, unread = 0, []
     holes = {topic: reader.holes for topic, reader in readers.items()}
-    yield LAST, Metered(partition, LAST, Mixed(), {}, unread, records, broken, holes)
+    yield LAST, Metered(job.partition, LAST, Mixed(), {}, unread, records, broken, holes)
+
+
+def _reader(job: Job, topic: str) -> PartitionReader:
+    place = topic, job.partition
+    return PartitionReader(job.archive, *place, job.firsts.get(place, 0), job.ends.get(place, 0))
 
 
 def why_broken(fold: Fold[Any], error: Exception) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -31,7 +30,7 @@ from streamops.audit.ledger import (
     place_of,
 )
 from streamops.audit.links import Links
-from streamops.audit.metering import TOPICS, Metered, metering
+from streamops.audit.metering import TOPICS, Job, Metered, metering
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import epochs_of, merged, rank_of
 from streamops.audit.proven import outcome_runs
@@ -39,10 +38,10 @@ from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
+from streamops.audit.workers import Workers, workers_for
 from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
-from streamops.core.epochs import Fold
 from streamops.core.error_tests import PLATFORM
 from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record, Refusal
@@ -58,7 +57,6 @@ from streamops.events import (
     Sealed,
 )
 from streamops.hosts.garbage import rare_collections
-from streamops.hosts.memory import make_fold
 from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 
@@ -142,6 +140,7 @@ def verify(
     since: datetime | None = None,
     make_detector: Callable[[str], Detector] | None = None,
     on_progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Verification:
     """Verify all alerts of an archive, in one pass from its beginning; or some.
 
@@ -149,11 +148,15 @@ def verify(
                    that their proofs name. What comes before it is taken as sealed, not looked at.
     make_detector  detectors by name; river's unless given
     on_progress    called now and then with (records done, records in all)
+    workers        processes that fold METER; 1: this one, None: as many as serve. From a seal on
+                   it is always this one. It changes nothing that is found.
 
     Raises ConfigError where the folder is no archive, or has no such alert.
     """
     asked = Asked(frozenset((alert,) if alert else ()), since)
-    found = recompute(archive, asked, make_detector=make_detector, on_progress=on_progress)
+    found = recompute(
+        archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
+    )
     if alert and not found.alerts:
         raise ConfigError(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
@@ -169,10 +172,12 @@ def recompute(
     cut: Cut | None = None,
     make_detector: Callable[[str], Detector] | None = None,
     on_progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Verification:
     """Recompute the alerts that are asked for; `cut`: the archive is a part of another one.
 
-    Raises ConfigError where the folder is no archive.
+    Raises ConfigError where the folder is no archive, TransportError where a process of `workers`
+    ends before its work does.
     """
     numeric.self_test()
     if make_detector is None:
@@ -188,13 +193,16 @@ def recompute(
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
         audit.findings += findings
+        if workers is None:
+            workers = workers_for(audit.total, namespace.partitions)
         reported = 0
-        for part in audit.parts():
-            audit.take_all(part)
-            is_due = audit.records // REPORT_EVERY > reported // REPORT_EVERY
-            if on_progress is not None and is_due:
-                on_progress(audit.records, audit.total)
-                reported = audit.records
+        with Workers(audit.jobs, workers if start is None else 1) as processes:
+            for part in audit.parts(processes):
+                audit.take_all(part)
+                is_due = audit.records // REPORT_EVERY > reported // REPORT_EVERY
+                if on_progress is not None and is_due:
+                    on_progress(audit.records, audit.total)
+                    reported = audit.records
         if on_progress is not None and reported < audit.records:
             on_progress(audit.records, audit.total)
         return audit.finish()
@@ -215,7 +223,6 @@ class _Audit:
         self.namespace, self.asked, self.start = namespace, asked, start
         self._cut = cut
         self.ledger = Ledger()
-        opener = Opener(keys_of(archive))
         begun = {} if start is None else start.folds
         self._seal_files = SealFiles(archive)
         self._epoch = -1 if start is None else start.epoch
@@ -230,7 +237,7 @@ class _Audit:
             seal_every=namespace.seal_every,
             begun=begun,
         )
-        self.personal = Unreadable(ArchiveLog(archive), self._seal_files, opener)
+        self.personal = Unreadable(ArchiveLog(archive), self._seal_files)
         self.ledger.excuse = self.personal.excuse
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
@@ -250,25 +257,19 @@ class _Audit:
         self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
         self._holes: dict[tuple[str, int], list[Hole]] = {}
-        self._meters = {
-            p: metering(
-                archive,
-                begun.get(f"meter/{p}") or _meter(namespace, p, opener),
-                self.personal,
-                firsts,
-                ends,
-            )
-            for p in range(namespace.partitions)
-        }
+        self.jobs = [Job(archive, p, namespace, firsts, ends) for p in range(namespace.partitions)]
 
-    def parts(self) -> Iterator[Rows | Metered]:
+    def parts(self, processes: Workers) -> Iterator[Rows | Metered]:
         """Yield at one pace what METER concludes, and all records that it doesn't read."""
-        others = [
-            r for r in self.readers if r.topic not in TOPICS or r.partition not in self._meters
-        ]
+        meters = processes.sources()
+        if self.start is not None:
+            opener = Opener(keys_of(self.jobs[0].archive))
+            meters = [metering(job, self.start.folds[job.name], opener) for job in self.jobs]
+        own = {(topic, job.partition) for topic in TOPICS for job in self.jobs}
+        others = [r for r in self.readers if (r.topic, r.partition) not in own]
         return merged(
             [
-                *((rank_of("predictions"), meter) for meter in self._meters.values()),
+                *((rank_of("predictions"), meter) for meter in meters),
                 *((rank_of(r.topic), epochs_of(r.topic, r.batches())) for r in others),
             ]
         )
@@ -472,18 +473,6 @@ class _Audit:
             mine = failed("the alert", own)
             faults = mine._replace(integrity=mine.integrity or mine.completeness).joined(faults)
         return _judged(alert.id, faults)
-
-
-def _meter(namespace: Namespace, partition: int, opener: Opener) -> Fold[Any]:
-    """Return METER from the beginning."""
-    return make_fold(
-        "meter",
-        partition,
-        namespace.partitions,
-        skew_max_ms=namespace.skew_ms,
-        seal_every=namespace.seal_every,
-        open_=opener.open,
-    )
 
 
 def _readers(
