@@ -90,11 +90,13 @@ def whatif(
     if found.unanswered:
         say(f"{found.unanswered} requests stay unanswered: in fact nobody was asked")
     if incident is not None:
-        for name, mark in zip(
-            ("as recorded", "under this configuration"), found.known, strict=True
-        ):
-            told = "never" if mark is None else f"at {mark.known.isoformat()} by {mark.says}"
-            print(f"{name}, it would have been known {told}")
+        _print_known(found)
+
+
+def _print_known(found: Any) -> None:
+    for name, mark in zip(("as recorded", "under this configuration"), found.known, strict=True):
+        told = "never" if mark is None else f"at {mark.known.isoformat()} by {mark.says}"
+        print(f"{name}, it would have been known {told}")
 
 
 def _print_difference(what: str, found: Any) -> None:
