@@ -4,8 +4,11 @@ A played history of two models (two features, segments, rules, a detector of the
 archived, PER_S predictions a model and second (a pane has 100 times as many); then its records are
 only read and decoded, verified from the raw records, and folded under another limit: from recorded
 summaries, with the detectors folded again, and from raw records. What-if counts raw records of the
-history a second, whatever it reads. Seconds of CPU in one process, the best of three. Memory is the
-peak of a fresh process at two sizes.
+history a second, whatever it reads. Seconds of CPU in one process, the best of three.
+
+Then by one process and by WORKERS that fold METER, turn by turn: seconds on the clock, and CPU of
+the main process and of the others, for the clock tells nothing where CPUs are shared. Memory is the
+peak of a fresh process at two sizes; `python -m benchmarks.audit --only ARCHIVE` gives it for one.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from streamops.audit.asked import Asked
@@ -32,6 +37,7 @@ from streamops.views.log import to_record
 from tests.story import archive, make_counting, play
 
 ROUNDS = 3
+WORKERS = 2
 RAW = ("predictions", "labels", "lifecycle")
 PANES = 60
 PER_S = 2
@@ -73,6 +79,59 @@ def best(what: Callable[[], int]) -> float:
     return max(found)
 
 
+def proven(folder: Path, workers: int) -> bytes:
+    """What verify finds."""
+    return encode(verify(folder, make_detector=make_counting, workers=workers))
+
+
+def folded_raw(folder: Path, configs: list[ModelConfig], workers: int) -> bytes:
+    """What a what-if from raw records finds."""
+    found = what_if(folder, configs, make_detector=make_counting, raw=True, workers=workers)
+    return encode(found)
+
+
+def by_turns(what: Callable[[int], bytes]) -> dict[str, object]:
+    """Seconds, least of each, of one process and of WORKERS beside it, that give the same bytes.
+
+    possible  CPU of one process against half of all, or the main one's alone: what two CPUs to
+              themselves could gain at most
+    """
+    rounds: dict[int, list[Spent]] = {1: [], WORKERS: []}
+    found = set[bytes]()
+    for _ in range(ROUNDS):
+        for workers, spent in rounds.items():
+            before = Spent.now()
+            found.add(what(workers))
+            spent.append(Spent(*(b - a for a, b in zip(before, Spent.now(), strict=True))))
+    assert len(found) == 1, "another number of processes found something else"
+    one, more = (
+        Spent(*(min(each) for each in zip(*spent, strict=True))) for spent in rounds.values()
+    )
+    return {
+        "workers": WORKERS,
+        "one_s": round(one.wall_s, 2),
+        "more_s": round(more.wall_s, 2),
+        "gain": round(one.wall_s / more.wall_s, 2),
+        "one_cpu_s": round(one.main_s, 2),
+        "more_cpu_s": {"main": round(more.main_s, 2), "others": round(more.others_s, 2)},
+        "possible": round(one.main_s / max(more.main_s, (more.main_s + more.others_s) / 2), 2),
+    }
+
+
+class Spent(NamedTuple):
+    """Seconds on the clock, and of CPU in this process and in those that ended."""
+
+    wall_s: float
+    main_s: float
+    others_s: float
+
+    @classmethod
+    def now(cls) -> Spent:
+        """Since whenever."""
+        spent = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return cls(time.monotonic(), *(each.ru_utime + each.ru_stime for each in spent))
+
+
 def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
     """Return records a second, ratios, and memory at two sizes."""
     with tempfile.TemporaryDirectory() as place:
@@ -90,6 +149,10 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         records, raw = read(folder, topics), read(folder, RAW)
         inputs = read(folder, SUMMARIES)
         inputs_read = best(lambda: read(folder, SUMMARIES))
+        both = {
+            "verify": by_turns(lambda n: proven(folder, n)),
+            "whatif_raw": by_turns(lambda n: folded_raw(folder, configs, n)),
+        }
     return {
         "predictions_a_pane": 100 * per_s,
         "records": records,
@@ -103,6 +166,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         "whatif_to_its_inputs_read": round(folded / raw * inputs / inputs_read, 3),
         "whatif_detectors_per_s": round(detected),
         "whatif_raw_per_s": round(unfolded),
+        "one_and_more_processes": both,
         "verify_peak_mb": {str(n): peak(n, per_s) for n in (panes // 4, panes)},
         "note": "seconds of CPU",
     }

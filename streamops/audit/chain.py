@@ -10,11 +10,13 @@ Rule 2: a detector's conclusion rests on every outcome of its version up to the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
+from streamops.audit.proven import Run
 from streamops.audit.records import Hole
 from streamops.core.processor import Record
 from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
@@ -111,6 +113,13 @@ class Chains:
         """Number the outcomes that DETECT is about to read; keep those that may be wrong."""
         if topic != "outcomes":
             return
+        if self._are_proven(records):
+            events = (r.event for r in records if isinstance(r.event, OutcomeJoined))
+            for version, number in Counter(
+                (event.model, event.version) for event in events if is_read(event)
+            ).items():
+                self._counts[version] = self._counts.get(version, 0) + number
+            return
         for record in records:
             event = record.event
             if isinstance(event, OutcomeJoined) and is_read(event):
@@ -121,6 +130,16 @@ class Chains:
                 if not self._ledger.is_good(key):
                     spans = (event.evidence or RawEvidence()).spans
                     self._doubted[key] = OutcomeAt(version, number, event.id, spans)
+
+    def _are_proven(self, records: list[Record]) -> bool:
+        """Tell whether all outcomes stand as they were concluded: then none may be wrong."""
+        stamps = {
+            (r.partition, r.event.stamp.source, r.event.stamp.epoch)
+            for r in records
+            if isinstance(r.event, OutcomeJoined) and r.event.stamp is not None
+        }
+        proven = self._ledger.proven
+        return all(proven.is_whole(Run("outcomes", *each)) for each in stamps)
 
     def conclude(self, missing: dict[Key, Event], unfounded: dict[Key, str]) -> None:
         """Draw up, at the end, which outcomes fail."""

@@ -22,6 +22,7 @@ from streamops.audit.ledger import ERASED, NO_KEY, Concluded, evidence_of
 from streamops.audit.seals import SealFiles
 from streamops.core.personal import NAME, key_of
 from streamops.core.processor import Record
+from streamops.core.rows import Rows, events_of, values_of
 from streamops.core.seal import Manifest, decode_manifest
 from streamops.core.times import micros
 from streamops.errors import InputError
@@ -77,29 +78,47 @@ def personal_of(archive: Path, id_: str, features: bytes) -> str:
     return NO_KEY if erased is None else str(erased)
 
 
+class Unread(NamedTuple):
+    """A prediction whose values no key opens here: partition, model and version, time, key."""
+
+    place: tuple[int, str, str]
+    time_us: int
+    key: str
+
+
+def unread_of(rows: Rows, opener: Opener) -> list[Unread]:
+    """Return what no key opens of raw records, in their order."""
+    found = list[Unread]()
+    values, events = values_of(rows), events_of(rows)
+    for at in [n for n, value in enumerate(values) if NAME_BYTES in value]:
+        event = events[at]
+        if not isinstance(event, PredictionMade):
+            continue
+        features = bytes(event.features)
+        sealed = sealed_in(features)
+        if sealed and not opener.names(event.id, features):
+            place = rows.partition, event.model, event.version
+            found.append(Unread(place, micros(event.time), key_of(sealed)))
+    return found
+
+
 class Unreadable:
     """Predictions with values that no key opens here, and what they explain.
 
     at  (partition, model, version) -> (time, name of the key) of each, in log order
     """
 
-    def __init__(self, log: ArchiveLog, files: SealFiles, opener: Opener) -> None:
+    def __init__(self, log: ArchiveLog, files: SealFiles) -> None:
         self._here: dict[tuple[str, int], Manifest] = {}
         self.at: dict[tuple[int, str, str], list[tuple[int, str]]] = {}
-        self._log, self._files, self._opener = log, files, opener
+        self._log, self._files = log, files
         self._erasures: dict[str, Erased] | None = None
         self._epochs: dict[tuple[str, str, int], str] = {}
 
-    def note(self, record: Record) -> None:
-        """Look at a raw record on its way to METER."""
-        event = record.event
-        if NAME_BYTES not in record.value or not isinstance(event, PredictionMade):
-            return
-        sealed = sealed_in(bytes(event.features))
-        if not sealed or self._opener.names(event.id, bytes(event.features)):
-            return
-        rows = self.at.setdefault((record.partition, event.model, event.version), [])
-        rows.append((micros(event.time), key_of(sealed)))
+    def note(self, unread: Iterable[Unread]) -> None:
+        """Remember what can't be read, in log order."""
+        for place, time_us, name in unread:
+            self.at.setdefault(place, []).append((time_us, name))
 
     def note_seal(self, event: Sealed, files: Mapping[str, bytes]) -> None:
         """Take what a seal of METER is made of here, where values before it can't be read."""

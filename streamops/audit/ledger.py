@@ -20,8 +20,10 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.core.output_rows import Addressed
+from streamops.audit.proven import Known, Origin, Proven, Run, digests
+from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.events import DriftDetected, EpochClosed, Event
 from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp
 
@@ -70,6 +72,7 @@ class Ledger:
     late       copies that came too late to be compared
     stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
     excuse     says why a difference is none that speaks against the record; empty: it does
+    proven     outcomes that stand as they were concluded, by whole runs
     """
 
     def __init__(self) -> None:
@@ -85,6 +88,8 @@ class Ledger:
         self._floor = 0
         self._excused: dict[Key, Concluded] = {}
         self._unread: dict[tuple[str, int, bytes], Addressed] = {}
+        self.proven = Proven()
+        self._one_by_one: set[Origin] = set()
         self.excuse: Excuse = lambda record, event, made: ""
 
     def conclude_bytes(self, addressed: Addressed) -> None:
@@ -92,11 +97,28 @@ class Ledger:
         assert addressed.partition is not None, "what is encoded ahead has a place"
         self._unread[addressed.topic, addressed.partition, addressed.value] = addressed
 
+    def conclude_rows(self, rows: AddressedRows, source: str, epoch: int) -> None:
+        """Take many outcomes of a source's epoch, as bytes."""
+        if (rows.topic, source, epoch) not in self._one_by_one:
+            self.proven.expect(rows, source, epoch)
+            return
+        for addressed in rows:
+            self.conclude_bytes(addressed)
+
+    def record_rows(self, run: Run, rows: Rows) -> bool:
+        """Settle outcomes of one source's epoch that are what comes next; else False, and each is
+        to be given to `record`."""
+        if not self.proven.take(run, rows):
+            return False
+        self._forget(run.epoch - WINDOW)
+        return True
+
     def conclude(self, addressed: Addressed, event: Event | None = None) -> None:
         """Take what a stage concludes from its recorded inputs; `event`: where it is read."""
         event = addressed.event if event is None else event
         key = key_of(addressed.topic, event)
         assert key is not None, "a fold stamps what it concludes"
+        self._take_back(key, event)
         if key in self._concluded or key in self._settled:
             ordinal = ordinal_of(event)
             self._twins.setdefault(key, set()).add(ordinal)
@@ -114,6 +136,7 @@ class Ledger:
         key = key_of(record.topic, event)
         if key is None:
             return None
+        self._take_back(key, event)
         ordinal = ordinal_of(event)
         if self._is_as_concluded(key, record, ordinal):
             return key
@@ -137,6 +160,8 @@ class Ledger:
 
     def read_all(self) -> None:
         """Compare what no record's bytes were equal to; before anything is asked at the end."""
+        for known in self.proven.rest():
+            self._unpack(known)
         unread, self._unread = self._unread, {}
         for addressed in unread.values():
             self.conclude(addressed)
@@ -149,11 +174,30 @@ class Ledger:
         if key in self._recorded:  # a copy before it says something else
             self.conclude(made)
             return False
+        self._settle_as_told(key, ordinal, _bytes_digest(record))
+        return True
+
+    def _settle_as_told(self, key: Key, ordinal: int, digest: bytes) -> None:
         if key in self._settled:  # two of an epoch under one id
             self._twins.setdefault(key, set()).add(ordinal)
             key = _twin(key, ordinal)
-        self._settle(key, _bytes_digest(record))
-        return True
+        self._settle(key, digest)
+
+    def _take_back(self, key: Key, event: Event) -> None:
+        """Look at a source's epoch record by record from here on; a close says nothing of them."""
+        if key.topic != "outcomes" or isinstance(event, EpochClosed):
+            return
+        origin = key[:3]
+        self._one_by_one.add(origin)
+        for known in self.proven.hand_back(origin):
+            self._unpack(known)
+
+    def _unpack(self, known: Known) -> None:
+        run = known.run
+        for id_, ordinal, digest in known.settled:
+            self._settle_as_told(Key(*run.origin, id_), ordinal, digest)
+        for key, value in known.to_come:
+            self.conclude_bytes(Addressed(run.topic, run.partition, key, None, value))
 
     def _settle(self, key: Key, digest: bytes) -> None:
         self._settled[key] = digest
@@ -196,6 +240,8 @@ class Ledger:
     def _forget(self, epoch: int) -> None:
         if epoch > self._floor:
             self._floor = epoch
+            self.proven.forget(epoch)
+            self._one_by_one = {origin for origin in self._one_by_one if origin[2] >= epoch}
             for old in [e for e in self._forgettable if e < epoch]:
                 for key in self._forgettable.pop(old):
                     self._settled.pop(key, None)
@@ -283,8 +329,7 @@ def _digest(record: Record, event: Event) -> bytes:
 
 def _bytes_digest(record: Record) -> bytes:
     """The same of a record that is known by its bytes."""
-    about = b"%d\n" % record.partition
-    return hashlib.sha256(about + record.value).digest()[:16]
+    return digests(record.partition, (record.value,))[0]
 
 
 def _sha(record: Record, ordinal: int, conclusion: bytes, evidence: bytes) -> bytes:

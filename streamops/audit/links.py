@@ -12,26 +12,30 @@ Rule 2: an epoch that its sources' closes don't confirm is folded with what ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import le
 from typing import Any
 
 from streamops import codec
+from streamops.audit.metering import LAST, UNFOLDABLE, Metered, why_broken
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold, Folded
-from streamops.core.output_rows import Addressed
-from streamops.core.personal import Open, unopened
+from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.events import EpochClosed, Event
 from streamops.hosts.memory import make_fold
 from streamops.values import Stamp
 
-STAGES = ("meter", "detect", "monitor", "controller")
+# METER's link is folded by itself (`metering`).
+STAGES = ("detect", "monitor", "controller")
 LAG = 64
 
 Conclude = Callable[[Addressed], None]
+ConcludeRows = Callable[[AddressedRows, str, int], None]
 Take = Callable[[str, list[Record]], None]
 Change = Callable[[list[Record]], list[Record]]
 
@@ -61,6 +65,20 @@ class RecordedInbox(DerivedInbox):
         self._closed: dict[int, dict[str, list[EpochClosed]]] = {}
         self._confirmed: dict[int, set[str]] = {}
         self._last: dict[str, int] = dict.fromkeys(sources, -1)
+        self._rows: dict[int, dict[str, list[Rows]]] = {}
+        self._closed_here: dict[tuple[str, int], EpochClosed] = {}
+
+    def close_here(self, event: EpochClosed) -> None:
+        """Take a close that was concluded here from the records that the source read."""
+        if event.epoch >= self._first_open:
+            self._closed_here[event.source, event.epoch] = event
+
+    def feed_rows(self, rows: Rows, source: str, epoch: int) -> None:
+        """Take records of a source's epoch that are, byte by byte, what was concluded here."""
+        if source in self._names and epoch >= self._first_open:
+            self._rows.setdefault(epoch, {}).setdefault(source, []).append(rows)
+            if source in self._closed.get(epoch, {}) or self._records.get(epoch, {}).get(source):
+                self._confirm(source, epoch)
 
     def feed(self, record: Record) -> None:
         """Take the next record; what a source of this partition didn't stamp is left out."""
@@ -93,27 +111,68 @@ class RecordedInbox(DerivedInbox):
     def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
         """Hand over an epoch's records in their total order."""
         held = self._records.pop(epoch, {})
+        proven = self._rows.pop(epoch, {})
+        for source in self._names:
+            self._closed_here.pop((source, epoch), None)
         self._closed.pop(epoch, None)
         doubted = self._names - self._confirmed.pop(epoch, set())
         self.unconfirmed |= {(source, epoch) for source in doubted}
         self._first_open = epoch + 1
-        found = self._change([r for of in held.values() for r in of.values()])
-        records = sorted(found, key=total_key)
+        if proven and not held:
+            records = _in_total_order(proven)
+        else:
+            for source, rows in proven.items():
+                _hold(held.setdefault(source, {}), rows)
+            found = self._change([r for of in held.values() for r in of.values()])
+            records = sorted(found, key=total_key)
         self._on_take(self.topic, records)
         return records, None, 0
 
     def _note(self, record: Record, source: str, epoch: int) -> None:
         held = self._records.setdefault(epoch, {}).setdefault(source, {})
-        closed = self._closed.setdefault(epoch, {})
         event = record.event
         if isinstance(event, EpochClosed):
-            closed.setdefault(source, []).append(event)
+            self._closed.setdefault(epoch, {}).setdefault(source, []).append(event)
             self._last[source] = max(self._last[source], epoch)
             self.waive(min(self._last.values()) - LAG)
         else:
             held.setdefault(event.stamp.ordinal, record)  # type: ignore[union-attr]
-        if any(_confirms(close, held) for close in closed.get(source, ())):
+        self._confirm(source, epoch)
+
+    def _confirm(self, source: str, epoch: int) -> None:
+        held = self._records.setdefault(epoch, {}).setdefault(source, {})
+        closes = self._closed.get(epoch, {}).get(source, ())
+        proven = self._rows.get(epoch, {})
+        rows, made = proven.get(source), self._closed_here.get((source, epoch))
+        if rows and (held or made is None):
+            _hold(held, proven.pop(source))
+        elif rows and made is not None:
+            # The hash is over what was concluded, and these records are that to the byte.
+            whole = sum(map(len, rows)) == made.count
+            if whole and any((c.count, c.hash) == (made.count, made.hash) for c in closes):
+                self._confirmed.setdefault(epoch, set()).add(source)
+            return
+        if any(_confirms(close, held) for close in closes):
             self._confirmed.setdefault(epoch, set()).add(source)
+
+
+def _hold(held: dict[int, Record], some: list[Rows]) -> None:
+    for rows in some:
+        for record in rows:
+            held.setdefault(record.event.stamp.ordinal, record)  # type: ignore[union-attr]
+
+
+def _in_total_order(proven: Mapping[str, list[Rows]]) -> list[Record]:
+    """Return outcomes in their total order; those of one source mostly came in it."""
+    records = [record for some in proven.values() for rows in some for record in rows]
+    keys: list[Any] = [
+        (e.time, e.id, e.stamp.source, e.stamp.ordinal)  # type: ignore[union-attr]
+        for e in (record.event for record in records)
+    ]
+    if all(map(le, keys, keys[1:])):
+        return records
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return list(map(records.__getitem__, order))
 
 
 def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
@@ -121,10 +180,6 @@ def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
         return False
     events = (held[n].event for n in sorted(held))
     return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
-
-
-# What a fold raises over numbers that no fold concludes: counts below zero, bins that don't fit.
-UNFOLDABLE = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class Links:
@@ -140,14 +195,18 @@ class Links:
         skew_ms: int | None,
         make_detector: Callable[[str], Detector],
         conclude: Conclude,
+        conclude_rows: ConcludeRows,
         on_take: Take,
         *,
         seal_every: int = 0,
         begun: Mapping[str, Fold[Any]] = {},
-        open_: Open = unopened,
     ) -> None:
         """`begun`: folds that don't begin with the log, by source."""
-        self._conclude, self._partitions = conclude, partitions
+        self._conclude, self._conclude_rows = conclude, conclude_rows
+        self._partitions = partitions
+        self._metered: dict[str, int] = {}
+        meters = {source: fold for source, fold in begun.items() if source.startswith("meter/")}
+        self._metered.update({source: fold.epoch for source, fold in meters.items()})
         self._recorded: list[RecordedInbox] = []
         self._readers: dict[tuple[str, int], list[Fold[Any]]] = {}
         self.folds: list[Fold[Any]] = []
@@ -162,16 +221,37 @@ class Links:
                     skew_max_ms=skew_ms,
                     seal_every=seal_every,
                     make_detector=make_detector,
-                    open_=open_,
                 )
                 self._add(begun.get(fold.source, fold), on_take)
+
+    def take(self, metered: Metered) -> None:
+        """Take what METER concludes in an epoch of a partition, or how its records ended."""
+        source = f"meter/{metered.partition}"
+        if metered.epoch == LAST:
+            if metered.broken:
+                self.broken[source] = metered.broken
+            return
+        self._metered[source], self.files = metered.epoch, metered.files
+        for part in metered.outputs.parts:
+            if isinstance(part, AddressedRows):
+                self._conclude_rows(part, source, metered.epoch)
+                continue
+            for addressed in part:
+                if isinstance(addressed.made, EpochClosed) and addressed.topic == "outcomes":
+                    self._close(addressed.partition, addressed.made)
+                self._conclude(addressed)
+
+    def feed_proven(self, rows: Rows, source: str, epoch: int) -> None:
+        """Take outcomes of a source's epoch that are, byte by byte, what was concluded here."""
+        for inbox in self._inboxes(rows.topic, rows.partition):
+            inbox.feed_rows(rows, source, epoch)
 
     def feed(self, record: Record) -> None:
         """Take one record of the archive."""
         for fold in self._readers.get((record.topic, record.partition), ()):
             self._run(fold, partial(fold.feed, record))
 
-    def feed_all(self, topic: str, records: list[Record]) -> None:
+    def feed_all(self, topic: str, records: Sequence[Record]) -> None:
         """Take records that follow each other in one partition."""
         for fold in self._readers.get((topic, records[0].partition), ()):
             self._run(fold, partial(fold.feed_all, topic, records))
@@ -190,7 +270,18 @@ class Links:
 
     def epoch_of(self, source: str) -> int:
         """Return the last epoch that a source folded here; -1 for none, or a stranger."""
-        return next((fold.epoch for fold in self.folds if fold.source == source), -1)
+        folded = {fold.source: fold.epoch for fold in self.folds}
+        return {**folded, **self._metered}.get(source, -1)
+
+    def _inboxes(self, topic: str, partition: int | None) -> Iterator[RecordedInbox]:
+        for fold in self._readers.get((topic, -1 if partition is None else partition), ()):
+            inbox = fold.inboxes[topic]
+            if isinstance(inbox, RecordedInbox) and fold.source not in self.broken:
+                yield inbox
+
+    def _close(self, partition: int | None, event: EpochClosed) -> None:
+        for inbox in self._inboxes("outcomes", partition):
+            inbox.close_here(event)
 
     def _add(self, fold: Fold[Any], on_take: Take) -> None:
         self.folds.append(fold)
@@ -209,8 +300,7 @@ class Links:
         try:
             epochs = step()
         except UNFOLDABLE as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            self.broken[fold.source] = f"{fold.source} can't fold epoch {fold.epoch + 1}: {said}"
+            self.broken[fold.source] = why_broken(fold, error)
             return
         self._emit(epochs)
 

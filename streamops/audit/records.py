@@ -8,14 +8,16 @@ Rule 2: only the columns of the raw schema are read, by name, so a file that ano
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
 from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.errors import TransportError
-from streamops.hosts.memory import to_record, to_rows
+from streamops.hosts.memory import to_rows
 from streamops.values import Span
 from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
 
@@ -80,19 +82,24 @@ class PartitionReader:
         return total
 
     def __iter__(self) -> Iterator[Record]:
+        return chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[Rows]:
+        """Yield the records as rows, some hundreds at a time."""
         for path in self._paths:
             yield from self._file(path)
         if self._next < self._end:
             self._hole(self._end, "no file holds them")
 
-    def _file(self, path: Path) -> Iterator[Record]:
+    def _file(self, path: Path) -> Iterator[Rows]:
         cover = self._cover(path)
         if cover.first > self._next:
             self._hole(cover.first, "no file holds them")
         self._next = max(self._next, cover.first)
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH, columns=COLUMNS):
+                # By one thread: a fold is read by one of several processes.
+                for batch in file.iter_batches(BATCH, columns=COLUMNS, use_threads=False):
                     yield from self._batch(batch, cover)
         except DAMAGE as error:
             self._hole(max(cover.next, self._next + 1), f"{path.name} can't be read ({error})")
@@ -100,34 +107,38 @@ class PartitionReader:
             self._hole(cover.next, f"{path.name} lacks them")
         self._next = max(self._next, cover.next)
 
-    def _batch(self, batch: Any, cover: Cover) -> Iterator[Record]:
+    def _batch(self, batch: Any, cover: Cover) -> Iterator[Rows]:
         columns = [batch.column(name).to_pylist() for name in COLUMNS]
-        offsets, times, keys, values = columns
+        offsets, _, _, values = columns
         if offsets == list(range(self._next, self._next + len(offsets))) and None not in values:
-            yield from self._plain(offsets, times, [key or b"" for key in keys], values)
-            return
-        for offset, append_ms, key, value in zip(*columns, strict=True):
-            if offset < self._first:
-                continue
-            if offset < self._next:
-                why = f"offset {offset} stands twice, or out of order"
-                self.holes.append(Hole(self.topic, self.partition, offset, offset, why))
-                continue
-            if offset > self._next and not _is_gap(cover, self._next, offset):
-                self._hole(offset, "its file lacks them")
-            self._next = offset + 1
-            yield to_record(self.topic, self.partition, offset, append_ms, key or b"", value or b"")
-
-    def _plain(
-        self, offsets: list[int], times: list[int], keys: list[bytes], values: list[bytes]
-    ) -> Iterator[Record]:
-        """Records that follow each other without a gap, decoded together."""
+            self._next += len(offsets)
+        else:
+            kept = [self._is_next(offset, cover) for offset in offsets]
+            columns = [list(compress(column, kept)) for column in columns]
+        offsets, times, keys, values = columns
         for first in range(0, len(offsets), CHUNK):
             some = slice(first, first + CHUNK)
-            self._next = offsets[some][-1] + 1
-            yield from to_rows(
-                self.topic, self.partition, offsets[some], times[some], keys[some], values[some]
+            yield to_rows(
+                self.topic,
+                self.partition,
+                offsets[some],
+                times[some],
+                [key or b"" for key in keys[some]],
+                [value or b"" for value in values[some]],
             )
+
+    def _is_next(self, offset: int, cover: Cover) -> bool:
+        """Tell whether a record is read; note what lacks before it, or why it isn't."""
+        if offset < self._first:
+            return False
+        if offset < self._next:
+            why = f"offset {offset} stands twice, or out of order"
+            self.holes.append(Hole(self.topic, self.partition, offset, offset, why))
+            return False
+        if offset > self._next and not _is_gap(cover, self._next, offset):
+            self._hole(offset, "its file lacks them")
+        self._next = offset + 1
+        return True
 
     def _cover(self, path: Path) -> Cover:
         try:

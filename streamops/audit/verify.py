@@ -8,7 +8,7 @@ alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -30,18 +30,22 @@ from streamops.audit.ledger import (
     place_of,
 )
 from streamops.audit.links import Links
+from streamops.audit.metering import TOPICS, Job, Metered, metering
 from streamops.audit.namespace import Namespace, namespace_of
-from streamops.audit.pace import runs_by_epoch
+from streamops.audit.pace import epochs_of, merged, rank_of
+from streamops.audit.proven import outcome_runs
 from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
+from streamops.audit.workers import Workers, workers_for
 from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.error_tests import PLATFORM
-from streamops.core.output_rows import Addressed
+from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import Rows
 from streamops.errors import ConfigError, InputError
 from streamops.events import (
     AlertRaised,
@@ -136,6 +140,7 @@ def verify(
     since: datetime | None = None,
     make_detector: Callable[[str], Detector] | None = None,
     on_progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Verification:
     """Verify all alerts of an archive, in one pass from its beginning; or some.
 
@@ -143,11 +148,15 @@ def verify(
                    that their proofs name. What comes before it is taken as sealed, not looked at.
     make_detector  detectors by name; river's unless given
     on_progress    called now and then with (records done, records in all)
+    workers        processes that fold METER; 1: this one, None: as many as serve. From a seal on
+                   it is always this one. It changes nothing that is found.
 
     Raises ConfigError where the folder is no archive, or has no such alert.
     """
     asked = Asked(frozenset((alert,) if alert else ()), since)
-    found = recompute(archive, asked, make_detector=make_detector, on_progress=on_progress)
+    found = recompute(
+        archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
+    )
     if alert and not found.alerts:
         raise ConfigError(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
@@ -163,10 +172,12 @@ def recompute(
     cut: Cut | None = None,
     make_detector: Callable[[str], Detector] | None = None,
     on_progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Verification:
     """Recompute the alerts that are asked for; `cut`: the archive is a part of another one.
 
-    Raises ConfigError where the folder is no archive.
+    Raises ConfigError where the folder is no archive, TransportError where a process of `workers`
+    ends before its work does.
     """
     numeric.self_test()
     if make_detector is None:
@@ -182,12 +193,18 @@ def recompute(
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
         audit.findings += findings
-        done = 0
-        for run in audit.runs():
-            audit.take_all(run)
-            done, before = done + len(run), done // REPORT_EVERY
-            if on_progress is not None and (done // REPORT_EVERY > before or done == audit.total):
-                on_progress(done, audit.total)
+        if workers is None:
+            workers = workers_for(audit.total, namespace.partitions)
+        reported = 0
+        with Workers(audit.jobs, workers if start is None else 1) as processes:
+            for part in audit.parts(processes):
+                audit.take_all(part)
+                is_due = audit.records // REPORT_EVERY > reported // REPORT_EVERY
+                if on_progress is not None and is_due:
+                    on_progress(audit.records, audit.total)
+                    reported = audit.records
+        if on_progress is not None and reported < audit.records:
+            on_progress(audit.records, audit.total)
         return audit.finish()
 
 
@@ -206,7 +223,7 @@ class _Audit:
         self.namespace, self.asked, self.start = namespace, asked, start
         self._cut = cut
         self.ledger = Ledger()
-        opener = Opener(keys_of(archive))
+        begun = {} if start is None else start.folds
         self._seal_files = SealFiles(archive)
         self._epoch = -1 if start is None else start.epoch
         self.chains = Chains(self.ledger)
@@ -215,12 +232,12 @@ class _Audit:
             namespace.skew_ms,
             make_detector,
             self._conclude,
+            self._conclude_rows,
             self.chains.take,
             seal_every=namespace.seal_every,
-            begun={} if start is None else start.folds,
-            open_=opener.open,
+            begun=begun,
         )
-        self.personal = Unreadable(ArchiveLog(archive), self._seal_files, opener)
+        self.personal = Unreadable(ArchiveLog(archive), self._seal_files)
         self.ledger.excuse = self.personal.excuse
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
@@ -232,27 +249,52 @@ class _Audit:
         self._refused: set[Place] = set()
         self._ours = {make_detector("adwin").platform, PLATFORM}
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
-        self._records = 0
+        self.records = 0
         firsts = {} if start is None else start.firsts
         if cut is not None and start is not None:
             firsts = {**cut.firsts, **firsts}
         ends = {} if cut is None else cut.ends
         self.readers = list(_readers(archive, namespace.partitions, firsts, ends))
         self.total = sum(reader.rows() for reader in self.readers)
+        self._holes: dict[tuple[str, int], list[Hole]] = {}
+        self.jobs = [Job(archive, p, namespace, firsts, ends) for p in range(namespace.partitions)]
 
-    def runs(self) -> Iterator[list[Record]]:
-        """Yield the archive's records at one pace, in runs of one partition."""
-        return runs_by_epoch((reader.topic, iter(reader)) for reader in self.readers)
+    def parts(self, processes: Workers) -> Iterator[Rows | Metered]:
+        """Yield at one pace what METER concludes, and all records that it doesn't read."""
+        meters = processes.sources()
+        if self.start is not None:
+            opener = Opener(keys_of(self.jobs[0].archive))
+            meters = [metering(job, self.start.folds[job.name], opener) for job in self.jobs]
+        own = {(topic, job.partition) for topic in TOPICS for job in self.jobs}
+        others = [r for r in self.readers if (r.topic, r.partition) not in own]
+        return merged(
+            [
+                *((rank_of("predictions"), meter) for meter in meters),
+                *((rank_of(r.topic), epochs_of(r.topic, r.batches())) for r in others),
+            ]
+        )
 
-    def take_all(self, records: list[Record]) -> None:
+    def take_all(self, part: Rows | Metered) -> None:
         """Put records of one partition beside what is concluded, and feed them to their stages."""
-        self._records += len(records)
-        topic = records[0].topic
-        if topic in RAW:
-            for record in records if topic == "predictions" else ():
-                self.personal.note(record)
-            self.links.feed_all(topic, records)
+        if isinstance(part, Metered):
+            self.records += part.records
+            self.personal.note(part.unread)
+            self.links.take(part)
+            self._holes.update({(topic, part.partition): h for topic, h in part.holes.items()})
             return
+        self.records += len(part)
+        if part.topic in RAW:
+            self.links.feed_all(part.topic, part)
+        elif part.topic != "outcomes" or not self._is_whole:
+            self._take_each(part)
+        else:
+            for run, rows in outcome_runs(part):
+                if run is not None and self.ledger.record_rows(run, rows):
+                    self.links.feed_proven(rows, run.source, run.epoch)
+                else:
+                    self._take_each(rows)
+
+    def _take_each(self, records: Iterable[Record]) -> None:
         for record in records:
             event = record.event
             if isinstance(event, Refusal):
@@ -267,7 +309,11 @@ class _Audit:
         self.links.finish(epochs)
         self.findings += self.links.broken.values()
         self.ledger.read_all()
-        holes = [hole for reader in self.readers for hole in reader.holes]
+        holes = [
+            hole
+            for reader in self.readers
+            for hole in self._holes.get((reader.topic, reader.partition), reader.holes)
+        ]
         self.chains.holes = holes
         missing = {key: e for key, e in self.ledger.missing() if self._is_missed(key, epochs)}
         strays = [(key, r, self._unfounded(key, r)) for key, r in self.ledger.unfounded()]
@@ -287,7 +333,7 @@ class _Audit:
         return Verification(
             alerts=alerts,
             findings=_capped(self.findings),
-            records=self._records,
+            records=self.records,
             epochs=epochs,
             ok=good and not self.findings,
             seals=self._seals,
@@ -307,9 +353,20 @@ class _Audit:
                 self.ledger.differing[at] = key, said
                 self.ledger.bad[key] = said
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether nothing that is concluded, or recorded, is left aside (`_is_silent`)."""
+        return self.start is None and self._cut is None
+
+    def _conclude_rows(self, rows: AddressedRows, source: str, epoch: int) -> None:
+        if self._is_whole and rows.topic == "outcomes":
+            self.ledger.conclude_rows(rows, source, epoch)
+            return
+        for addressed in rows:
+            self._conclude(addressed)
+
     def _conclude(self, addressed: Addressed) -> None:
-        whole = self.start is None and self._cut is None
-        if whole and addressed.made is None and addressed.topic == "outcomes":
+        if self._is_whole and addressed.made is None and addressed.topic == "outcomes":
             self.ledger.conclude_bytes(addressed)
             return
         event = addressed.event

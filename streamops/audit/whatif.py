@@ -28,8 +28,9 @@ from streamops.audit.difference import (
     first_since,
     request_marks,
 )
-from streamops.audit.erased import keys_of
+from streamops.audit.metering import Job, Metered
 from streamops.audit.namespace import Namespace, namespace_of
+from streamops.audit.pace import epochs_of, merged, rank_of
 from streamops.audit.recorded import (
     RecordedHost,
     Rehash,
@@ -37,17 +38,19 @@ from streamops.audit.recorded import (
     differs_in,
     finds_the_same,
 )
-from streamops.audit.replay import REPORT_EVERY, Progress, fed, records_of
+from streamops.audit.replay import REPORT_EVERY, Progress, records_of
+from streamops.audit.under import Under, packed_configs, rows_of
+from streamops.audit.workers import Workers, workers_for
 from streamops.config import ModelConfig, config_hash
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.errors import ConfigError
 from streamops.events import AlertRaised, ConfigActivated, Event, RetrainRequested, RunFailed
 from streamops.hosts.replay import RAW, ReplayHost
-from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 
@@ -88,6 +91,7 @@ def what_if(
     make_detector: MakeDetector | None = None,
     on_progress: Progress | None = None,
     raw: bool = False,
+    workers: int | None = 1,
 ) -> WhatIf:
     """Fold an archive under other configurations and compare with what it recorded.
 
@@ -95,6 +99,7 @@ def what_if(
     span     event times of panes to compare; history is folded whole
     incident event time at which something began that somebody should have been told of
     raw      fold the raw records, whatever the configuration
+    workers  processes that fold METER over raw records; 1: this one, None: as many as serve
 
     Raises ConfigError where the folder is no archive or a model was never configured in it,
     TransportError where records are missing.
@@ -104,12 +109,12 @@ def what_if(
 
         make_detector = river
     given = {config.model: config for config in configs}
-    fold = Fold(archive, given, make_detector, raw=raw)
+    fold = Fold(archive, given, make_detector, raw=raw, workers=workers)
     try:
-        found = [out.event for out in fold.run(on_progress)]
+        found = _actions(fold.run(on_progress))
     except Unfit as error:
-        fold = Fold(archive, given, make_detector, raw=True, why=str(error))
-        found = [out.event for out in fold.run(on_progress)]
+        fold = Fold(archive, given, make_detector, raw=True, why=str(error), workers=workers)
+        found = _actions(fold.run(on_progress))
     fold.require_all_configured()
     recorded = [*recorded_events(archive, "alerts"), *fold.recorded_requests]
     models = fold.configs.keys()
@@ -125,6 +130,10 @@ def what_if(
         records=fold.records,
         folded=fold.folded,
     )
+
+
+def _actions(outputs: Iterable[Addressed]) -> list[Event]:
+    return [out.event for out in outputs if out.topic in ("alerts", "retraining")]
 
 
 class Fold:
@@ -145,6 +154,7 @@ class Fold:
         *,
         raw: bool = False,
         why: str = "",
+        workers: int | None = 1,
     ) -> None:
         numeric.self_test()
         self.configs = dict(configs)
@@ -153,7 +163,7 @@ class Fold:
         self.recorded_requests = list(recorded_events(archive, "retraining"))
         self._log = ArchiveLog(archive)
         self._asked = {event.id for event in self.recorded_requests} | _answered(self._log)
-        self._configured: set[str] = set()
+        self._archive, self._under = archive, Under(configs)
         partitions = self.namespace.partitions
         recorded = [e for e in _activated(self._log) if e.config.model in configs]
         if raw:
@@ -163,21 +173,44 @@ class Fold:
         self.folded = f"raw records: {why}" if why else RECORDED
         self._host: ReplayHost | RecordedHost
         if why:
-            self._host = self._raw(archive, make_detector)
+            self._host = self._raw(make_detector)
         else:
             self._host = self._over(recorded, make_detector)
         spans = [self._log.held(t, p) for t in RAW for p in range(partitions)]
         self.records = sum(span.next - span.first for span in spans)
+        self._workers = workers_for(self.records, partitions) if workers is None else workers
         self._added = [0] * self.namespace.partitions
         self._last = [-1] * self.namespace.partitions
 
     def run(self, on_progress: Progress | None = None) -> Iterator[Addressed]:
         """Yield every conclusion as it falls; raises TransportError where a record is missing."""
-        partitions = self.namespace.partitions
         if isinstance(self._host, RecordedHost):
             yield from self._run_recorded(self._host, on_progress)
         else:
-            yield from fed(self._log, partitions, self._feed, on_progress)
+            yield from self._run_raw(self._host, on_progress)
+
+    def _run_raw(self, host: ReplayHost, on_progress: Progress | None) -> Iterator[Addressed]:
+        partitions, done, reported = range(self.namespace.partitions), 0, 0
+        packed = packed_configs(self.configs.values())
+        jobs = [Job(self._archive, p, self.namespace, configs=packed) for p in partitions]
+        commands = [epochs_of(COMMANDS, rows_of(self._log, COMMANDS, p)) for p in partitions]
+        with Workers(jobs, self._workers) as processes:
+            rank = rank_of(COMMANDS)
+            sources: list[Iterator[tuple[int, Rows | Metered]]]
+            sources = [*processes.sources(), *commands]
+            for part in merged((rank, source) for source in sources):
+                if isinstance(part, Metered):
+                    yield from self._answered(host.take(part.outputs))
+                    done += part.records
+                else:
+                    for record in part:
+                        yield from self._feed(record)
+                    done += len(part)
+                if on_progress is not None and done // REPORT_EVERY > reported // REPORT_EVERY:
+                    on_progress(done, self.records)
+                    reported = done
+        if on_progress is not None:
+            on_progress(self.records, self.records)
 
     def _run_recorded(
         self, host: RecordedHost, on_progress: Progress | None
@@ -196,18 +229,18 @@ class Fold:
 
     def require_all_configured(self) -> None:
         """Raise ConfigError for a configuration of a model that the log doesn't know."""
-        for model in self.configs.keys() - self._configured:
-            known = ", ".join(sorted(self._configured)) or "none of the given"
+        for model in self.configs.keys() - self._under.met:
+            known = ", ".join(sorted(self._under.met)) or "none of the given"
             raise ConfigError(
                 f"model is {model!r}, which was never configured in this archive; {known} was"
             )
 
-    def _raw(self, archive: Path, make_detector: MakeDetector) -> ReplayHost:
+    def _raw(self, make_detector: MakeDetector) -> ReplayHost:
         return ReplayHost(
             partitions=self.namespace.partitions,
             make_detector=make_detector,
             skew_max_ms=self.namespace.skew_ms,
-            open_=Opener(keys_of(archive)).open,
+            without=("meter",),
         )
 
     def _over(
@@ -226,25 +259,21 @@ class Fold:
             at = record.offset + self._added[record.partition]
             record = record._replace(offset=at)
             self._last[record.partition] = at
-        waiting = [self._under(record) if record.topic in RAW else record]
-        while waiting:
-            for output in self._host.feed(waiting.pop()):
-                yield output
-                event = output.event
-                if isinstance(event, RetrainRequested) and event.id not in self._asked:
-                    waiting.append(self._close(event))
+        given = self._under.record(record) if record.topic in RAW else record
+        yield from self._answered(self._host.feed(given))
 
-    def _under(self, record: Record) -> Record:
-        """The record, with the given configuration where it activates one."""
-        event = record.event
-        if not isinstance(event, ConfigActivated):
-            return record
-        config = self.configs.get(event.config.model)
-        if config is None:
-            return record
-        self._configured.add(config.model)
-        given = msgspec.structs.replace(event, config=config, config_hash=config_hash(config))
-        return record._replace(value=codec.encode(given), event=given)
+    def _answered(self, outputs: Iterable[Addressed]) -> Iterator[Addressed]:
+        """Yield conclusions, and what follows where a request that they hold had no answer."""
+        waiting = list[Record]()
+        while True:
+            for output in outputs:
+                yield output
+                request = output.event if output.topic == "retraining" else None
+                if isinstance(request, RetrainRequested) and request.id not in self._asked:
+                    waiting.append(self._close(request))
+            if not waiting:
+                return
+            outputs = self._host.feed(waiting.pop())
 
     def _close(self, request: RetrainRequested) -> Record:
         """The answer to a request that nobody got, behind what lifecycle said so far."""

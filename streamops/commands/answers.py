@@ -18,6 +18,14 @@ Archive = Annotated[
     Path | None, Parameter(help="Folder of the archive; the data folder's own if left out.")
 ]
 
+Workers = Annotated[
+    int | None,
+    Parameter(
+        validator=validators.Number(gte=1),
+        help="Processes that fold raw records; one a CPU if left out, and 1 where they are few.",
+    ),
+]
+
 
 def alerts(
     *,
@@ -110,6 +118,7 @@ def verify(
         str, Parameter(help="Alerts from a time on, as 2026-03-01T12:00Z; UTC without a zone.")
     ] = "",
     archive: Archive = None,
+    workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Recompute alerts from the raw records their proofs name, and compare byte by byte.
@@ -117,7 +126,7 @@ def verify(
     One alert, or those since a time, from the last seal before all that their proofs name; with
     --all every one, in one pass from the beginning, and every seal. A capsule's alerts from the
     capsule alone. Exit status 0 only if all match and nothing is missing; each that doesn't match
-    is named.
+    is named. What is found doesn't depend on --workers; from a seal on one process folds.
 
     Example: streamops verify --all --archive .streamops/demo/archive
     """
@@ -138,6 +147,7 @@ def verify(
             alert=alert,
             since=_time(since) if since else None,
             on_progress=show,
+            workers=workers,
         )
     if json:
         print_json(found)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from streamops.commands.answers import Archive, archive_of
+from streamops.commands.answers import Archive, Workers, archive_of
 from streamops.commands.output import print_json, print_table, progress, say
 from streamops.commands.place import HERE, Json, Place
 from streamops.core.times import aware
@@ -41,12 +41,14 @@ def whatif(
         bool,
         Parameter(name="--raw", negative="", help="Fold raw records where summaries would do."),
     ] = False,
+    workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Fold history again under another configuration, and print what would have been different.
 
     The whole history is folded: from its recorded summaries and outcomes where panes and segments
-    are as they were, else from its raw records, and it says which. `--since` and `--until` choose
+    are as they were, else from its raw records, and it says which; --workers processes fold these,
+    and change nothing that is found. `--since` and `--until` choose
     the panes that are compared. Requests for challengers that nobody was asked in fact stay
     unanswered: what new versions would have done isn't known.
 
@@ -75,6 +77,7 @@ def whatif(
             incident=aware(incident),
             on_progress=show,
             raw=raw,
+            workers=workers,
         )
     say(f"folded {found.folded}; {found.records:,} raw records")
     if json:
@@ -87,11 +90,13 @@ def whatif(
     if found.unanswered:
         say(f"{found.unanswered} requests stay unanswered: in fact nobody was asked")
     if incident is not None:
-        for name, mark in zip(
-            ("as recorded", "under this configuration"), found.known, strict=True
-        ):
-            told = "never" if mark is None else f"at {mark.known.isoformat()} by {mark.says}"
-            print(f"{name}, it would have been known {told}")
+        _print_known(found)
+
+
+def _print_known(found: Any) -> None:
+    for name, mark in zip(("as recorded", "under this configuration"), found.known, strict=True):
+        told = "never" if mark is None else f"at {mark.known.isoformat()} by {mark.says}"
+        print(f"{name}, it would have been known {told}")
 
 
 def _print_difference(what: str, found: Any) -> None:

@@ -9,10 +9,9 @@ Rule 2: panes are opened when the run is counted: a prediction that is refused o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from msgspec.structs import astuple
 
 from streamops.core.binning import count_rows
 from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
@@ -23,60 +22,17 @@ from streamops.core.meter_state import (
     segments_of,
     version_of,
 )
-from streamops.core.moments import micros_all
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.pending_block import GroupKey, Made
 from streamops.core.personal import Open, open_all
 from streamops.core.prediction_counts import count_latencies, count_predictions
+from streamops.core.prediction_run import Group, Run
 from streamops.core.rows import Rows
 from streamops.core.ruler import Ruler, ruler_of
 from streamops.core.workspace import Step
-from streamops.events import PredictionMade
-from streamops.values import ModelVersion
 
 # Below it a run costs more at once than record by record.
 RUN_MIN = 16
-_FIELDS = PredictionMade.__struct_fields__
-
-
-class Group(NamedTuple):
-    """Where predictions of one model, version, pane and segments count; keys[0] is all of them."""
-
-    keys: tuple[PaneKey, ...]
-    version: ModelVersion | None
-    reader: Reader | None
-
-
-class Run:
-    """Predictions in log order: a column for each of what they bring.
-
-    codes  the group of each
-    read   its features as their reader's struct, None where they aren't counted
-    """
-
-    def __init__(self, records: Rows) -> None:
-        self.offsets, self.append_ms, _, self.values, made = records.columns
-        columns: Any = zip(*map(astuple, made), strict=True)  # type: ignore[arg-type]
-        self.records = records
-        self.column: dict[str, Sequence[Any]] = dict(zip(_FIELDS, columns, strict=True))
-        self.texts: Sequence[bytes] = list(map(bytes, self.column["features"]))
-        self.time_us = micros_all(self.column["time"])
-        self.codes = self.start_us = self.expires_us = np.zeros(0, dtype=np.int64)
-        self.groups: list[Group] = []
-        self.read: list[Any] = []
-
-    def part(self, first: int, last: int) -> Run:
-        """Return some of the rows."""
-        if first == 0 and last == len(self.records):
-            return self
-        part = Run.__new__(Run)
-        rows = slice(first, last)
-        for name in ("offsets", "append_ms", "values", "records", "texts", "time_us", "codes",
-                     "start_us", "expires_us", "read"):  # fmt: skip
-            setattr(part, name, getattr(self, name)[rows])
-        part.column = {name: column[rows] for name, column in self.column.items()}
-        part.groups = self.groups
-        return part
 
 
 def take_predictions(work: Step, records: Rows) -> None:
@@ -89,14 +45,19 @@ def take_predictions(work: Step, records: Rows) -> None:
     plain = _sieve(work.state, run)
     if work.skew_max_ms is not None:
         plain &= -(-run.time_us // 1000) <= np.array(run.append_ms) + work.skew_max_ms
+    is_told = plain.copy()
     plain &= _is_new(work.join, run.column["id"])
     _read(run, plain, work.opened)
-    first = 0
+    first, kept = 0, np.ones(len(records), dtype=np.bool_)
+    repeats = _repeats(work.join, run.column["id"], plain, is_told)
     for odd in np.flatnonzero(~plain).tolist():
-        _fold(work, run.part(first, odd))
+        if odd in repeats and work.repeat(records[odd].event):  # type: ignore[arg-type]
+            kept[odd] = False
+            continue
+        _fold(work, run.part(first, odd, kept))
         work.take(records[odd])
         first = odd + 1
-    _fold(work, run.part(first, len(records)))
+    _fold(work, run.part(first, len(records), kept))
 
 
 def _sieve(state: MeterState, run: Run) -> Flags:
@@ -131,6 +92,23 @@ def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
     for at, id_ in enumerate(ids):
         found[at] = id_ not in seen and id_ not in pending and id_ not in waiting
         seen.add(id_)
+    return found
+
+
+def _repeats(join: JoinTable, ids: Sequence[str], plain: Flags, is_told: Flags) -> set[int]:
+    """Return rows that only count as repeats, whatever else the run does: their prediction is
+    pending, or is a plain row before them. `is_told`: rows that the clocks let in."""
+    found, before = set[int](), dict[str, int]()
+    odd = np.flatnonzero(~plain & is_told).tolist()
+    if not odd:
+        return found
+    wanted = {ids[at] for at in odd}
+    for at in np.flatnonzero(plain).tolist():
+        if ids[at] in wanted:
+            before.setdefault(ids[at], at)
+    for at in odd:
+        if ids[at] in join.pending or before.get(ids[at], at) < at:
+            found.add(at)
     return found
 
 

@@ -46,6 +46,10 @@ class Step(Protocol):
         """Return the pane to change."""
         ...
 
+    def repeat(self, event: PredictionMade) -> bool:
+        """Count a repeat ahead of its turn; False where that would open a pane."""
+        ...
+
 
 class Workspace:
     """State, join table and outputs of one step.
@@ -88,9 +92,22 @@ class Workspace:
         Its configuration is the one that rules that time, not the event's: else a late event would
         open a second pane beside the current one, and both would be `mixed`.
         """
+        key = self._current(event)
+        return self.pane(key, after=key in self.state.closed)
+
+    def repeat(self, event: PredictionMade) -> bool:
+        """Count a repeat ahead of its turn; False where that would open a pane: panes are opened in
+        log order."""
+        key = self._current(event)
+        after = key in self.state.closed
+        if key not in (self.state.after if after else self.state.panes):
+            return False
+        self.pane(key, after=after).repeats += 1
+        return True
+
+    def _current(self, event: PredictionMade | PredictionFailed) -> PaneKey:
         now_us = self.state.predictions_us
         if now_us == BEGINNING_US:
             now_us = micros(event.time)
         config, hash_ = config_at(self.state, event.model, now_us)
-        key = PaneKey(event.model, event.version, ALL, *pane_of(now_us, config), hash_)
-        return self.pane(key, after=key in self.state.closed)
+        return PaneKey(event.model, event.version, ALL, *pane_of(now_us, config), hash_)

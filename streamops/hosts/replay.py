@@ -9,16 +9,17 @@ Rule 2: a record is dropped as soon as its folds have it; what waits is what the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from streamops import codec
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
-from streamops.core.output_rows import Addressed
+from streamops.core.output_rows import Addressed, AddressedRows, Mixed
 from streamops.core.partition import partition_of
-from streamops.core.personal import Open, unopened
 from streamops.core.processor import Record
 from streamops.core.times import micros
+from streamops.events import Event
 from streamops.hosts.memory import make_fold
 
 RAW = ("predictions", "labels", "lifecycle")
@@ -50,6 +51,10 @@ class Wiring:
                     waiting.extend(self._record(out) for out in folded.outputs)
         return outputs
 
+    def take(self, outputs: Mixed[Addressed]) -> list[Addressed]:
+        """Take what was concluded elsewhere; return all of that, and what follows, in order."""
+        return [*outputs, *self.feed(self._record(output) for output in _decoded(outputs))]
+
     def _record(self, output: Addressed) -> Record:
         at = output.partition
         place = output.topic, partition_of(output.key, self.partitions) if at is None else at
@@ -59,8 +64,23 @@ class Wiring:
         return Record(*place, offset, append_ms, output.key.encode(), b"", output.event)
 
 
+def _decoded(outputs: Mixed[Addressed]) -> Iterator[Addressed]:
+    """The same with their events, decoded together where only their bytes were made."""
+    for part in outputs.parts:
+        if isinstance(part, AddressedRows):
+            events = codec.decode_all(part.values)
+            for addressed, event in zip(part, events, strict=True):
+                assert isinstance(event, Event), "it was encoded here"
+                yield addressed._replace(made=event)
+        else:
+            yield from part
+
+
 class ReplayHost:
-    """Every stage of a namespace, fed raw records; each `feed` returns what follows from it."""
+    """Every stage of a namespace, fed raw records; each `feed` returns what follows from it.
+
+    without  stages that are folded elsewhere: `take` gets what they conclude
+    """
 
     def __init__(
         self,
@@ -69,10 +89,10 @@ class ReplayHost:
         make_detector: Callable[[str], Detector],
         skew_max_ms: int | None = None,
         seal_every: int = 0,
-        open_: Open = unopened,
+        without: tuple[str, ...] = (),
     ) -> None:
         self._wiring = Wiring(partitions)
-        for name in STAGES:
+        for name in (stage for stage in STAGES if stage not in without):
             for partition in range(partitions):
                 fold = make_fold(
                     name,
@@ -81,10 +101,13 @@ class ReplayHost:
                     skew_max_ms=skew_max_ms,
                     seal_every=seal_every,
                     make_detector=make_detector,
-                    open_=open_,
                 )
                 self._wiring.add(fold)
 
     def feed(self, record: Record) -> list[Addressed]:
         """Take the next record of a raw partition; return all that is concluded by it, in order."""
         return self._wiring.feed((record,))
+
+    def take(self, outputs: Mixed[Addressed]) -> list[Addressed]:
+        """Take what a stage concluded elsewhere; return all of that, and what follows from it."""
+        return self._wiring.take(outputs)
