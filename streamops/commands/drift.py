@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamops.operate.two_tables import ColumnDrift, Comparison
 
 COLUMNS = ("column", "drift", "severity", "since row", "what", "evidence", "PSI", "at least",
-           "missing")  # fmt: skip
+           "missing", "finds .3 sd in")  # fmt: skip
 
 
 def drift(
@@ -84,4 +84,13 @@ def _row(column: ColumnDrift) -> tuple[Any, ...]:
         None if column.psi is None else f"{column.psi:.4f}",
         f"{column.psi_least:.4f}",
         None if column.missing_current is None else f"{column.missing_current:.2%}",
+        _found_in(column),
     )
+
+
+def _found_in(column: ColumnDrift) -> str | None:
+    """How many rows a shift of the mean by .3 standard deviations takes; None without a mean."""
+    if column.sight.least_shift is None:
+        return None
+    rows = column.sight.rows_to_shift
+    return "never" if rows is None else f"{rows} rows"

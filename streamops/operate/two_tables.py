@@ -21,6 +21,7 @@ from streamops.core import drift
 from streamops.core.budget import alarm_at
 from streamops.core.drift_plan import Plan, plan_of
 from streamops.core.pane_rows import measure_rows
+from streamops.core.sight import Sight, sight_of
 from streamops.core.statistics import js, missing_rate, psi
 from streamops.errors import ConfigError
 from streamops.operate.table import check_excluded, read_frame
@@ -53,6 +54,7 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
                 current table, from 0, where the change is put), empty and none without
     psi, js     of the whole current table; psi_beyond, psi_least: less its mean without drift, and
                 the lower 95% bound of that, from which severity follows
+    sight       what the reference lets the test of its values see
     bins        rows of both tables in the bins of the reference; pane_evidence: pane by pane
     """
 
@@ -72,6 +74,7 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
     js: float | None
     missing_reference: float | None
     missing_current: float | None
+    sight: Sight
     bins: tuple[BinCount, ...]
     pane_evidence: tuple[float, ...]
 
@@ -193,6 +196,7 @@ def _column(
         js=js(total, profile.counts),
         missing_reference=missing_rate(profile.counts[-1], sum(profile.counts)),
         missing_current=missing_rate(total[-1], sum(total)),
+        sight=sight_of(profile),
         bins=tuple(map(BinCount, labels_of(profile), profile.counts, total)),
         pane_evidence=tuple(evidence),
     )

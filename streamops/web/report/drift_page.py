@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamops.core.sight import words
 from streamops.operate.two_tables import BinCount, ColumnDrift, Comparison
 from streamops.web.markup import Markup, Node, tag
 from streamops.web.pages.layout import badge, facts, table
@@ -121,7 +122,7 @@ def section(rank: int, column: ColumnDrift, alarm_at: float) -> Markup:
     said = f"drifted, {column.severity}" if column.drifted else "no drift"
     return tag(
         "figure",
-        tag("figcaption", tag("b", column.name), f" {said}"),
+        tag("figcaption", tag("b", column.name), f" {said}; {words(column.sight)}"),
         bars(column),
         evidence(column, alarm_at) if len(column.pane_evidence) > 1 else None,
         id=f"column-{rank}",
