@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -24,6 +26,7 @@ def measured(values, times_us=None):
     return replace(plain, rows=measure_rows(plain, numeric_bins(plain, values), 1, times_us))
 
 
+@cache
 def hourly():
     """Ten days, three of a weekend, 40 rows an hour whose mean follows it; independent besides."""
     hours = np.repeat(np.arange(240), 40)
