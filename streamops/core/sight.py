@@ -11,6 +11,7 @@ a factor of two either way.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -57,6 +58,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     rows_to_shift: int | None
 
 
+@lru_cache(maxsize=1024)
 def sight_of(column: FeatureProfile, role: Role = "feature") -> Sight:
     """Return what a column's reference lets its test see."""
     kept, season = panes_of(column), season_of(column)

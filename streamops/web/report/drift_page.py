@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from streamops.core.sight import words
 from streamops.operate.two_tables import BinCount, ColumnDrift, Comparison
 from streamops.web.markup import Markup, Node, tag
 from streamops.web.pages.layout import badge, facts, table
+from streamops.web.report.page import head
 from streamops.web.units import count, number
 
 COLUMNS = (
@@ -41,25 +41,13 @@ def document(found: Comparison, reference: Path, current: Path) -> bytes:
             [section(rank, c, found.alarm_at) for rank, c in enumerate(drawn, 1)], id="bins"),
         beyond(len(found.columns) - len(drawn)),
     )  # fmt: skip
-    html = tag("html", head(current.name), body, lang="en")
+    html = tag("html", head(f"Drift of {current.name}"), body, lang="en")
     return b"<!doctype html>\n" + html.encode()
 
 
 def ranked(found: Comparison) -> tuple[ColumnDrift, ...]:
     """Return the columns by evidence, those that alarmed first."""
     return tuple(sorted(found.columns, key=lambda c: (not c.drifted, -c.evidence, c.name)))
-
-
-def head(name: str) -> Markup:
-    """Return the head with the style in it."""
-    style = files("streamops.web.report").joinpath("report.css").read_text()
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"Drift of {name} · streamops"),
-        tag("style", Markup(style)),
-    )
 
 
 def summary(found: Comparison) -> Iterator[Node]:
