@@ -74,6 +74,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "simulate": "simulate:simulate",
         "drift": "drift:drift",
         "bench": "bench:APP",
+        "detector": "detector:APP",
     },
     "Cluster": {
         "topics": "topics:APP",

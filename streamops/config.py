@@ -30,7 +30,7 @@ AlertKind = Literal[
 Strategy = Literal["recent", "all", "since_change", "online"]
 DetectorName = Literal["adwin", "page_hinkley", "ddm", "sr_mixture", "bf_sr"]
 Cut = Literal["closed", "mature", "restated"]
-DRIFT_METRICS = ("drift", "score_drift")
+DRIFT_METRICS = ("drift", "score_drift", "label_drift")
 YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
@@ -48,7 +48,7 @@ class Rule(
     """When a metric is bad, and when it is good again.
 
     metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift;
-                  drift and score_drift are tests: their limit follows from the model's budget
+                  drift, score_drift and label_drift are tests: their limit follows from the budget
     feature       one feature, "*" for each, empty for metrics without one
     above, below  the limit; exactly one is set (none for a detector or a drift test)
     relative      the limit bounds value minus reference instead of the value
@@ -162,8 +162,8 @@ class ModelConfig(
     horizon_s           how long a prediction waits for its label
     cohort_delay_s      event time after a prediction at which detectors see its outcome
     min_coverage        labelled share below which a mature pane is not evaluable
-    false_alarms_per_month  how many false alarms in 30 days the model's drift tests may raise, all
-                        features and error streams together; above 0
+    false_alarms_per_month  how many false alarms in 30 days the model's drift tests may raise: all
+                        features, score, labels and error streams together; above 0
     segments            segment name -> values counted on their own; the rest is `~other`
     detectors           detectors on the error stream: river's, and sr_mixture and bf_sr, tests that
                         share the budget of false alarms
@@ -303,7 +303,7 @@ def _check_test(field: str, rule: Rule) -> None:
         bool(rule.feature) == wants,
         f"{field}: feature",
         rule.feature,
-        'name a feature, or "*" for each' if wants else "leave it out: there is one score",
+        'name a feature, or "*" for each' if wants else "leave it out: it is of no feature",
     )
 
 

@@ -203,8 +203,8 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
     """The statistics of one pane, all source partitions merged; `time` is the pane's end.
 
     status  evaluated, or why not: mixed (two configurations), coverage (too few labels)
-    drift   alarms of drift tests; the metrics drift and score_drift hold every test's evidence
-    semantics  2 where drift tests ran
+    drift   alarms of drift tests; metrics of their names hold every test's evidence
+    semantics  2 where drift tests ran, 3 where one of the labels did
     """
 
     model: str

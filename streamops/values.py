@@ -251,7 +251,8 @@ class Metric(msgspec.Struct, frozen=True, array_like=True):
 class Drift(msgspec.Struct, frozen=True, array_like=True):
     """A drift test's alarm on one stream, after which the test began anew.
 
-    metric, feature  the metric that carries its evidence: drift of a feature, score_drift
+    metric, feature  the metric that carries its evidence: drift of a feature, score_drift,
+                label_drift
     stream      values, or missing (whether there is one)
     test        t-SR or e-SR; direction: what t-SR saw change (mean, spread or shape)
     evidence    R, at least `alarm_at`, A

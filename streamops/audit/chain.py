@@ -80,7 +80,7 @@ class Chains:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._metrics: dict[Stamp, Metered] = {}
-        self._tested: dict[Version, Metered] = {}
+        self._tested: dict[tuple[Version, str], Metered] = {}
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
@@ -98,12 +98,13 @@ class Chains:
         if stamp is None or stamp in self._metrics:
             return
         if isinstance(event, MetricEvaluated):
-            evidence, version = event.evidence or MetricEvidence(), (event.model, event.version)
-            before = self._tested.get(version) if evidence.panes > 1 else None
+            # Tests of labels read mature panes, others closed ones: each has a chain of its own.
+            evidence, tests = event.evidence or MetricEvidence(), (_version(event), event.cut)
+            before = self._tested.get(tests) if evidence.panes > 1 else None
             metered = Metered(event.id, evidence.summaries, earlier=before)
             self._metrics[stamp] = metered
             if evidence.panes:
-                self._tested[version] = metered
+                self._tested[tests] = metered
         elif isinstance(event, DriftDetected):
             last = event.evidence.last_epoch if event.evidence else stamp.epoch
             drift = Drifted((event.model, event.version), event.outcomes, (last, event.time))
@@ -212,6 +213,10 @@ class Chains:
 
     def _torn(self, what: str, why: str, spans: tuple[Span, ...] = ()) -> Faults:
         return failed(what, why, [str(hole) for hole in self.holes if hole.meets(spans)])
+
+
+def _version(event: MetricEvaluated) -> Version:
+    return event.model, event.version
 
 
 def failed(what: str, why: str, lacking: Sequence[str] = ()) -> Faults:

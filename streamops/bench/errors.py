@@ -94,11 +94,24 @@ OURS = ("sr_mixture", "bf_sr")
 
 def false_alarms(test: str, rate: float, correlation: float, streams: int, seed: int) -> Figures:
     """False alarms per 100,000 outcomes over so many streams of 100,000."""
+    return false_alarms_of(TESTS[test], rate, correlation, streams, seed)
+
+
+def false_alarms_of(
+    alarms: Test,
+    rate: float,
+    correlation: float,
+    streams: int,
+    seed: int,
+    on_stream: Callable[[], None] = lambda: None,
+) -> Figures:
+    """False alarms per 100,000 outcomes of any test."""
     rng = np.random.default_rng((seed, round(rate * 1000), round(correlation * 100)))
     events = 0
     for _ in range(streams):
         both = chain(rng, REFERENCE + 100_000, rate, correlation)
-        events += len(TESTS[test](both[:REFERENCE], both[REFERENCE:].tolist()))
+        events += len(alarms(both[:REFERENCE], both[REFERENCE:].tolist()))
+        on_stream()
     return {"per_100k": events / streams, "upper95": upper95(events, streams), "streams": streams}
 
 
@@ -107,13 +120,26 @@ def delays(test: str, before: float, after: float, runs: int, seed: int) -> Figu
 
     early  alarms before the change, in all runs
     """
+    return delays_of(TESTS[test], before, after, runs, seed)
+
+
+def delays_of(
+    alarms_of: Test,
+    before: float,
+    after: float,
+    runs: int,
+    seed: int,
+    on_run: Callable[[], None] = lambda: None,
+) -> Figures:
+    """`delays` of any test."""
     rng = np.random.default_rng((seed, round(before * 1000), round(after * 1000)))
     found: Delays = np.full(runs, NEVER)
     off, early = [], 0
     for run in range(runs):
         reference = rng.random(REFERENCE) < before
         outcomes = np.concatenate([rng.random(BEFORE) < before, rng.random(AFTER) < after])
-        alarms = TESTS[test](reference, outcomes.tolist())
+        alarms = alarms_of(reference, outcomes.tolist())
+        on_run()
         early += sum(1 for at, _ in alarms if at <= BEFORE)
         later = [(at, age) for at, age in alarms if at > BEFORE]
         if later:

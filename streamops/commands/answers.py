@@ -13,6 +13,7 @@ from streamops.commands.place import HERE, Json, Place
 from streamops.errors import ConfigError
 
 FAILED = 1
+WHY = " " * 21 + "drifted   "
 
 Archive = Annotated[
     Path | None, Parameter(help="Folder of the archive; the data folder's own if left out.")
@@ -40,31 +41,68 @@ def alerts(
     group: Annotated[
         str, Parameter(help="Go on after what this reader saw last; empty: from the beginning.")
     ] = "",
+    why: Annotated[
+        bool,
+        Parameter(
+            name="--why",
+            negative="",
+            help="Add what drifted in its pane, ranked.",
+        ),
+    ] = False,
     json: Annotated[
         bool, Parameter(name="--json", negative="", help="Print one JSON object a line.")
     ] = False,
 ) -> None:
     """Print alerts, resolutions and silences, oldest first.
 
-    Example: streamops alerts --follow
+    With --why and --json a raised alert is one object, {"alert": ..., "causes": [...]}.
+
+    Example: streamops alerts --follow --why
     """
+    from contextlib import ExitStack
+
     from streamops.client import Client
+    from streamops.sdk.alert_metrics import MetricsBehind
 
     settings = place.settings()
     client = Client(settings.bootstrap, namespace=settings.namespace, kafka=settings.kafka)
-    with client:
+    with ExitStack() as stack:
+        stack.enter_context(client)
+        behind = stack.enter_context(MetricsBehind(settings)) if why else None
         shown = client.alerts(
             group=group or "streamops-cli",
             resume_from="last" if group else "earliest",
             follow=follow,
         )
         for number, alert in enumerate(shown, start=1):
+            causes = None if behind is None else causes_of(behind, alert)
             if json:
-                print_line(alert)
+                print_line(alert if causes is None else {"alert": alert, "causes": causes})
             else:
                 print(describe_alert(alert), flush=True)
+                for cause in causes or ():
+                    print(f"{WHY}{words_of(cause)}", flush=True)
             if number == limit:
                 return
+
+
+def causes_of(behind: Any, alert: Any) -> tuple[Any, ...] | None:
+    """What drifted in the panes that a raised alert rests on, ranked; None for other records."""
+    from streamops.audit.causes import ranked
+    from streamops.events import AlertRaised
+
+    if not isinstance(alert, AlertRaised):
+        return None
+    panes = behind.of(alert)
+    alarms = [alarm for pane in panes for alarm in pane.drift]
+    return ranked(alarms, panes[-1].metrics if panes else ())
+
+
+def words_of(cause: Any) -> str:
+    """A cause for a person."""
+    from streamops.audit.causes import words
+
+    return words(cause)
 
 
 def describe_alert(alert: Any) -> str:

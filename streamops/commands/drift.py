@@ -9,12 +9,13 @@ from cyclopts import Parameter
 
 from streamops.commands.output import print_json, print_table, progress, say
 from streamops.commands.place import Json
+from streamops.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streamops.operate.two_tables import ColumnDrift
+    from streamops.operate.two_tables import ColumnDrift, Comparison
 
 COLUMNS = ("column", "drift", "severity", "since row", "what", "evidence", "PSI", "at least",
-           "missing")  # fmt: skip
+           "missing", "finds .3 sd in")  # fmt: skip
 
 
 def drift(
@@ -27,6 +28,9 @@ def drift(
     false_alarms: Annotated[
         float, Parameter(help="Chance of any false alarm over all columns, above 0.")
     ] = 0.05,
+    html: Annotated[
+        Path | None, Parameter(help="HTML file to write: columns ranked, with their bins.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare two tables, column by column, with the tests that a running service alarms by.
@@ -35,14 +39,18 @@ def drift(
     measured on it. PSI is of the whole table; "at least" is the lower 95% bound of what it is
     beyond chance.
 
-    Example: streamops drift january.parquet february.parquet
+    Example: streamops drift january.parquet february.parquet --html drift.html
     """
     from streamops.operate.two_tables import compare
 
+    if html is not None and html.suffix != ".html":
+        raise ConfigError(f"--html is {str(html)!r}: give a name that ends in .html")
     with progress("comparing") as on_progress:
         found = compare(
             reference, current, exclude=exclude, false_alarms=false_alarms, on_progress=on_progress
         )
+    if html is not None:
+        _write(html, found, reference, current)
     if json:
         print_json(found)
         return
@@ -57,6 +65,14 @@ def drift(
             say(f"{what}: {', '.join(names)}")
 
 
+def _write(html: Path, found: Comparison, reference: Path, current: Path) -> None:
+    from streamops.commands.report import write
+    from streamops.web.report.drift_page import document
+
+    write(html, document(found, reference, current))
+    say(f"wrote {html}")
+
+
 def _row(column: ColumnDrift) -> tuple[Any, ...]:
     return (
         column.name,
@@ -68,4 +84,13 @@ def _row(column: ColumnDrift) -> tuple[Any, ...]:
         None if column.psi is None else f"{column.psi:.4f}",
         f"{column.psi_least:.4f}",
         None if column.missing_current is None else f"{column.missing_current:.2%}",
+        _found_in(column),
     )
+
+
+def _found_in(column: ColumnDrift) -> str | None:
+    """How many rows a shift of the mean by .3 standard deviations takes; None without a mean."""
+    if column.sight.least_shift is None:
+        return None
+    rows = column.sight.rows_to_shift
+    return "never" if rows is None else f"{rows} rows"

@@ -7,6 +7,8 @@ Rule 2: only what the configuration asks for is tested and counted.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from streamops.config import DRIFT_METRICS, ModelConfig
 
 MONTH_S = 30 * 86_400
@@ -25,17 +27,25 @@ def alarm_at(streams: int, panes_a_month: float, false_alarms_a_month: float) ->
     return max(1.0, streams * panes_a_month / false_alarms_a_month)
 
 
-def tested(config: ModelConfig) -> tuple[bool, bool]:
-    """Tell whether rules ask for tests of the features, and of the score."""
+class Tested(NamedTuple):
+    """Whether rules ask for tests of the features, of the score, and of the labels."""
+
+    features: bool
+    score: bool
+    labels: bool
+
+
+def tested(config: ModelConfig) -> Tested:
+    """Tell what rules ask to be tested."""
     metrics = {rule.metric for rule in config.rules}
-    return DRIFT_METRICS[0] in metrics, DRIFT_METRICS[1] in metrics
+    return Tested(*(metric in metrics for metric in DRIFT_METRICS))
 
 
 def streams_of(config: ModelConfig, features: int) -> int:
     """Return how many streams share the budget of a model with so many features; at least 1."""
-    of_features, of_score = tested(config)
+    asked = tested(config)
     errors = len([name for name in config.detectors if name in OWN_DETECTORS])
-    return max(1, 2 * features * of_features + of_score + errors)
+    return max(1, 2 * features * asked.features + asked.score + asked.labels + errors)
 
 
 def panes_a_month(config: ModelConfig) -> float:

@@ -65,6 +65,12 @@ def mean_scores(panes: Integers) -> Floats:
     return _means(panes, scores)
 
 
+def score_variance(panes: Integers) -> Floats:
+    """Return the variance of one row's score, of ordered features, [feature]."""
+    shares, scores = _judged(panes, np.ones(panes.shape[1], dtype=np.bool_))
+    return dot_last(shares, scores * scores)
+
+
 def _judged(panes: Integers, is_ordered: Flags) -> tuple[Floats, Floats]:
     """Shares of all panes together, and the scores of their bins; 0 for categories."""
     counts: Integers = np.add.reduce(panes, axis=0)

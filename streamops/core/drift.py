@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from streamops.core import esr, scores, tsr
-from streamops.core.drift_plan import Part, Plan, phases_at, presence
+from streamops.core.drift_plan import METRIC, Part, Plan, phases_at, presence
 from streamops.core.numeric import Integers
 from streamops.core.pane_table import laid_out, table_of
 from streamops.core.starts import AGE_MAX
@@ -26,8 +26,6 @@ from streamops.core.statistics import psi
 from streamops.core.times import moment
 from streamops.values import Drift, Metric
 
-METRIC, SCORE_METRIC = "drift", "score_drift"
-METRICS = (METRIC, SCORE_METRIC)
 _NORMAL_95 = 1.6448536269514722
 
 Stream = Literal["values", "missing"]
@@ -189,7 +187,7 @@ def _alarm(
 
 def name_of(plan: Plan, column: int) -> tuple[str, str]:
     """Return the metric that carries a column's evidence, and its feature."""
-    return (METRIC, plan.columns[column].name) if column < plan.features else (SCORE_METRIC, "")
+    return (METRIC, plan.columns[column].name) if column < plan.features else (plan.alone, "")
 
 
 def _dispersion(plan: Plan, column: int, stream: Stream) -> float:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamops.config import DRIFT_METRICS
 from streamops.core import alternatives, scores, t_factors
 from streamops.core import calendar_phases as calendar
 from streamops.core.dependence import lag_1, mean_scores
@@ -33,6 +34,7 @@ from streamops.values import PHASES, FeatureProfile, SeasonName
 LAG_FREE = 0.2
 LAG_MAX = 0.95
 DISPERSION_MAX = 1e6
+METRIC, SCORE_METRIC, LABEL_METRIC = DRIFT_METRICS
 
 
 class Part(NamedTuple):
@@ -45,7 +47,9 @@ class Part(NamedTuple):
 class Plan(NamedTuple):
     """Tests of a version. A part without columns is None.
 
-    columns   profiles of features, then of the score if it is tested; features: how many are
+    columns   profiles of features, then of a column that is none, if one is tested; features: how
+              many are
+    alone     the metric of that column: score_drift, or label_drift
     by_pane   columns of t-SR; pane_base: their reference; seasons: of each, if it has one
     ordered, words, missing  e-SR: numbers, categories, and whether features have a value
     places    where a pane's counts lie in its table
@@ -60,6 +64,7 @@ class Plan(NamedTuple):
     missing: Part | None
     places: Places
     seasons: tuple[SeasonName | None, ...]
+    alone: str = SCORE_METRIC
 
     @property
     def streams(self) -> int:
@@ -69,10 +74,14 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=256)
 def plan_of(
-    features: tuple[FeatureProfile, ...], score: FeatureProfile | None, pane_s: float = 0.0
+    features: tuple[FeatureProfile, ...],
+    score: FeatureProfile | None,
+    pane_s: float = 0.0,
+    alone: str = SCORE_METRIC,
 ) -> Plan:
     """Return the tests of these columns; no score: it isn't tested.
 
+    score   the column that is no feature: the score, or the label where `alone` says so
     pane_s  length of live panes: a season is used if such a pane lies within a phase; 0: none is
     """
     columns = features if score is None else (*features, score)
@@ -96,6 +105,7 @@ def plan_of(
         _missing(columns[: len(features)]),
         places_of(columns),
         tuple(panes[at].season for at in by_pane),
+        alone,
     )
 
 

@@ -17,12 +17,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig
+from streamops.core.budget import tested
 from streamops.core.detect import DetectState
 from streamops.core.drift import DriftState
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.model_state import ControllerState, ModelState
-from streamops.core.monitor import MonitorState
+from streamops.core.monitor import BEFORE_LABELS, MonitorState
 from streamops.core.noise_state import NoiseState, is_needed
 from streamops.core.processor import Processor
 from streamops.core.seal_leaf import (
@@ -38,7 +39,9 @@ from streamops.core.seal_leaf import (
 from streamops.core.seal_meter import Places, load_meter, meter_leaves, meter_places
 from streamops.values import ModelVersion
 
-BEFORE_NOISE = 3
+BEFORE_NOISE, BEFORE_TESTED_LABELS = 3, 4
+# (processor, semantics) of sealed states that mean the same under its own.
+_SAME = frozenset({("monitor", 2), ("controller", 3), ("controller", 4)})
 _DETECT = ("streams", "levels", "configs", "regression", "tests", "features")
 
 
@@ -66,16 +69,23 @@ def places_of(processor: Processor[Any], state: Any) -> Places:
 def semantics_of(processor: Processor[Any], state: Any) -> int:
     """Return the semantics that a state needs: earlier ones where it holds nothing newer.
 
-    So seals from before CONTROLLER told which alerts page are those it arrives at today.
+    So seals from before CONTROLLER told which alerts page, or labels were tested, are those that
+    are arrived at today.
     """
-    if isinstance(state, ControllerState) and not is_needed(state.noise):
-        return BEFORE_NOISE
+    if isinstance(state, ControllerState) and not _tests_labels(state):
+        return BEFORE_TESTED_LABELS if is_needed(state.noise) else BEFORE_NOISE
+    if isinstance(state, MonitorState) and not state.labels:
+        return BEFORE_LABELS
     return processor.semantics
+
+
+def _tests_labels(state: ControllerState) -> bool:
+    return any(tested(model.config).labels for model in state.models.values())
 
 
 def can_load(name: str, semantics: int, own: int) -> bool:
     """Tell whether a processor's sealed state of these semantics means the same under its own."""
-    return semantics == own or (name, semantics, own) == ("controller", BEFORE_NOISE, 4)
+    return semantics == own or (name, semantics) in _SAME
 
 
 def load_state(kind: type[Any], leaves: Iterable[Leaf], places: Places) -> Any:
@@ -89,7 +99,8 @@ def load_state(kind: type[Any], leaves: Iterable[Leaf], places: Places) -> Any:
     if kind is MonitorState:
         configs = merged(dict[str, ModelConfig], by_kind.get("monitor", ()))
         drift = merged(dict[str, DriftState], by_kind.get("drift", ()))
-        return MonitorState(versions, configs, drift)
+        labels = merged(dict[str, DriftState], by_kind.get("label_drift", ()))
+        return MonitorState(versions, configs, drift, labels)
     if kind is DetectState:
         return _load_detect([decoded(one, DetectState) for one in by_kind.get("detect", ())])
     models = {one.model: decoded(one, ModelState) for one in by_kind.get("model", ())}
@@ -103,6 +114,8 @@ def _monitor(state: MonitorState) -> Iterator[Leaf]:
         yield leaf("monitor", model, part)
     for model, tests in grouped(state.drift, by_first).items():
         yield leaf("drift", model, tests)
+    for model, tests in grouped(state.labels, by_first).items():
+        yield leaf("label_drift", model, tests)
 
 
 def _detect(state: DetectState) -> Iterator[Leaf]:

@@ -45,6 +45,12 @@ feature = "*"
 moderate = 0.1           # severity by the PSI that the change has at least, nats
 major = 0.25
 
+# Scores (score_drift) and labels (label_drift, on mature panes) are tested where a rule asks.
+# [[models.rules]]
+# name = "label-drift"
+# kind = "label_drift"
+# metric = "label_drift"
+
 [[models.rules]]
 name = "accuracy-drop"
 kind = "performance"

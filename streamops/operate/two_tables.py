@@ -21,11 +21,13 @@ from streamops.core import drift
 from streamops.core.budget import alarm_at
 from streamops.core.drift_plan import Plan, plan_of
 from streamops.core.pane_rows import measure_rows
+from streamops.core.sight import Sight, sight_of
 from streamops.core.statistics import js, missing_rate, psi
 from streamops.errors import ConfigError
 from streamops.operate.table import check_excluded, read_frame
 from streamops.operate.table_columns import bins_of, profile_of
 from streamops.values import Drift, FeatureProfile, Severity
+from streamops.web.reads.bins import labels_of
 
 PANE_ROWS = 200
 PANES_MAX = 64
@@ -33,6 +35,14 @@ THREADS_MAX = 8
 MODERATE, MAJOR = 0.1, 0.25
 
 Progress = Callable[[int, int], None]
+
+
+class BinCount(msgspec.Struct, frozen=True, array_like=True):
+    """A bin: what falls into it, and how many rows of the reference and of the current table do."""
+
+    label: str
+    reference: int
+    current: int
 
 
 class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +54,8 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
                 current table, from 0, where the change is put), empty and none without
     psi, js     of the whole current table; psi_beyond, psi_least: less its mean without drift, and
                 the lower 95% bound of that, from which severity follows
+    sight       what the reference lets the test of its values see
+    bins        rows of both tables in the bins of the reference; pane_evidence: pane by pane
     """
 
     name: str
@@ -62,6 +74,9 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
     js: float | None
     missing_reference: float | None
     missing_current: float | None
+    sight: Sight
+    bins: tuple[BinCount, ...]
+    pane_evidence: tuple[float, ...]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,22 +157,23 @@ def _tested(
     plan: Plan, counts: list[list[tuple[int, ...]]], starts: list[int], limit: float
 ) -> list[ColumnDrift]:
     state = drift.initial(plan, "two tables")
-    most, first = [0.0] * len(counts), dict[str, Drift]()
+    seen: list[list[float]] = [[] for _ in counts]
+    first = dict[str, Drift]()
     for pane in range(len(starts) - 1):
         # A pane's start is its first row: alarms then say in which row the change is put.
         state, read = drift.step(plan, state, [c[pane] for c in counts], starts[pane], limit)
         for at, metric in enumerate(read.metrics):
-            most[at] = max(most[at], metric.value or 0.0)
+            seen[at].append(metric.value or 0.0)
         for alarm in read.alarms:
             first.setdefault(alarm.feature, alarm)
     return [
-        _column(plan, at, counts[at], most[at], first.get(profile.name))
+        _column(plan, at, counts[at], seen[at], first.get(profile.name))
         for at, profile in enumerate(plan.columns)
     ]
 
 
 def _column(
-    plan: Plan, at: int, panes: list[tuple[int, ...]], evidence: float, alarm: Drift | None
+    plan: Plan, at: int, panes: list[tuple[int, ...]], evidence: list[float], alarm: Drift | None
 ) -> ColumnDrift:
     profile = plan.columns[at]
     total = tuple(np.add.reduce(np.array(panes, dtype=np.int64), axis=0).tolist())
@@ -170,7 +186,7 @@ def _column(
         severity=None if alarm is None else _severity(max(least, alarm.psi_least)),
         test="t-SR" if at in plan.by_pane else "e-SR",
         dispersion=c,
-        evidence=evidence,
+        evidence=max(evidence, default=0.0),
         stream="" if alarm is None else alarm.stream,
         direction="" if alarm is None else alarm.direction,
         first_row=None if alarm is None else round(alarm.since.timestamp() * 1_000_000),
@@ -180,6 +196,9 @@ def _column(
         js=js(total, profile.counts),
         missing_reference=missing_rate(profile.counts[-1], sum(profile.counts)),
         missing_current=missing_rate(total[-1], sum(total)),
+        sight=sight_of(profile),
+        bins=tuple(map(BinCount, labels_of(profile), profile.counts, total)),
+        pane_evidence=tuple(evidence),
     )
 
 

@@ -76,16 +76,11 @@ def profile_rows(
     profiles  `column_profiles` of these rows and columns, where they are known; else they are made
     times_us  event time of each row, in microseconds: a season is looked for; none: it isn't
     """
-    label = (
-        numeric_profile("label", [float(value) for value in labels])
-        if task == "regression"
-        else category_profile("label", labels)
-    )
     return ReferenceProfile(
         rows=len(rows),
         features=_measured(rows, profiles or column_profiles(rows, columns), times_us),
         score=_measured_score(scores) if scores else None,
-        label=label,
+        label=_measured_label(labels, task, times_us),
         performance=dict(performance or {}),
     )
 
@@ -110,6 +105,18 @@ def _measured(
 def _measured_score(scores: Sequence[float]) -> FeatureProfile:
     feature = numeric_profile("score", list(scores))
     return replace(feature, rows=measure_rows(feature, numeric_bins(feature, np.array(scores))))
+
+
+def _measured_label(labels: Sequence[Value], task: str, times_us: Sequence[int]) -> FeatureProfile:
+    times = np.array(times_us, dtype=np.int64) if len(times_us) else None
+    if task == "regression":
+        numbers = [float(value) for value in labels]
+        feature = numeric_profile("label", numbers)
+        bins = numeric_bins(feature, np.array(numbers))
+    else:
+        feature = category_profile("label", labels)
+        bins = other_bins(feature, labels)
+    return replace(feature, rows=measure_rows(feature, bins, times_us=times))
 
 
 def to_matrix(rows: Sequence[Row], features: Sequence[FeatureProfile]) -> Matrix:

@@ -56,8 +56,9 @@ def test_the_tutorial_ends_in_a_proven_alert(root, home):
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
             said[line] = done.stdout + done.stderr
     assert "accuracy on held-out rows: 0.8" in said["python train.py"]
-    alert = said["streamops alerts --follow --limit 1"]
+    alert = said["streamops alerts --follow --limit 1 --why"]
     assert re.search(r"raised +\w+ +demand 1: data_drift, drift of temperature is [\d.e+]+", alert)
+    assert re.search(r"drifted +temperature \(PSI at least [\d.]+, since 20", alert)
     assert "Production" in said['streamops sql "select model, version, stage from current_models"']
     verified = said["streamops verify --all"]
     assert "every one matches" in verified

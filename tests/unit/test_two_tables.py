@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from streamops.cli import main
 from streamops.errors import ConfigError
 from streamops.operate.two_tables import compare
+from streamops.web.report.drift_page import document
 from tests.unit.test_pane_rows import ar1
 
 ROWS = 4000
@@ -99,6 +102,42 @@ def test_what_can_not_be_compared_is_refused(reference, tmp_path):
         compare(reference, reference, exclude=("nope",))
 
 
+def test_the_report_ranks_columns_by_evidence_and_shows_their_bins(reference, tmp_path, capsys):
+    new = written(tmp_path, table(3, moved=4.0, since=2400))
+    html = tmp_path / "drift.html"
+    assert main(["drift", str(reference), str(new), "--html", str(html), "--json"]) == 0
+    page = html.read_text()
+    found = json.loads(capsys.readouterr().out)
+    level = next(c for c in found["columns"] if c["name"] == "level")
+    assert [sum(b[n] for b in level["bins"]) for n in (1, 2)] == [ROWS, ROWS]
+    assert len(level["pane_evidence"]) == found["panes"] == 20
+    assert max(level["pane_evidence"]) == level["evidence"]
+    strongest = sorted(
+        found["columns"], key=lambda c: (not c["drifted"], -c["evidence"], c["name"])
+    )
+    places = [page.index(f">{c['name']}</a>") for c in strongest]
+    assert places == sorted(places)
+    assert "new.parquet against old.parquet" in page
+    assert f"1 of {len(strongest)} columns drifted" in page
+    for label, before, now in level["bins"]:
+        if before or now:
+            words = f"{label}: {before / ROWS:.2%} before, {now / ROWS:.2%} now"
+            assert f"<title>{escape(words)}</title>" in page
+    # It loads nothing: no script, and no address but anchors of its own.
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    assert "http" not in re.sub(r"http://www.w3.org\S*", "", page)
+
+
+def test_a_report_of_constant_and_empty_columns_can_be_drawn(tmp_path):
+    bare = pa.table({"one": [1.0] * 500, "none": pa.array([None] * 500, pa.float64())})
+    other = pa.table({"one": [2.0] * 500, "none": [1.0] * 500})
+    found = compare(written(tmp_path, bare, "old.parquet"), written(tmp_path, other))
+    page = document(found, Path("old.parquet"), Path("new.parquet")).decode()
+    assert "2 of 2 columns drifted" in page
+    assert "&gt; 1: 0.00% before, 100.00% now" in page
+
+
 def test_the_command_prints_rows_or_one_object(reference, tmp_path, capsys):
     new = written(tmp_path, table(3, moved=4.0))
     assert main(["drift", str(reference), str(new)]) == 0
@@ -109,3 +148,4 @@ def test_the_command_prints_rows_or_one_object(reference, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["columns"][0]["name"] == "level"
     assert main(["drift", str(reference), str(tmp_path / "gone.csv")]) == 2
+    assert main(["drift", str(reference), str(new), "--html", "x.pdf"]) == 2

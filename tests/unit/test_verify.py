@@ -32,7 +32,16 @@ from streamops.events import (
     Tick,
     TopologyActivated,
 )
-from streamops.values import MetricRef, OutcomeEvidence, Proof, RawEvidence, Span, Stamp
+from streamops.values import (
+    MetricEvidence,
+    MetricRef,
+    OutcomeEvidence,
+    Proof,
+    RawEvidence,
+    Span,
+    Stamp,
+    SummaryRef,
+)
 from streamops.views.archive import cover_of, raw_folder, write_raw
 from streamops.views.log import RawRecord
 from tests.builders import at, label
@@ -442,6 +451,28 @@ def test_a_metric_at_another_offset_than_named_fails():
     chains.conclude({}, {})
     assert chains.faults_of(proof_of(drift, 5)) == Faults()
     assert "offset 4" in chains.faults_of(proof_of(drift, 4)).integrity[0]
+
+
+def test_tests_of_labels_rest_on_mature_panes_and_those_of_inputs_on_closed_ones():
+    chains, said = Chains(Ledger()), {}
+    for pane in range(2):
+        for cut in ("closed", "mature"):
+            source = SummaryRef(
+                id=f"{cut}/{pane}", stamp=Stamp("meter/0", pane, 0), offset=0, raw=RawEvidence()
+            )
+            said[cut] = MetricEvaluated(
+                id=f"metric/{cut}/{pane}", time=at(pane), model="m", version="v1", segment="all",
+                pane_start=at(pane), cut=cut, config_hash="h",
+                stamp=Stamp("monitor/0", pane, cut == "mature"),
+                evidence=MetricEvidence(summaries=(source,), panes=pane + 1),
+            )  # fmt: skip
+            chains.note(said[cut])
+    chains.conclude({}, {})
+    for cut, other in (("closed", "mature"), ("mature", "closed")):
+        faults = " ".join(chains.faults_of(proof_of(said[cut]), of_test=True).completeness)
+        assert f"{cut}/0" in faults
+        assert f"{cut}/1" in faults
+        assert other not in faults
 
 
 def test_inputs_that_end_make_a_proof_incomplete_and_nothing_differ():

@@ -99,12 +99,12 @@ class Book:
     def pane(self, n: int, model: str, *metrics: Metric, cut: str = "closed", **given: Any) -> None:
         """One evaluated pane."""
         start = NOON + n * PANE
-        event = MetricEvaluated(
-            id=f"metric/{cut}/{n}", time=start + PANE, model=model, version="v1", segment="all",
-            pane_start=start, cut=cut, config_hash="h", metrics=metrics,
-            stamp=Stamp("monitor/0", n, len(self.records)), **given,
-        )  # fmt: skip
-        self.add("metrics", event)
+        fields: dict[str, Any] = {
+            "id": f"metric/{cut}/{n}", "time": start + PANE, "model": model, "version": "v1",
+            "segment": "all", "pane_start": start, "cut": cut, "config_hash": "h",
+            "metrics": metrics, "stamp": Stamp("monitor/0", n, len(self.records)), **given,
+        }  # fmt: skip
+        self.add("metrics", MetricEvaluated(**fields))
 
     def conclude(self, epoch: int = 10_000) -> list[RawRecord]:
         done = EpochConcluded(id=f"c/{epoch}", time=NOON, partition=0, epoch=epoch)

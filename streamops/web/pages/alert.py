@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from streamops.config import DRIFT_METRICS, Rule
 from streamops.values import RawEvidence, Span
 from streamops.web.markup import Markup, Node, link, path, tag
+from streamops.web.pages.causes import causes
 from streamops.web.pages.layout import badge, command, facts, model_link, page, panel, table
 from streamops.web.reads.alerts import AlertPage, AlertRow, OpenAlert, ProofMetric
 from streamops.web.units import count, measured, moment, name_of, span
@@ -54,6 +55,7 @@ def alert_page(found: AlertPage) -> bytes:
         tag("h1", title, " ", severity(alert.severity), " ", state(alert)),
         tag("p", sentence(alert), class_="lead"),
         panel("alert", "Alert", about(found)),
+        panel("causes", "What explains it", *causes(found)),
         panel("rule", "Rule", rule(found.definition)),
         panel("proof", "Proof", *proof_of(found)),
         trail=((alert.model, path("models", alert.model)),),

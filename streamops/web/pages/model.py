@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from streamops.web.markup import Markup, Node, link, path, tag
 from streamops.web.pages.alert import alerts_table
 from streamops.web.pages.layout import badge, charts, command, page, panel, table, tabs
+from streamops.web.pages.reference import reference
 from streamops.web.reads.model import Fact, FeatureRow, ModelPage, VersionRow
 from streamops.web.units import measured, moment, name_of
 
@@ -44,6 +45,7 @@ def model_page(found: ModelPage, measure: str) -> bytes:
             shown(len(found.versions), found.versions_total),
             newest=found.newest,
         ),
+        panel("reference", "What the reference lets tests see", *reference(found.reference)),
         panel(
             "facts",
             "Latest facts",

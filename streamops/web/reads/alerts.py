@@ -9,6 +9,7 @@ import msgspec
 
 from streamops.config import ModelConfig, Rule
 from streamops.values import Metric, MetricEvidence, OutcomeEvidence, Proof, Span, SummaryRef
+from streamops.web.reads.causes import About, Causes, causes_of
 from streamops.web.reads.rows import one, read
 
 
@@ -115,6 +116,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     """An alert and its proof: rule, metrics, summaries, raw offsets.
 
     definition  the rule as configured under `config_hash`, none if that isn't stored
+    causes      features and segments that explain it, the strongest first
     """
 
     alert: AlertRow
@@ -124,6 +126,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     definition: Rule | None
     metrics: tuple[ProofMetric, ...]
     lifecycle: tuple[Span, ...]
+    causes: Causes = Causes()
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -208,6 +211,7 @@ def alert_page(con: Any, alert_id: str) -> AlertPage | None:
         definition=rule_of(con, hash_, rows[0].rule),
         metrics=proof_metrics(con, rows[0], proof),
         lifecycle=proof.lifecycle,
+        causes=causes_of(con, msgspec.convert(rows[0], About, from_attributes=True)),
     )
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
+from streamops.core.sight import Sight, sight_of
+from streamops.values import ModelVersion
 from streamops.web.reads.alerts import Alerts, alerts
+from streamops.web.reads.bins import version_of
 from streamops.web.reads.rows import one, read
 
 FACTS_MAX = 40
@@ -70,8 +73,19 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version was accepted on, and what that lets its tests see; columns in its order."""
+
+    version: str
+    rows: int
+    columns: tuple[Sight, ...]
+
+
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's tables. `newest`: append time of its newest metrics."""
+    """A model's tables. `newest`: append time of its newest metrics.
+
+    reference  of the champion, else of the newest version; none without one
+    """
 
     model: str
     champion: str
@@ -87,6 +101,7 @@ class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...]
     newest: datetime | None
     silences: tuple[Silence, ...] = ()
+    reference: Reference | None = None
 
 
 class RawVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +201,19 @@ def model_page(con: Any, model: str, segment: str = "all") -> ModelPage | None:
         facts=tuple(read(con, Fact, FACTS, [model, FACTS_MAX])),
         newest=one(con, "SELECT max(append_time) FROM metrics_evaluated WHERE model = ?", [model]),
         silences=tuple(read(con, Silence, SILENCES, [model])),
+        reference=reference_of(version_of(con, model, serving[0].version if serving else "")),
     )
+
+
+def reference_of(version: ModelVersion | None) -> Reference | None:
+    """Return what a version's reference lets its tests see."""
+    if version is None:
+        return None
+    profile = version.profile
+    columns = [sight_of(feature) for feature in profile.features]
+    columns += [sight_of(profile.score, "score")] if profile.score is not None else []
+    columns += [sight_of(profile.label, "label")] if profile.label is not None else []
+    return Reference(version=version.version, rows=profile.rows, columns=tuple(columns))
 
 
 def version_row(raw: RawVersion) -> VersionRow:

@@ -66,18 +66,18 @@ def document(report: Report) -> bytes:
         tag("ol", contents, class_="toc"),
         [tag("section", tag("h2", title), *parts, id=name) for name, title, parts in sections],
     )
-    html = tag("html", head(report), body, lang="en")
+    html = tag("html", head(f"Report on {report.model}"), body, lang="en")
     return b"<!doctype html>\n" + html.encode()
 
 
-def head(report: Report) -> Markup:
+def head(title: str) -> Markup:
     """Return the head with the style in it."""
     style = files("streamops.web.report").joinpath("report.css").read_text()
     return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"Report on {report.model} · streamops"),
+        tag("title", f"{title} · streamops"),
         tag("style", Markup(style)),
     )
 
