@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from streamops.core import esr, scores, tsr
-from streamops.core.drift_plan import METRIC, Part, Plan, phases_at, presence
+from streamops.core.drift_plan import Part, Plan, phases_at, presence
 from streamops.core.numeric import Integers
 from streamops.core.pane_table import laid_out, table_of
 from streamops.core.starts import AGE_MAX
@@ -26,6 +26,7 @@ from streamops.core.statistics import psi
 from streamops.core.times import moment
 from streamops.values import Drift, Metric
 
+METRIC = "drift"
 _NORMAL_95 = 1.6448536269514722
 
 Stream = Literal["values", "missing"]

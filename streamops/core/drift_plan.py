@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamops.config import DRIFT_METRICS
 from streamops.core import alternatives, scores, t_factors
 from streamops.core import calendar_phases as calendar
 from streamops.core.dependence import lag_1, mean_scores
@@ -34,7 +33,7 @@ from streamops.values import PHASES, FeatureProfile, SeasonName
 LAG_FREE = 0.2
 LAG_MAX = 0.95
 DISPERSION_MAX = 1e6
-METRIC, SCORE_METRIC, LABEL_METRIC = DRIFT_METRICS
+_SCORE_METRIC = "score_drift"
 
 
 class Part(NamedTuple):
@@ -64,7 +63,7 @@ class Plan(NamedTuple):
     missing: Part | None
     places: Places
     seasons: tuple[SeasonName | None, ...]
-    alone: str = SCORE_METRIC
+    alone: str = _SCORE_METRIC
 
     @property
     def streams(self) -> int:
@@ -77,7 +76,7 @@ def plan_of(
     features: tuple[FeatureProfile, ...],
     score: FeatureProfile | None,
     pane_s: float = 0.0,
-    alone: str = SCORE_METRIC,
+    alone: str = _SCORE_METRIC,
 ) -> Plan:
     """Return the tests of these columns; no score: it isn't tested.
 

@@ -25,7 +25,7 @@ from streamops.config import ModelConfig
 from streamops.core import budget, drift
 from streamops.core.cuts import merge_summaries
 from streamops.core.drift import DriftState
-from streamops.core.drift_plan import LABEL_METRIC, Plan, plan_of
+from streamops.core.drift_plan import Plan, plan_of
 from streamops.core.evaluate import closed_metrics, mature_metrics
 from streamops.core.meter_state import ALL
 from streamops.core.processor import Batch, Closing, Output, Record
@@ -35,6 +35,7 @@ from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, 
 
 GroupKey = tuple[str, str, str, int, str]
 TESTED_MAX = 2
+LABEL_METRIC = "label_drift"
 BEFORE_LABELS = 2
 
 
