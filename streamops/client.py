@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from streamops.errors import ConfigError, ServiceError
+from streamops.errors import ConfigError, InputError, ServiceError
 from streamops.events import (
     DatasetVersioned,
     Event,
@@ -313,6 +313,8 @@ class Client(Commands):
         parent   version it was made from
         rows     counted for frames, .csv and (with pyarrow) .parquet; else give it, or it is 0
         """
+        if isinstance(rows, int) and rows < 0:
+            raise InputError(f"rows is {rows}; give 0 or more, or leave it out")
         found = describe(content)
         event = DatasetVersioned(
             dataset=name,
@@ -382,8 +384,10 @@ class Client(Commands):
 
 def veil_of(personal: Personal) -> Veil:
     """What hides values of persons; loads the cryptography with it."""
-    from streamops.personal import Veil
+    from streamops.personal import Personal, Veil
 
+    if not isinstance(personal, Personal):
+        raise ConfigError(f"personal is {personal!r}; give a streamops.Personal")
     return Veil(personal)
 
 
@@ -399,9 +403,10 @@ def checked(sending: Sending) -> Sending:
         raise ConfigError(f"on_error is {sending.on_error!r}; give a function of one error")
     if not isinstance(sending.buffer, int) or sending.buffer < 1:
         raise ConfigError(f"buffer is {sending.buffer!r}; use at least 1 record")
-    if not 0 < sending.delivery_timeout_s <= DELIVERY_TIMEOUT_MAX_S:
+    seconds = sending.delivery_timeout_s
+    if not isinstance(seconds, int | float) or not 0 < seconds <= DELIVERY_TIMEOUT_MAX_S:
         raise ConfigError(
-            f"delivery_timeout_s is {sending.delivery_timeout_s}; use more than 0 and at most "
+            f"delivery_timeout_s is {seconds!r}; use more than 0 and at most "
             f"{DELIVERY_TIMEOUT_MAX_S:,}"
         )
     return sending

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamops.config import AlertKind, ModelConfig, check_config, config_hash
-from streamops.errors import InputError
+from streamops.errors import ConfigError, InputError
 from streamops.events import (
     AlertSilenceRequested,
     ConfigApplied,
@@ -253,6 +253,8 @@ class Commands(ABC):
 
         Raises ConfigError for a setting that can't hold, before anything is sent.
         """
+        if not isinstance(config, ModelConfig):
+            raise ConfigError(f"config is {config!r}; give a streamops.config.ModelConfig")
         event = ConfigApplied(
             config=check_config(config),
             config_hash=config_hash(config),
@@ -278,6 +280,8 @@ class Commands(ABC):
 
         Raises InputError naming the field where the version can't be monitored.
         """
+        if not isinstance(version, ModelVersion):
+            raise InputError(f"version is {version!r}; give a streamops.values.ModelVersion")
         event = ModelRegistered(
             version=check_version(version),
             run_id=run_id,

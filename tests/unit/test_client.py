@@ -171,6 +171,8 @@ def test_times_of_other_zones_become_utc(client: Recorder):
         ({"on_error": "log"}, "on_error is 'log'"),
         ({"delivery_timeout_s": 0}, "delivery_timeout_s is 0"),
         ({"delivery_timeout_s": float("inf")}, "delivery_timeout_s is inf; use .* at most 2,147,4"),
+        ({"delivery_timeout_s": "5"}, "delivery_timeout_s is '5'"),
+        ({"personal": 5}, "personal is 5; give a streamops.Personal"),
         ({"kafka": ["a"]}, r"kafka is \['a'\]; give a dict"),
         ({"kafka": {"nope": "1"}}, 'No such configuration property: "nope"'),
         ({"namespace": "Not Allowed"}, "namespace is 'Not Allowed'"),
@@ -180,6 +182,16 @@ def test_times_of_other_zones_become_utc(client: Recorder):
 def test_a_setting_that_cannot_work_is_named(closed_port: str, arguments, reason):
     with pytest.raises(ConfigError, match=reason):
         streamops.Client(closed_port, **arguments)
+
+
+def test_what_is_given_for_another_thing_is_named(closed_port: str):
+    with streamops.Client(closed_port) as client:
+        with pytest.raises(ConfigError, match="config is 'x'; give a streamops"):
+            client.apply("x")
+        with pytest.raises(InputError, match="version is 'x'; give a streamops"):
+            client.register("x")
+        with pytest.raises(InputError, match="rows is -5; give 0 or more"):
+            client.dataset("d", b"content", rows=-5)
 
 
 @pytest.mark.parametrize("bootstrap", ["", None, 9092])
