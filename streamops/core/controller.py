@@ -13,7 +13,7 @@ from typing import ClassVar
 from streamops.core import answers, commands, decisions, noise
 from streamops.core.model_state import ControllerState
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
-from streamops.core.refusal import refusal
+from streamops.core.refusal import refusal, why_ahead
 from streamops.core.times import micros, moment
 from streamops.core.workbook import Workbook
 from streamops.events import DriftDetected, EpochConcluded, MetricEvaluated, Tick
@@ -28,8 +28,8 @@ class Controller:
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"metrics": ("monitor", "detect")}
     closing = Closing((), "own")
 
-    def __init__(self, partition: int) -> None:
-        self.partition = partition
+    def __init__(self, partition: int, skew_max_ms: int | None = None) -> None:
+        self.partition, self.skew_max_ms = partition, skew_max_ms
 
     def initial(self) -> ControllerState:
         """Return the state before the first epoch."""
@@ -68,7 +68,8 @@ class Controller:
                 decisions.drift(book, record, event)
         elif not isinstance(event, Tick):
             if isinstance(event, commands.Command):
-                why = commands.obey(book, event)
+                ahead = why_ahead(event, record, self.skew_max_ms)
+                why = commands.obey(book, event) if ahead is None else ahead
             else:
                 why = answers.take(book, event)
             if why is not None:

@@ -32,14 +32,13 @@ from streamops.core.pane_due import LastDue, PaneDue
 from streamops.core.panes import PaneKey, note_evidence
 from streamops.core.personal import Open, unopened
 from streamops.core.processor import Batch, Closing, Output, Record, Refusal
-from streamops.core.refusal import refusal
+from streamops.core.refusal import refusal, why_ahead
 from streamops.core.tally import count_features, count_prediction
 from streamops.core.times import SECOND_US, micros
 from streamops.core.workspace import Workspace
 from streamops.errors import InputError
 from streamops.events import (
     ConfigActivated,
-    Event,
     LabelArrived,
     PredictionFailed,
     PredictionMade,
@@ -115,7 +114,7 @@ class _Step(Workspace):
             self._tick(record, event)
         elif isinstance(event, VersionActivated | ConfigActivated):
             self._activate(record, event)
-        elif (why := self._ahead(event, record)) is not None:
+        elif (why := why_ahead(event, record, self.skew_max_ms)) is not None:
             self.outputs.append(refusal(record, why, "producer"))
         elif isinstance(event, PredictionMade) and record.topic == "predictions":
             self._prediction(record, event)
@@ -126,16 +125,6 @@ class _Step(Workspace):
         elif not isinstance(event, TopologyActivated):
             why = f"type is {type(event).__name__}; it doesn't belong on {record.topic}"
             self.outputs.append(refusal(record, why, "producer"))
-
-    def _ahead(self, event: Event, record: Record) -> str | None:
-        if self.skew_max_ms is None:
-            return None
-        if micros(event.time) <= (record.append_ms + self.skew_max_ms) * 1000:
-            return None
-        return (
-            f"time is {event.time.isoformat()}, more than {self.skew_max_ms} ms after the broker "
-            "stored it; set the producer's clock"
-        )
 
     def _activate(self, record: Record, event: VersionActivated | ConfigActivated) -> None:
         if record.topic != "predictions" or event.revision <= self.state.revision:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from streamops.core.processor import Output, Record
-from streamops.core.times import moment
+from streamops.core.times import micros, moment
 from streamops.events import Event, RecordRefused
 from streamops.values import Fault, Stamp
 
@@ -35,6 +35,16 @@ def refusal(record: Record, reason: str, fault: Fault) -> Output:
         key=record.key[:1024],
     )
     return Output("dlq", f"{record.topic}/{record.partition}", event)
+
+
+def why_ahead(event: Event, record: Record, skew_max_ms: int | None) -> str | None:
+    """Return why an event is refused that is from after its append (EPOCHS 3); None: no check."""
+    if skew_max_ms is None or micros(event.time) <= (record.append_ms + skew_max_ms) * 1000:
+        return None
+    return (
+        f"time is {event.time.isoformat()}, more than {skew_max_ms} ms after the broker stored it; "
+        "set the producer's clock"
+    )
 
 
 def too_large(output: Output, event: Event, conclusion: bytes, stamp: Stamp) -> Output:

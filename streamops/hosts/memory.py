@@ -83,7 +83,7 @@ def make_fold(
     elif name == "monitor":
         processor = Monitor()
     elif name == "controller":
-        processor = Controller(partition)
+        processor = Controller(partition, skew_max_ms)
     else:
         assert make_detector is not None, "detect needs detectors"
         processor = Detect(Bank(make_detector))

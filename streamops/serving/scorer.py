@@ -17,9 +17,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from streamops import codec
+from streamops.core.processor import Record
+from streamops.core.times import moment
 from streamops.errors import InputError, TransportError
-from streamops.events import DeploymentServed, ModelRegistered
+from streamops.events import DeploymentServed, ModelRegistered, RollbackRequested
 from streamops.kafka.clients import make_producer
 from streamops.kafka.delivery import hand_over
 from streamops.kafka.follow import Follower
@@ -50,6 +54,18 @@ class Serving(NamedTuple):
     model: Model
 
 
+def as_stored(record: Record) -> object:
+    """Return a record's event; a rollback from a clock ahead is from when the broker stored it.
+
+    CONTROLLER refuses one that is far ahead. Read from the log again, it would brake what was
+    promoted after it.
+    """
+    event = record.event
+    if isinstance(event, RollbackRequested):
+        return replace(event, time=min(event.time, moment(record.append_ms * 1000)))
+    return event
+
+
 class Scorer:
     """The versions in Production of every model, ready to answer; safe between threads.
 
@@ -70,7 +86,7 @@ class Scorer:
         self._reading = threading.Lock()
         with self._reading:
             for record in self._follower.to_end():
-                self._take(record.event)
+                self._take(record.event if self.settings.driven else as_stored(record))
         self._live = True
         for known in self._models.values():
             known.went_live()
@@ -86,7 +102,7 @@ class Scorer:
         with self._reading:
             changed = False
             for record in self._follower.poll(timeout_s):
-                self._take(record.event)
+                self._take(record.event if self.settings.driven else as_stored(record))
                 changed = True
             if changed and (whys := self._switch()):
                 raise InputError("; ".join(whys))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from streamops.core.controller import Controller
 from streamops.core.processor import Batch, Refusal
+from streamops.core.times import micros
 from streamops.events import (
     AlertRaised,
     EpochConcluded,
@@ -455,3 +457,18 @@ def test_a_derived_record_has_a_stamp():
     (raised,) = of_type(events, AlertRaised)
     (proof,) = raised.evidence.metrics
     assert (proof.stamp, proof.offset) == (Stamp("monitor/0", desk.number, 0), 0)
+
+
+@pytest.mark.parametrize("seconds", [60, 61])
+def test_a_command_from_after_its_append_is_refused(seconds):
+    """EPOCHS 3; a driven namespace has no such check."""
+    asked = RetrainingPaused(id="p", time=at(100 + seconds), model=MODEL, paused=True, actor="ann")
+    stored = record("lifecycle", 0, asked)._replace(append_ms=micros(at(100)) // 1000)
+    for skew_max_ms in (60_000, None):
+        controller = Controller(0, skew_max_ms)
+        _, outputs = controller.step(controller.initial(), Batch(1, at(200), [stored]))
+        refused = [o.event for o in outputs if o.topic == "dlq"]
+        if seconds > 60 and skew_max_ms:
+            assert "more than 60000 ms after the broker stored it" in refused[0].reason
+        else:
+            assert not any("stored it" in one.reason for one in refused)

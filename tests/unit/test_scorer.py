@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from streamops.core.processor import Record
 from streamops.errors import InputError
 from streamops.events import (
     ActivationDelivered,
@@ -20,7 +21,7 @@ from streamops.events import (
 )
 from streamops.serving.deployments import Deployments
 from streamops.serving.router import route
-from streamops.serving.scorer import Scorer
+from streamops.serving.scorer import Scorer, as_stored
 from streamops.settings import Settings
 from streamops.values import ModelVersion, ReferenceProfile
 
@@ -241,3 +242,16 @@ def test_a_model_that_only_reports_keeps_no_other_from_serving(scorer):
     assert "which has no version serving: version '1' of a has no artifact" in scorer.unserved("a")
     scorer._follower = Silent(delivered("2"))
     scorer.poll()
+
+
+def test_a_rollback_from_a_clock_ahead_brakes_nothing_promoted_after_it():
+    asked = RollbackRequested(id="b", time=at(3600), model="m", reason="bad", actor="ann")
+    stored = as_stored(Record("lifecycle", 0, 0, round(at(15).timestamp() * 1000), b"", b"", asked))
+    known = Deployments("g")
+    for event in (registered("v1"), registered("v2"), registered("v3")):
+        known.take(event)
+    for event in (delivered("v1"), delivered("v2"), delivered("v3")):
+        known.take(event)
+    for event in (promoted("v1", 1), stored, promoted("v3", 2, replaced="v1")):
+        known.take(event)
+    assert known.target.version == "v3"
