@@ -10,6 +10,7 @@ from litestar.testing import TestClient
 
 import streamops
 from streamops.errors import InputError
+from streamops.sdk.sender import Sender
 from streamops.serving.gateway import Gateway, InferRequest, make_app
 from streamops.serving.scorer import Scored
 
@@ -70,13 +71,15 @@ def test_a_request_with_one_bad_row_logs_none(gateway, data, parameters, said):
     assert (gateway.client.sent, gateway.scorer.asked) == ([], 0)
 
 
-def test_a_row_too_large_to_log_is_named_and_none_is_sent(gateway):
+def test_a_row_too_large_to_log_is_named_and_none_is_sent(gateway, monkeypatch):
+    sent: list[object] = []
+    monkeypatch.setattr(Sender, "_produce", lambda self, *record: sent.append(record))
     gateway.client = streamops.Client("127.0.0.1:1")
     rows = [{"x": 1.0}, {"x": "far too long" * 400_000}, {"x": 2.0}]
     tensor = {"name": "rows", "shape": [3], "datatype": "BYTES", "data": rows}
     with pytest.raises(InputError, match=r"has 4,\d+,\d+ bytes; predictions takes 4,194,304"):
         gateway.infer("m", msgspec.convert({"inputs": [tensor]}, InferRequest))
-    assert len(gateway.client._sender._producer) == 0
+    assert sent == []
 
 
 def test_a_model_that_raises_is_told_to_who_asked(gateway, monkeypatch):
