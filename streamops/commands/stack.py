@@ -27,12 +27,14 @@ from streamops.operate.folder import (
 )
 from streamops.operate.process import started_at
 from streamops.operate.services import HOST
+from streamops.settings import Settings
 
 READY_TIMEOUT_S = 120.0
 DOWN_TIMEOUT_S = 45.0
 POLL_S = 0.1
 TAIL_BYTES = 8192
 NOT_RUNNING = 3
+HEAR_S = 5.0
 
 Partitions = Annotated[
     int | None,
@@ -239,8 +241,9 @@ def run(
 
     Example: streamops run meter --bootstrap kafka:9092 --data /var/lib/streamops
     """
-    from streamops.operate.services import run_service
+    from streamops.operate.services import check_services, run_service
 
+    check_services([name])
     if settings is not None:
         given = read_service_settings(settings)
     else:
@@ -248,10 +251,22 @@ def run(
         fixed = {"seal_every": seal_every, "interval_s": interval_s}
         own = msgspec.structs.replace(own, **{k: v for k, v in fixed.items() if v is not None})
         given = ServiceSettings(settings=own, host=host, gateway_port=port, page_port=port)
+    tell_of_silence(given.settings, name)
     run_service(name, msgspec.structs.replace(given, worker=worker))
     # Threads of client libraries may outlive their service; none has anything left to do.
     sys.stdout.flush()
     os._exit(0)
+
+
+def tell_of_silence(settings: Settings, name: str, timeout_s: float = HEAR_S) -> None:
+    """Say that no broker answers: a service waits for one, however long, and says nothing more."""
+    from streamops.kafka.admin import connect
+    from streamops.kafka.clients import base_conf
+
+    try:
+        connect(base_conf(settings, "run"), timeout_s=timeout_s)
+    except TransportError as error:
+        say(f"{error}; {name} waits for it")
 
 
 def describe(folder: Folder, state: StackState, *, is_running: bool) -> dict[str, Any]:

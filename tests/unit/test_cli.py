@@ -19,7 +19,7 @@ from streamops.commands import models, reference
 from streamops.commands.answers import describe_alert
 from streamops.commands.models import read_duration
 from streamops.commands.place import SEAL_EVERY, Place, read_kafka_config
-from streamops.commands.stack import NOT_RUNNING
+from streamops.commands.stack import NOT_RUNNING, tell_of_silence
 from streamops.errors import EXIT_CONFIG, EXIT_TRANSPORT, ConfigError
 from streamops.events import AlertRaised, AlertResolved, AlertSilenced, PromotionRequested
 from streamops.operate.folder import Folder, ServiceSettings
@@ -427,6 +427,13 @@ def test_an_unknown_service_is_refused_with_those_there_are():
     with pytest.raises(ConfigError, match="'metre'; use one of broadcaster"):
         check_services(["metre"])
     assert main(["run", "metre", "--bootstrap", NOBODY]) == EXIT_CONFIG
+
+
+def test_a_service_says_that_no_broker_answers(capsys):
+    tell_of_silence(Settings(bootstrap=NOBODY), "meter", timeout_s=0.2)
+    said = capsys.readouterr().err
+    assert "the cluster gives no answer" in said
+    assert "meter waits for it" in said
 
 
 def test_every_service_of_the_compose_file_is_one(root):
