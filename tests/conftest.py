@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from streamops.kafka.broker import EmbeddedBroker
 # A failing example is found again in the next run, on any machine; a slow one is no failure.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+
+# Each of the dozens of brokers starts with half of the CPU.
+os.environ["STREAMOPS_SHARED_CLASSES"] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:

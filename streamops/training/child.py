@@ -10,6 +10,7 @@ output goes to WORK/errors.
 from __future__ import annotations
 
 import ctypes
+import gc
 import hashlib
 import os
 import resource
@@ -163,6 +164,9 @@ def main(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
+    # A job's collections would write to each page of the libraries, and so make it the job's own.
+    gc.collect()
+    gc.freeze()
     serve(Path(arguments[0]), Path(arguments[1]), int(arguments[2]))
     return 0
 

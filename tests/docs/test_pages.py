@@ -22,7 +22,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 VARIABLE = re.compile(r"\bSTREAMOPS_[A-Z_]+\b")
 # Read by tests and by the continuous integration only.
-NOT_FOR_USERS = {"STREAMOPS_SEEDS", "STREAMOPS_REQUIRE_BROWSER"}
+NOT_FOR_USERS = {"STREAMOPS_SEEDS", "STREAMOPS_REQUIRE_BROWSER", "STREAMOPS_SHARED_CLASSES"}
 
 
 def name(path: Path) -> str:

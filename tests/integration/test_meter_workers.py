@@ -31,12 +31,24 @@ from tests.recorded import CONCLUDED, conclusions, recording
 PARTITIONS = 4
 
 
+def until(done: Callable[[], bool], about: object = "") -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, about
+        time.sleep(0.02)
+
+
 def test_two_workers_conclude_what_one_does_though_one_is_killed(bootstrap, namespace, tmp_path):
     settings, recorded = new_settings(bootstrap, namespace, tmp_path, PARTITIONS), recording(4)
+
+    def log_of(name: str) -> str:
+        return (tmp_path / "logs" / f"{name}.log").read_text()
+
     first, second = halves(recorded)
     rest = [SERVICES["detect"], SERVICES["control"]]
     with running(settings, rest), MeterWorkers(settings, 2) as workers:
         workers.wait_ready(PATIENCE_S)
+        until(lambda: "meter holds partitions [2, 3]" in log_of("meter-1"))
         write(settings, first)
         until_concluded(settings, 3)
         before = workers.pids
@@ -48,7 +60,7 @@ def test_two_workers_conclude_what_one_does_though_one_is_killed(bootstrap, name
     assert before["meter"] == after["meter"]
     for topic in CONCLUDED:
         assert conclusions(events_on(settings, topic)) == recorded.concluded[topic], topic
-    logs = [(tmp_path / "logs" / f"{name}.log").read_text() for name in before]
+    logs = [log_of(name) for name in before]
     assert [log.count("meter holds partitions [0, 1]") > 0 for log in logs] == [True, False]
     assert logs[1].count("meter holds partitions [2, 3]") >= 2, "it came back with what it had"
 
@@ -61,18 +73,12 @@ def test_who_ends_cleanly_gives_its_partitions_away_at_once(bootstrap, namespace
     def said(partitions: list[int]) -> int:
         return caplog.messages.count(f"meter holds partitions {partitions}")
 
-    def until(count: Callable[[], int], more_than: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while count() <= more_than:
-            assert time.monotonic() < deadline, caplog.messages
-            time.sleep(0.02)
-
     with running(settings, [fold("meter", "0")]):
         with running(settings, [fold("meter", "1")]):
-            until(lambda: said([2, 3]), 0)
+            until(lambda: said([2, 3]) > 0, caplog.messages)
             alone = said([0, 1, 2, 3])
             began = time.monotonic()
-        until(lambda: said([0, 1, 2, 3]), alone)
+        until(lambda: said([0, 1, 2, 3]) > alone, caplog.messages)
         assert time.monotonic() - began < 5.0
 
 

@@ -21,6 +21,14 @@ def test_it_is_made_once_and_java_takes_it() -> None:
     subprocess.run([*command, "-Xshare:on", "-version"], check=True, capture_output=True)
 
 
+def test_it_is_used_where_it_is_asked_for(monkeypatch) -> None:
+    jars = ensure_jars(None)
+    make_archive()
+    assert archive_flags(jars)
+    monkeypatch.delenv("STREAMOPS_SHARED_CLASSES")
+    assert archive_flags(jars) == ()
+
+
 def test_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
     jars = [tmp_path / "a.jar"]
     assert archive_flags(jars) == ()
