@@ -3,70 +3,76 @@
 Rule 1: an alternative is fixed by the reference before the first live pane: any such choice keeps
         the bound, a better one only finds sooner.
 Rule 2: what a start never changes (norms, log betas of parameters) is computed once, here.
-Rule 3: streams have one width; bins that don't exist have no rows and take no part.
-Rule 4: streams lie on the last axis, side by side: what is done to all of them is one call, and
-        what is summed over bins is summed in the bins' order.
+Rule 3: streams of a part have one width; bins that don't exist have no rows and take no part.
+Rule 4: bins and starts of all streams lie end to end, as `cells` lays them out, and so do their
+        parameters: what is done to all of them is one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamops.core.dirichlet import log_beta
-from streamops.core.normal import bin_scores
-from streamops.core.numeric import Floats, Integers, exp, log, log_scalar
-from streamops.core.ordered import dot_last, sum_last
+from streamops.core import cells
+from streamops.core import starts as ages
+from streamops.core.cells import Layout
+from streamops.core.dirichlet import lgamma_half
+from streamops.core.norms import (
+    LIFTS,
+    TILTS,
+    lift_norms,
+    liftable,
+    log_count,
+    scores,
+    tilt_norms,
+)
+from streamops.core.numeric import Floats, Integers, log, log_scalar
+from streamops.core.ordered import sum_first
 from streamops.core.packed import Flags
 
 CONCENTRATIONS = (50, 1000)
-TILTS = (0.1, 0.2, 0.4, -0.1, -0.2, -0.4)
 LINEAR = 3
-LIFTS = (3.0, 1.7, 0.5)
 LIFT_WEIGHTS = (0.4, 0.4, 0.2)
-_TILTS = np.array(TILTS).reshape(-1, 1, 1)
-_NEVER = 1e9
-_TINY = float.fromhex("0x1p-1000")
+Number = TypeVar("Number", np.float64, np.int64)
+_TILTS = np.array(TILTS).reshape(-1, 1)
 _LOG_TILTS = log_scalar(2.0 * len(TILTS))
-_LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1, 1, 1)
-_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1, 1, 1)
+_LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1)
+_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1)
 
 
 class Baseline(NamedTuple):
-    """What the reference fixes; a 1 is the place of starts.
+    """What the reference fixes. "Place" is one of `cells`: a start's, and last all live rows'.
 
-    prior      [bin, stream] doubled parameters of the shares' prior, reference rows included
-    rows       [stream] their sum over bins that aren't padding
-    weights    [linear, stream, bin] log of the reference's shares; normal scores and their squares
-               less the mean, 0 for categories
-    near       [bin, k, 1, stream] doubled parameters k p; total, origin: [k, 1, stream] their sum
-               and log beta
-    lifts      [lift, bin, 1, stream] log of the norm of a lifted bin
+    layout     of the streams
+    near       [k, cell's place] doubled parameters k p; at the last place of the first k those of
+               the prior, reference rows included
+    total      [k, stream's place] their sum over bins that aren't padding
+    origin     [k, stream's place] log beta of k p; 0 for the prior
+    weights    [linear, cell] log of the reference's shares; normal scores and their squares less
+               the mean, 0 for categories
+    lifts      [lift, cell's place] log of the norm of a lifted bin
     log_lifts  [stream] log of how many bins can be lifted: those of up to half the rows
-    tilts      [score, theta, 1, stream] log of the norm of tilted shares
+    tilts      [score, theta, stream's start] log of the norm of tilted shares
     is_ordered [stream] bins have an order (numeric)
     dispersion [stream] c, at least 1
+    tilted, lifted  numbers of the parts, without a gap, that hold all that are ordered, or aren't
     """
 
-    prior: Integers
-    rows: Integers
-    weights: Floats
+    layout: Layout
     near: Integers
     total: Integers
     origin: Floats
+    weights: Floats
     lifts: Floats
     log_lifts: Floats
     tilts: Floats
     is_ordered: Flags
     dispersion: Floats
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """How many streams there are, of how many bins."""
-        bins, streams = self.prior.shape
-        return streams, bins
+    tilted: range
+    lifted: range
 
 
 def baseline(
@@ -87,104 +93,136 @@ def baseline(
     c = np.ones(len(counts)) if dispersion is None else np.array(dispersion, dtype=np.float64)
     assert bool(np.all(c >= 1.0)), "a dispersion below 1"
     prior = np.where(exists > 0, counts * 2 + 1, 0)
-    p = prior / np.maximum(np.add.reduce(prior, axis=1), 1)[:, np.newaxis]
+    rows: Integers = np.add.reduce(prior, axis=1)
+    p = prior / np.maximum(rows, 1)[:, np.newaxis]
     near = np.rint(p[:, np.newaxis] * (2.0 * np.array(CONCENTRATIONS))[:, np.newaxis])
     near = np.where(exists[:, np.newaxis] > 0, np.maximum(near, 1.0), 0.0).astype(np.int64)
-    total = np.add.reduce(near, axis=2).transpose()[:, np.newaxis]
-    near = (near + 2 * (1 - exists[:, np.newaxis])).transpose(2, 1, 0)[:, :, np.newaxis]
-    scores = _scores(p, ordered)
+    total = np.add.reduce(near, axis=2).transpose()
+    padding = 2 * (1 - exists)
+    near = (near + padding[:, np.newaxis]).transpose(1, 2, 0)
+    first = lgamma_half(near, int(near.max(initial=1)))
+    # The logarithm of a beta function: its gammas in the bins' order, over that of their sum.
+    origin = sum_first(first.transpose(1, 0, 2)) - lgamma_half(
+        np.maximum(total, 1), int(total.max(initial=1))
+    )
+    tilted = scores(p, ordered)
     shares = log(np.where(exists > 0, p, 1.0))
-    found = Baseline(
-        (prior + 2 * (1 - exists)).transpose(),
-        np.add.reduce(prior, axis=1),
-        np.concatenate([shares[:, np.newaxis], scores], axis=1).transpose(1, 0, 2),
-        near,
-        total,
-        log_beta(near, np.maximum(total, 1)),
-        _lift_norms(p, exists).transpose(1, 3, 2, 0),
-        _log_count(_liftable(p, exists)),
-        _norms(p, scores).transpose(1, 2, 0)[:, :, np.newaxis],
+    weights = np.concatenate([shares[:, np.newaxis], tilted], axis=1).transpose(1, 2, 0)
+    return Baseline(
+        cells.layout_of((counts.shape,)),
+        _placed(near, (prior + padding).transpose()),
+        _placed(total, rows),
+        _placed(origin, np.zeros(len(rows))),
+        np.ascontiguousarray(weights.reshape(LINEAR, -1)),
+        _placed(lift_norms(p, exists).transpose(1, 2, 0)),
+        log_count(liftable(p, exists)),
+        np.repeat(tilt_norms(p, tilted).transpose(1, 2, 0), ages.SLOTS, axis=-1),
         ordered,
         c,
+        range(int(ordered.any())),
+        range(int(not ordered.all())),
     )
-    return Baseline._make(np.ascontiguousarray(part) for part in found)
 
 
-def _scores(p: Floats, ordered: Flags) -> Floats:
-    first = bin_scores(p)
-    square = first * first
-    second = square - dot_last(p, square)[:, np.newaxis]
-    return np.stack([first, second], axis=1) * ordered[:, np.newaxis, np.newaxis]
+def together(parts: Sequence[Baseline]) -> Baseline:
+    """Return parts of one block each as one baseline, their streams behind each other."""
+    if len(parts) == 1:
+        return parts[0]
+    layout = cells.layout_of(tuple(part.layout.shapes[0] for part in parts))
+    arrays: Any = zip(*(part[1:-2] for part in parts), strict=True)
+    tilted, lifted = (_span([bool(part[at]) for part in parts]) for at in (-2, -1))
+    fields = (np.concatenate(field, axis=-1) for field in arrays)
+    return Baseline._make((layout, *fields, tilted, lifted))
 
 
-def _lift_norms(p: Floats, exists: Integers) -> Floats:
-    """Log of the norm of p with one bin lifted: [stream, lift, 1, bin]; huge for padding."""
-    norms = log(1.0 + p[:, np.newaxis, np.newaxis] * (np.array(LIFTS).reshape(-1, 1, 1) - 1.0))
-    return np.where(_liftable(p, exists)[:, np.newaxis, np.newaxis], norms, _NEVER)
+def _span(has: list[bool]) -> range:
+    """From the first to the last that has it."""
+    places = [at for at, one in enumerate(has) if one]
+    return range(places[0], places[-1] + 1) if places else range(0)
 
 
-def _liftable(p: Floats, exists: Integers) -> Flags:
-    """Bins of up to half the rows: to lift a larger one is to lower the others."""
-    is_alone = (np.add.reduce(exists, axis=1) == 1)[:, np.newaxis]
-    found: Flags = (exists > 0) & ((p <= 0.5) | is_alone)
-    return found
+def _placed(values: NDArray[Number], last: NDArray[Number] | None = None) -> NDArray[Number]:
+    """Give each bin and stream, all axes but the first, its value at all of its places.
 
-
-def _log_count(liftable: Flags) -> Floats:
-    return log(np.add.reduce(liftable.astype(np.int64), axis=1).astype(np.float64))
-
-
-def _norms(p: Floats, scores: Floats) -> Floats:
-    """Log of the norm of p tilted by each theta on each score: [stream, score, theta]."""
-    tilted = exp(scores[:, :, np.newaxis] * _TILTS[..., 0]) * p[:, np.newaxis, np.newaxis]
-    return log(np.maximum(sum_last(tilted), _TINY))
-
-
-def linear_sums(base: Baseline, counts: Integers) -> Floats:
-    """What log-likelihoods are linear in: log shares, and both scores: [stream, 3], one pane."""
-    return dot_last(counts, base.weights).transpose()
-
-
-def log_likelihoods(base: Baseline, doubled: Integers, linear: Floats) -> Floats:
-    """Log-likelihood of counts since each start, [k or best tilt, slot, stream], by alternative.
-
-    doubled  twice the counts, [bin, slot, stream]; linear: their `linear_sums`, [3, slot, stream]
+    last  what the first row has at the last place instead
     """
-    rows: Integers = np.add.reduce(doubled, axis=0)
-    found = np.empty((len(CONCENTRATIONS) + 1, *rows.shape))
-    found[:-1] = log_beta(base.near + doubled[:, np.newaxis], base.total + rows)
-    found[:-1] -= base.origin
-    found[-1] = linear[0] + _alternatives(base, doubled, linear)
+    found = np.repeat(values.reshape(len(values), -1), cells.PLACES, axis=-1)
+    if last is not None:
+        found[0, cells.PLACES - 1 :: cells.PLACES] = last.ravel()
     return found
 
 
-def log_beta_of(base: Baseline, live: Integers) -> Floats:
-    """Log beta of the prior, the reference and these live rows, [stream, bin]: [stream]."""
-    doubled = 2 * live.transpose()
-    return log_beta(base.prior + doubled, base.rows + np.add.reduce(doubled, axis=0))
+def linear_sums(base: Baseline, pane: Integers) -> Floats:
+    """What log-likelihoods are linear in: log shares, and both scores: [stream, 3], one pane.
+
+    pane  counts by cell
+    """
+    terms = base.weights * pane.astype(np.float64)
+    found = np.empty((base.layout.first[-1], LINEAR))
+    for (streams, bins), first, cell in zip(
+        base.layout.shapes, base.layout.first, base.layout.cell, strict=False
+    ):
+        part = terms[:, cell : cell + streams * bins].reshape(LINEAR, bins, streams)
+        found[first : first + streams] = sum_first(part.transpose(1, 2, 0))
+    return found
 
 
-def _alternatives(base: Baseline, doubled: Integers, linear: Floats) -> Floats:
-    """Log-likelihood over p of a stream's best tilt, less the log of how many it has."""
-    rows: Floats = np.add.reduce(doubled, axis=0) * np.float64(0.5)
-    if base.is_ordered.all():
-        return _tilted(base, linear, rows)
-    lifted = _lifted(base, doubled * np.float64(0.5), rows)
-    if not base.is_ordered.any():
-        return lifted
-    return np.where(base.is_ordered, _tilted(base, linear, rows), lifted)
+def log_betas(base: Baseline, counts: Integers, rows: Integers) -> Floats:
+    """Log beta of parameters and counts, [k, stream's place], less what it is without counts.
+
+    At the last place of the first k: log beta of the prior, the reference and all live rows. Counts
+    C against parameters a have probability exp(log_beta(a + C) - log_beta(a)) in their order:
+    Polya's urn.
+    """
+    total = base.total + (rows + rows)
+    # No parameter of a bin is above its stream's sum, or it is padding.
+    most = int(np.maximum.reduce(total, axis=None, initial=1))
+    found = cells.sums(base.layout, lgamma_half(base.near + (counts + counts), most))
+    found -= lgamma_half(total, most)
+    found -= base.origin
+    return found
 
 
-def _tilted(base: Baseline, linear: Floats, rows: Floats) -> Floats:
-    each = linear[1:, np.newaxis] * _TILTS
-    each -= rows * base.tilts
+def best_of(base: Baseline, counts: Integers, rows: Integers, linear: Floats) -> Floats:
+    """Log-likelihood over p of a stream's best tilt or lift, less the log of how many it has.
+
+    counts, rows  by place; linear: [linear, stream, slot]; returned: [stream, slot]
+    """
+    found, each = np.empty(linear.shape[1:]), rows.astype(np.float64)
+    if base.tilted:
+        at = slice(base.layout.first[base.tilted[0]], base.layout.first[base.tilted[-1] + 1])
+        found[at] = _tilted(
+            base, linear[1:, at], each.reshape(-1, cells.PLACES)[at, : ages.SLOTS], at
+        )
+    if base.lifted:
+        at = slice(base.layout.first[base.lifted[0]], base.layout.first[base.lifted[-1] + 1])
+        lifted = _lifted(base, counts, each)[:, : ages.SLOTS] - base.log_lifts[at, np.newaxis]
+        mixed = base.tilted and base.tilted[-1] >= base.lifted[0]
+        is_ordered = base.is_ordered[at, np.newaxis]
+        found[at] = np.where(is_ordered, found[at], lifted) if mixed else lifted
+    return found
+
+
+def _tilted(base: Baseline, linear: Floats, rows: Floats, at: slice) -> Floats:
+    each = linear.reshape(2, 1, -1) * _TILTS
+    each -= rows.reshape(-1) * base.tilts[..., at.start * ages.SLOTS : at.stop * ages.SLOTS]
     found: Floats = np.maximum.reduce(each, axis=(0, 1)) - _LOG_TILTS
-    return found
+    return found.reshape(rows.shape)
 
 
-def _lifted(base: Baseline, counts: Floats, rows: Floats) -> Floats:
-    each = counts * _LOG_LIFTS
-    each -= rows * base.lifts
+def _lifted(base: Baseline, counts: Integers, rows: Floats) -> Floats:
+    """[stream of those parts, place], not yet less the log of how many lifts there are."""
+    layout, parts = base.layout, base.lifted
+    at = slice(layout.cell[parts[0]] * cells.PLACES, layout.cell[parts[-1] + 1] * cells.PLACES)
+    each = counts[at].astype(np.float64) * _LOG_LIFTS
+    each -= rows.take(layout.owner[at]) * base.lifts[:, at]
     each += _LOG_LIFT_WEIGHTS
-    found: Floats = np.maximum.reduce(each, axis=(0, 1)) - base.log_lifts
-    return found
+    best, found = np.maximum.reduce(each, axis=0), list[Floats]()
+    for part in parts:
+        _, bins = layout.shapes[part]
+        own = slice(
+            layout.cell[part] * cells.PLACES - at.start,
+            layout.cell[part + 1] * cells.PLACES - at.start,
+        )
+        found.append(np.maximum.reduce(best[own].reshape(bins, -1), axis=0))
+    return np.concatenate(found).reshape(-1, cells.PLACES)

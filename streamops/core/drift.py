@@ -26,7 +26,6 @@ from streamops.core.statistics import psi
 from streamops.core.times import moment
 from streamops.values import Drift, Metric
 
-METRIC = "drift"
 _NORMAL_95 = 1.6448536269514722
 
 Stream = Literal["values", "missing"]
@@ -67,17 +66,14 @@ class _Said(NamedTuple):
 
 def initial(plan: Plan, about: str) -> DriftState:
     """Return the state before a version's first pane."""
-    return DriftState(
-        about,
-        by_pane=None if plan.pane_base is None else tsr.initial(plan.pane_base),
-        ordered=_initial(plan.ordered),
-        words=_initial(plan.words),
-        missing=_initial(plan.missing),
-    )
+    fresh = iter([] if plan.by_row is None else esr.initial_all(plan.by_row))
+    ordered, words, missing = (None if part is None else next(fresh) for part in _parts(plan))
+    by_pane = None if plan.pane_base is None else tsr.initial(plan.pane_base)
+    return DriftState(about, by_pane=by_pane, ordered=ordered, words=words, missing=missing)
 
 
-def _initial(part: Part | None) -> esr.State | None:
-    return None if part is None else esr.initial(part.base)
+def _parts(plan: Plan) -> tuple[Part | None, Part | None, Part | None]:
+    return plan.ordered, plan.words, plan.missing
 
 
 def step(
@@ -92,53 +88,58 @@ def step(
     if state.starts and start_us <= state.starts[-1]:
         return state, Read((), ())
     table = table_of(plan.places, counts)
-    values, missing = table[:, :-1], table[:, -1]
-    there: Integers = np.add.reduce(values, axis=1)
     known, said = state.by_pane, list[_Said]()
     if plan.pane_base is not None and known is not None:
-        base, phases = plan.pane_base, phases_at(plan, start_us)
-        rows = laid_out(plan.places, table, plan.by_pane, base.scale.scores.shape[1])
-        known, found = tsr.step(base, known, rows, alarm_at, phases)
+        rows = laid_out(plan.laid, table)
+        known, found = tsr.step(plan.pane_base, known, rows, alarm_at, phases_at(plan, start_us))
         said.append(_Said(plan.by_pane, "values", found))
-    has_value = np.stack([there, missing], axis=1)
-    ordered = _by_row(plan.ordered, state.ordered, values, alarm_at, "values", said)
-    words = _by_row(plan.words, state.words, values, alarm_at, "values", said)
-    absent = _by_row(plan.missing, state.missing, has_value, alarm_at, "missing", said)
+    values, missing = table[:, :-1], table[:, -1]
+    there: Integers = np.add.reduce(values, axis=1)
+    presences = np.empty((len(table), 2), dtype=np.int64)
+    presences[:, 0], presences[:, 1] = there, missing
+    by_row = _by_row(plan, state, values, presences, alarm_at, said)
     starts = (*state.starts[-(AGE_MAX - 1) :], start_us)
     chain = hashlib.sha256(state.chain + msgspec.json.encode((start_us, counts))).digest()
-    added = DriftState(state.about, starts, state.panes + 1, chain, known, ordered, words, absent)
+    added = DriftState(state.about, starts, state.panes + 1, chain, known, *by_row)
     metrics = _metrics(plan, said, (there + missing).tolist())
     alarms = _alarms(plan, counts, said, starts, alarm_at)
     return added, Read(metrics, alarms)
 
 
 def _by_row(
-    part: Part | None,
-    state: esr.State | None,
-    table: Integers,
+    plan: Plan,
+    state: DriftState,
+    values: Integers,
+    presences: Integers,
     alarm_at: float,
-    stream: Stream,
     said: list[_Said],
-) -> esr.State | None:
-    """Put a part's rows of a table to e-SR; adds what it said."""
-    if part is None or state is None:
-        return state
-    rows = table.take(part.columns, axis=0)[:, : part.base.shape[1]]
-    state, found = esr.step(part.base, state, rows, alarm_at)
-    said.append(_Said(part.columns, stream, found))
-    return state
+) -> list[esr.State | None]:
+    """Put a table's rows to e-SR: the states of its parts; adds what it said."""
+    states: list[esr.State | None] = [state.ordered, state.words, state.missing]
+    if plan.by_row is None:
+        return states
+    tables = (values, values, presences)
+    parts = [(at, part) for at, part in enumerate(_parts(plan)) if part is not None]
+    rows = [tables[at].take(part.columns, axis=0)[:, : part.bins] for at, part in parts]
+    known = [one for one in states if one is not None]
+    found = esr.step_all(plan.by_row, known, rows, alarm_at)
+    for (at, part), (after, findings) in zip(parts, found, strict=True):
+        states[at] = after
+        said.append(_Said(part.columns, "values" if at < 2 else "missing", findings))
+    return states
 
 
 def _metrics(plan: Plan, said: Sequence[_Said], rows: Sequence[int]) -> tuple[Metric, ...]:
     """Return each column's evidence, the largest of its streams."""
-    most = np.zeros(len(plan.columns))
+    most = [0.0] * len(plan.columns)
     for one in said:
-        at = list(one.columns)
-        most[at] = np.maximum(most[at], one.found.evidence)
+        for column, evidence in zip(one.columns, one.found.evidence.tolist(), strict=True):
+            if evidence > most[column]:
+                most[column] = evidence
     # No test saw a pane whose evidence is 0: it was too thin, or empty.
     return tuple(
-        Metric(*name_of(plan, column), value if value > 0.0 else None, None, n)
-        for column, (value, n) in enumerate(zip(most.tolist(), rows, strict=True))
+        Metric(metric, feature, value or None, None, n)
+        for (metric, feature), value, n in zip(plan.names, most, rows, strict=True)
     )
 
 
@@ -152,9 +153,10 @@ def _alarms(
     """Return the alarms by column, of its values before its missing ones."""
     found = []
     for one in said:
-        for at in np.flatnonzero(one.found.is_alarm).tolist():
-            alarm = _alarm(plan, counts, one, at, starts, alarm_at)
-            found.append((one.columns[at], alarm))
+        for at, is_alarm in enumerate(one.found.is_alarm.tolist()):
+            if is_alarm:
+                alarm = _alarm(plan, counts, one, at, starts, alarm_at)
+                found.append((one.columns[at], alarm))
     return tuple(alarm for _, alarm in sorted(found, key=lambda pair: pair[0]))
 
 
@@ -168,7 +170,7 @@ def _alarm(
 ) -> Drift:
     column, found = said.columns[at], said.found
     direction = scores.DIRECTIONS[found.direction[at]] if isinstance(found, tsr.Findings) else ""
-    name, feature = name_of(plan, column)
+    name, feature = plan.names[column]
     age = int(found.age[at])
     reference, dispersion = plan.columns[column].counts, _dispersion(plan, column, said.stream)
     size = _size(reference, counts[column], said.stream, dispersion)
@@ -184,11 +186,6 @@ def _alarm(
         moment(starts[max(0, len(starts) - age)]),
         *size,
     )
-
-
-def name_of(plan: Plan, column: int) -> tuple[str, str]:
-    """Return the metric that carries a column's evidence, and its feature."""
-    return (METRIC, plan.columns[column].name) if column < plan.features else (plan.alone, "")
 
 
 def _dispersion(plan: Plan, column: int, stream: Stream) -> float:

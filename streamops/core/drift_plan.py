@@ -24,7 +24,7 @@ from streamops.core import calendar_phases as calendar
 from streamops.core.dependence import lag_1, mean_scores
 from streamops.core.numeric import Integers
 from streamops.core.pane_rows import panes_of, phases_of, season_of
-from streamops.core.pane_table import Places, places_of
+from streamops.core.pane_table import Laid, Places, laid_of, places_of
 from streamops.core.season import NO_SEASON
 from streamops.core.season import phases as seasons_of
 from streamops.core.seasons import residuals
@@ -33,14 +33,14 @@ from streamops.values import PHASES, FeatureProfile, SeasonName
 LAG_FREE = 0.2
 LAG_MAX = 0.95
 DISPERSION_MAX = 1e6
-_SCORE_METRIC = "score_drift"
+_FEATURE_METRIC, _SCORE_METRIC = "drift", "score_drift"
 
 
 class Part(NamedTuple):
-    """Columns that one test takes, by their number, and what their reference fixes."""
+    """Columns that e-SR takes side by side, by their number, and of how many bins each."""
 
     columns: tuple[int, ...]
-    base: alternatives.Baseline
+    bins: int
 
 
 class Plan(NamedTuple):
@@ -48,10 +48,11 @@ class Plan(NamedTuple):
 
     columns   profiles of features, then of a column that is none, if one is tested; features: how
               many are
-    alone     the metric of that column: score_drift, or label_drift
     by_pane   columns of t-SR; pane_base: their reference; seasons: of each, if it has one
-    ordered, words, missing  e-SR: numbers, categories, and whether features have a value
-    places    where a pane's counts lie in its table
+    ordered, words, missing  e-SR: numbers, categories, and whether features have a value; by_row:
+              what the references of these parts fix, in this order
+    places    where a pane's counts lie in its table; laid: where t-SR's columns do
+    names     metric and feature of each column's evidence
     """
 
     columns: tuple[FeatureProfile, ...]
@@ -61,9 +62,11 @@ class Plan(NamedTuple):
     ordered: Part | None
     words: Part | None
     missing: Part | None
+    by_row: alternatives.Baseline | None
     places: Places
+    laid: Laid
     seasons: tuple[SeasonName | None, ...]
-    alone: str = _SCORE_METRIC
+    names: tuple[tuple[str, str], ...]
 
     @property
     def streams(self) -> int:
@@ -80,7 +83,7 @@ def plan_of(
 ) -> Plan:
     """Return the tests of these columns; no score: it isn't tested.
 
-    score   the column that is no feature: the score, or the label where `alone` says so
+    score   the column that is no feature: the score, or the label; alone: its metric
     pane_s  length of live panes: a season is used if such a pane lies within a phase; 0: none is
     """
     columns = features if score is None else (*features, score)
@@ -94,22 +97,34 @@ def plan_of(
     rest = [at for at in panes if at not in by_pane]
     ordered = [at for at in rest if columns[at].kind == "numeric"]
     words = [at for at in rest if columns[at].kind != "numeric"]
+    places = places_of(columns)
+    parts = (
+        _part(columns, ordered, True),
+        _part(columns, words, False),
+        _missing(columns[: len(features)]),
+    )
+    known = [one for one in parts if one is not None]
+    of_ordered, of_words, of_missing = (None if one is None else one[0] for one in parts)
     return Plan(
         columns,
         len(features),
         tuple(by_pane),
         base,
-        _part(columns, ordered, True),
-        _part(columns, words, False),
-        _missing(columns[: len(features)]),
-        places_of(columns),
+        of_ordered,
+        of_words,
+        of_missing,
+        alternatives.together([found for _, found in known]) if known else None,
+        places,
+        laid_of(places, by_pane, 1 if base is None else base.scale.scores.shape[1]),
         tuple(panes[at].season for at in by_pane),
-        alone,
+        tuple((_FEATURE_METRIC, f.name) for f in features) + ((alone, ""),) * (score is not None),
     )
 
 
 def phases_at(plan: Plan, start_us: int) -> Integers:
     """Return the phase of each of t-SR's columns in a pane that starts then."""
+    if not any(plan.seasons):
+        return np.zeros(len(plan.seasons), dtype=np.int64)
     time = np.array([start_us], dtype=np.int64)
     found = {s: int(calendar.phases(s, time)[0]) for s in plan.seasons if s is not None}
     return np.array([0 if s is None else found[s] for s in plan.seasons], dtype=np.int64)
@@ -188,21 +203,26 @@ def _together(panes: Sequence[Integers]) -> Integers:
     return found
 
 
-def _part(columns: Sequence[FeatureProfile], chosen: list[int], is_ordered: bool) -> Part | None:
+def _part(
+    columns: Sequence[FeatureProfile], chosen: list[int], is_ordered: bool
+) -> tuple[Part, alternatives.Baseline] | None:
     if not chosen:
         return None
     reference = [columns[at].counts[:-1] for at in chosen]
     c = [_bounded(1.0 if (r := columns[at].rows) is None else r.dispersion) for at in chosen]
-    return Part(tuple(chosen), alternatives.baseline(reference, [is_ordered] * len(chosen), c))
+    base = alternatives.baseline(reference, [is_ordered] * len(chosen), c)
+    return Part(tuple(chosen), max(map(len, reference))), base
 
 
-def _missing(features: Sequence[FeatureProfile]) -> Part | None:
+def _missing(
+    features: Sequence[FeatureProfile],
+) -> tuple[Part, alternatives.Baseline] | None:
     if not features:
         return None
     reference = [presence(feature.counts) for feature in features]
     c = [_bounded(1.0 if (r := f.rows) is None else r.missing_dispersion) for f in features]
     base = alternatives.baseline(reference, [False] * len(features), c)
-    return Part(tuple(range(len(features))), base)
+    return Part(tuple(range(len(features))), 2), base
 
 
 def presence(counts: Sequence[int]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """e-SR: drift of shares over bins, row by row: categories, missing, rare bins, short references.
 
 Rule 1: a state is fed panes in order and holds integer counts only; twelve start ages a stream.
-Rule 2: all streams of a pane are judged in one call, and each as if it were alone.
+Rule 2: all streams of a pane, parts of several widths too, are judged in one call, and each as if
+        it were alone.
 Rule 3: an alarm forgets the stream's live panes: it begins anew against the frozen reference.
 Rule 4: an empty pane is no evidence and leaves the state as it was.
 
@@ -31,23 +32,25 @@ Roberts 1966; as e-detectors: Shin, Ramdas, Rinaldo 2023.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
+from streamops.core import cells
 from streamops.core import starts as ages
 from streamops.core.alternatives import (
     CONCENTRATIONS,
     LINEAR,
     Baseline,
+    best_of,
     linear_sums,
-    log_beta_of,
-    log_likelihoods,
+    log_betas,
 )
 from streamops.core.numeric import Floats, Integers, exp, log
-from streamops.core.ordered import sum_first
-from streamops.core.packed import Flags, floats, integers, pack_all, select
+from streamops.core.ordered import sum_last
+from streamops.core.packed import Array, Flags, floats, integers, pack, pack_all, select
 
 SHARP = 0.9
 _EXPONENT_MAX = 700.0
@@ -88,50 +91,127 @@ class Findings(NamedTuple):
 
 
 class _Live(NamedTuple):
+    """Streams of all parts; counts and rows by place of `cells`, the rest as `State` has it."""
+
+    turn: ages.Turn
     panes: Integers
-    starts: Integers
     counts: Integers
-    live: Integers
+    rows: Integers
     linear: Floats
     before: Floats
     now: Floats
+    near: Floats
 
 
 def initial(base: Baseline) -> State:
-    """Return the state before the first live pane."""
-    streams, bins = base.shape
-    live = _Live(
-        np.zeros(streams, dtype=np.int64),
-        np.zeros((streams, ages.SLOTS), dtype=np.int64),
-        np.zeros((streams, ages.SLOTS, bins), dtype=np.int64),
-        np.zeros((streams, bins), dtype=np.int64),
-        np.zeros((streams, ages.SLOTS, LINEAR)),
-        np.zeros((streams, ages.SLOTS)),
-        log_beta_of(base, np.zeros((streams, bins), dtype=np.int64)),
-    )
-    return State(streams, bins, *pack_all(live))
+    """Return the state before the first live pane, of a baseline of one part."""
+    (state,) = initial_all(base)
+    return state
+
+
+def initial_all(base: Baseline) -> list[State]:
+    """`initial` of each part of a baseline."""
+    cell, first = base.layout.cell[-1], base.layout.first[-1]
+    nothing = np.zeros(cell * cells.PLACES, dtype=np.int64)
+    now = log_betas(base, nothing, nothing[: first * cells.PLACES])[
+        0, cells.PLACES - 1 :: cells.PLACES
+    ]
+    found = []
+    for at, (streams, bins) in zip(base.layout.parts, base.layout.shapes, strict=True):
+        sizes = (1, ages.SLOTS, ages.SLOTS * bins, bins, ages.SLOTS * LINEAR, ages.SLOTS)
+        panes, starts, counts, live, linear, before = (bytes(8 * streams * n) for n in sizes)
+        found.append(
+            State(streams, bins, panes, starts, counts, live, linear, before, pack(now[at]))
+        )
+    return found
 
 
 def step(base: Baseline, state: State, counts: Integers, alarm_at: float) -> tuple[State, Findings]:
     """Take one pane's counts, [stream, bin]: the next state, and what it says."""
+    ((after, found),) = step_all(base, [state], [counts], alarm_at)
+    return after, found
+
+
+def step_all(
+    base: Baseline, states: Sequence[State], counts: Sequence[Integers], alarm_at: float
+) -> list[tuple[State, Findings]]:
+    """`step` of each part of a baseline."""
     assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
-    seen = np.add.reduce(counts, axis=1) > 0
-    live = _unpack(base, state)
-    added = _add(base, live, counts)
-    found = _conclude(_factors(base, added), added, alarm_at, seen)
+    shapes = tuple((state.streams, state.bins) for state in states)
+    assert shapes == base.layout.shapes, f"states of {shapes}, not {base.layout.shapes}"
+    pane = np.concatenate([part.ravel() for part in counts])
+    live = _add(base, states, pane.take(base.layout.pane))
+    # All of a pane's rows are at the place of the start that it opened.
+    rows = live.rows.reshape(-1, cells.PLACES)
+    seen = rows[np.arange(len(rows)), live.turn.opened] > 0
+    found = _conclude(_factors(base, live), live.turn, alarm_at, seen)
+    after = _packed(base, live)
     if not seen.all():
-        added = _Live._make(select(seen, added, live))
+        after = _chosen(base, seen, after, states)
     if found.is_alarm.any():
-        fresh = _unpack(base, initial(base))
-        added = _Live._make(select(found.is_alarm, fresh, added))
-    added = added._replace(starts=np.broadcast_to(added.starts, live.starts.shape))
-    return State(state.streams, state.bins, *pack_all(added)), found
+        after = _chosen(base, found.is_alarm, initial_all(base), after)
+    evidence, is_alarm, age = found
+    apart = [Findings(evidence[at], is_alarm[at], age[at]) for at in base.layout.parts]
+    return list(zip(after, apart, strict=True))
 
 
-def _unpack(base: Baseline, state: State) -> _Live:
+def _add(base: Baseline, states: Sequence[State], pane: Integers) -> _Live:
+    """Add one pane to every start that lives, the newest among them."""
+    layout, streams = base.layout, base.layout.first[-1]
+    panes = integers(_joined([s.panes for s in states]), streams) + 1
+    known = integers(_joined([s.starts for s in states]), streams, ages.SLOTS)
+    turn = ages.turn(known, panes)
+    held = _joined([*(s.counts for s in states), *(s.live for s in states)])
+    counts = cells.longer(layout, integers(held, layout.cell[-1] * cells.PLACES), pane, turn)
+    rows = cells.rows(layout, counts)
+    linear = floats(_joined([s.linear for s in states]), streams, ages.SLOTS * LINEAR)
+    lives, old = turn.repeated
+    added = np.concatenate((linear_sums(base, pane),) * ages.SLOTS, axis=1)
+    added *= lives
+    # Times 0 or 1.
+    linear = linear * old
+    linear += added
+    before = floats(_joined([s.before for s in states]), streams, ages.SLOTS) * turn.old
+    before[np.arange(streams), turn.opened] = floats(_joined([s.now for s in states]), streams)
+    near = log_betas(base, counts, rows).reshape(len(CONCENTRATIONS), -1, cells.PLACES)
+    now = near[0, :, -1]
+    return _Live(turn, panes, counts, rows, linear, before, now, near[..., : ages.SLOTS])
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _packed(base: Baseline, live: _Live) -> list[State]:
+    first, cell = base.layout.first, base.layout.cell
+    held = pack(live.counts.take(base.layout.to_hold))
+    by_stream = (live.panes, np.broadcast_to(live.turn.starts, live.before.shape))
+    rest = [pack(part) for part in (*by_stream, live.linear, live.before, live.now)]
+    each = [len(part) // first[-1] for part in rest]
+    found = []
+    for number, (streams, bins) in enumerate(base.layout.shapes):
+        begin, end = first[number], first[number + 1]
+        panes, starts, linear, before, now = (
+            part[begin * size : end * size] for part, size in zip(rest, each, strict=True)
+        )
+        width, live_at = 8 * ages.SLOTS, 8 * ages.SLOTS * cell[-1]
+        since = held[cell[number] * width : cell[number + 1] * width]
+        all_rows = held[live_at + 8 * cell[number] : live_at + 8 * cell[number + 1]]
+        found.append(State(streams, bins, panes, starts, since, all_rows, linear, before, now))
+    return found
+
+
+def _chosen(base: Baseline, mask: Flags, yes: Sequence[State], no: Sequence[State]) -> list[State]:
+    """Take a stream from the states of `yes` where the mask is set, else of `no`."""
+    return [
+        State(new.streams, new.bins, *pack_all(select(mask[at], _unpack(new), _unpack(old))))
+        for at, new, old in zip(base.layout.parts, yes, no, strict=True)
+    ]
+
+
+def _unpack(state: State) -> tuple[Array, ...]:
     n, bins = state.streams, state.bins
-    assert (n, bins) == base.shape, f"a state of {n} x {bins}, not {base.shape}"
-    return _Live(
+    return (
         integers(state.panes, n),
         integers(state.starts, n, ages.SLOTS),
         integers(state.counts, n, ages.SLOTS, bins),
@@ -142,50 +222,26 @@ def _unpack(base: Baseline, state: State) -> _Live:
     )
 
 
-def _add(base: Baseline, live: _Live, counts: Integers) -> _Live:
-    """Add one pane to every start that lives, the newest among them."""
-    panes = live.panes + 1
-    starts, opened = ages.advance(live.starts, panes)
-    lives = (starts > 0).astype(np.int64)[..., np.newaxis]
-    old = lives.copy()
-    old[np.arange(len(old)), opened] = 0
-    before = live.before * old[..., 0]
-    before[np.arange(len(panes)), opened] = live.now
-    # Times 0 or 1, which takes longer.
-    since = live.counts & -old
-    since += counts[:, np.newaxis] & -lives
-    total = live.live + counts
-    linear = linear_sums(base, counts)[:, np.newaxis] * lives
-    return _Live(
-        panes,
-        starts,
-        since,
-        total,
-        live.linear * old + linear,
-        before,
-        log_beta_of(base, total),
-    )
-
-
 def _factors(base: Baseline, live: _Live) -> Floats:
-    """Bayes factors to the power 1 / c, [slot, stream]; 0 in an empty slot."""
-    doubled = np.multiply(live.counts.transpose(2, 1, 0), 2, order="C")
-    linear = np.ascontiguousarray(live.linear.transpose(2, 1, 0))
-    exponents = log_likelihoods(base, doubled, linear)
-    exponents -= live.now - live.before.transpose()
-    terms = exp(np.minimum(exponents, _EXPONENT_MAX))
-    mean = sum_first(terms[:-1]) / len(CONCENTRATIONS)
-    factor = mean * (1.0 - SHARP) + terms[-1] * SHARP
+    """Bayes factors to the power 1 / c, [stream, slot]; 0 in an empty slot."""
+    by_slot = live.linear.reshape(len(live.linear), ages.SLOTS, LINEAR)
+    linear = np.ascontiguousarray(by_slot.transpose(2, 0, 1))
+    exponents = np.empty((len(CONCENTRATIONS) + 1, *live.before.shape))
+    exponents[:-1] = live.near
+    np.add(linear[0], best_of(base, live.counts, live.rows, linear), out=exponents[-1])
+    exponents -= live.now[:, np.newaxis] - live.before
+    terms = exp(np.minimum(exponents, _EXPONENT_MAX, out=exponents))
+    mean = (terms[0] + terms[1]) / len(CONCENTRATIONS)
+    factor: Floats = mean * (1.0 - SHARP) + terms[-1] * SHARP
     is_wide = base.dispersion > 1.0
     if is_wide.any():
-        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion)
-        factor = np.where(is_wide, root, factor)
-    found: Floats = factor * (live.starts > 0).transpose()
-    return found
+        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion[:, np.newaxis])
+        factor = np.where(is_wide[:, np.newaxis], root, factor)
+    factor *= live.turn.lives
+    return factor
 
 
-def _conclude(factors: Floats, live: _Live, alarm_at: float, seen: Flags) -> Findings:
-    evidence = np.where(seen, sum_first(factors), 0.0)
-    best = np.argmax(factors, axis=0)
-    at = ages.picked(live.starts, live.panes, best)
+def _conclude(factors: Floats, turn: ages.Turn, alarm_at: float, seen: Flags) -> Findings:
+    evidence = np.where(seen, sum_last(factors), 0.0)
+    at = ages.picked(turn, np.argmax(factors, axis=1))
     return Findings(evidence, evidence >= alarm_at, np.where(evidence > 0.0, at, 0))

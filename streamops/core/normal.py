@@ -6,9 +6,12 @@ Rule 2: what a branch doesn't need is computed on a harmless value and thrown aw
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from streamops.core.numeric import Floats, exp, log
+from streamops.core.kernels import Number
+from streamops.core.numeric import FEW, Floats, exp, log, one_by_one
 
 _INVERSE_ROOT_2_PI = 0.3989422804014327
 _NEAR = 0.425
@@ -78,19 +81,33 @@ def cube_root(x: Floats) -> Floats:
 
     Newton's method on the mantissa: a tenth of the cost of exp(log(x) / 3).
     """
+    if x.size <= FEW:
+        return one_by_one(_cube_root, x)
     mantissa, exponent = np.frexp(x)
     third = np.floor_divide(exponent, 3)
     # From 1/2 up to 4, where a line is within 8 % of the root; errors square at each step.
-    part = np.ldexp(np.where(x > 0.0, mantissa, 1.0), exponent - third * 3)
-    root = part * 0.25 + 0.7
+    root = _newton(np.ldexp(np.where(x > 0.0, mantissa, 1.0), exponent - third * 3))
+    return np.where(x > 0.0, np.ldexp(root, third), 0.0)
+
+
+def _cube_root(x: float) -> float:
+    if x <= 0.0:
+        return 0.0
+    mantissa, exponent = math.frexp(x)
+    third = exponent // 3
+    return math.ldexp(_newton(math.ldexp(mantissa, exponent - third * 3)), third)
+
+
+def _newton(part: Number) -> Number:
+    root = part * 0.25
+    root += 0.7
     for _ in range(_NEWTON_STEPS):
         # root - (root - part / root^2) / 3, in place: thirty numbers cost what the calls cost.
-        step = root * root
-        np.divide(part, step, out=step)
-        np.subtract(root, step, out=step)
+        step = part / (root * root)
+        step = root - step
         step /= 3.0
         root -= step
-    return np.where(x > 0.0, np.ldexp(root, third), 0.0)
+    return root
 
 
 def bin_scores(shares: Floats) -> Floats:

@@ -48,13 +48,37 @@ def table_of(places: Places, counts: Sequence[Sequence[int]]) -> Integers:
     return found
 
 
-def laid_out(places: Places, table: Integers, columns: Sequence[int], bins: int) -> Integers:
-    """Return numeric columns of a table as `scores.lay_out` lays them out, `bins` wide."""
-    chosen = np.array(columns)
-    row, above = np.arange(len(chosen)), places.above[chosen]
-    found = table[chosen]
-    found[row, above - 1] += found[row, above]
-    found[row, above] = 0
-    found[:, 1] += found[:, 0]
-    laid: Integers = found[:, 1 : bins + 1]
-    return laid
+class Laid(NamedTuple):
+    """Where numeric columns lie in a table, to be laid out as `scores.lay_out` does.
+
+    inner         [column, bin] place of an inner bin; is_bin: all bits set where there is one
+    below, above  place of the bin below low and above high; last: place of a column's last bin
+    """
+
+    inner: Integers
+    is_bin: Integers
+    below: Integers
+    above: Integers
+    last: Integers
+
+
+def laid_of(places: Places, columns: Sequence[int], bins: int) -> Laid:
+    """Return where these numeric columns lie, `bins` wide."""
+    chosen, inner = np.array(columns, dtype=np.int64), np.arange(1, bins + 1)
+    below, above = chosen * places.shape[1], places.above[chosen]
+    return Laid(
+        below[:, np.newaxis] + np.minimum(inner, places.shape[1] - 1),
+        -(inner < above[:, np.newaxis]).astype(np.int64),
+        below,
+        below + above,
+        np.arange(len(chosen)) * bins + above - 2,
+    )
+
+
+def laid_out(laid: Laid, table: Integers) -> Integers:
+    """Return numeric columns of a table, their outer bins joined to their neighbours."""
+    flat = table.reshape(-1)
+    found: Integers = flat.take(laid.inner) & laid.is_bin
+    found.reshape(-1)[laid.last] += flat.take(laid.above)
+    found[:, 0] += flat.take(laid.below)
+    return found

@@ -41,7 +41,7 @@ class Scale(NamedTuple):
     """What the reference fixes for each feature; arrays over features.
 
     scores   [feature, bin] the normal score of a bin
-    counts   [feature, bin] all reference rows
+    counts   [feature, bin] all reference rows; shares: of all rows, total
     rows     rows of a mean reference pane
     degrees  filled bins less one
     centre   [feature, direction] what a score is without drift, about
@@ -51,6 +51,8 @@ class Scale(NamedTuple):
 
     scores: Floats
     counts: Integers
+    shares: Floats
+    total: Integers
     rows: Floats
     degrees: Floats
     centre: Floats
@@ -83,7 +85,8 @@ def scale_of(panes: Integers) -> Scale:
     rows = total / np.maximum(np.add.reduce((_rows(panes) > 0).astype(np.int64), axis=0), 1)
     usable = (scored >= REFERENCE_PANES_MIN) & (filled >= FILLED_BINS_MIN)
     centre, noise = _moments(shares, scores, filled, rows)
-    return Scale(scores, counts, rows, (filled - 1).astype(np.float64), centre, noise, usable)
+    degrees = (filled - 1).astype(np.float64)
+    return Scale(scores, counts, shares, total, rows, degrees, centre, noise, usable)
 
 
 def _moments(
@@ -111,18 +114,32 @@ def score(scale: Scale, counts: Integers, *, inside: bool = False) -> Floats:
     its share of rows, so that each pane is measured in about its own error. A thicker one is left
     as it is: if rows depend on each other, more rows bring less than they seem to.
     """
-    rows = _rows(counts)
-    each = np.maximum(rows, 1).astype(np.float64)
+    n = _rows(counts)
+    each = np.maximum(n, 1).astype(np.float64)
+    rest, shares, m = scale.counts, scale.shares, scale.total
+    if inside:
+        rest = rest - counts
+        m = _rows(rest)
+        shares = rest / np.maximum(m, 1)[..., np.newaxis]
+    terms = np.empty((3, *counts.shape))
+    np.multiply(counts, scale.scores, out=terms[0])
+    np.multiply(terms[0], scale.scores, out=terms[1])
+    # Pearson's X2 of both sides over bins that are filled on either; elsewhere there is no gap.
+    gap = np.divide(counts, each[..., np.newaxis], out=terms[2])
+    gap -= shares
+    gap *= gap
+    gap /= np.maximum(counts + rest, 1)
+    sums = sum_last(terms)
+    sums[:2] /= each
+    x2 = sums[2] * n * m
     thin = np.sqrt(np.minimum(each / np.maximum(scale.rows, 1.0), 1.0))
-    weighted = counts * scale.scores
-    mean = sum_last(weighted) / each
-    square = sum_last(weighted * scale.scores) / each
-    spread = cube_root(square) - scale.centre[:, 1]
-    rest = scale.counts - counts if inside else np.broadcast_to(scale.counts, counts.shape)
     # Fits that are too good say nothing of drift, and their logarithms have a long tail.
     least = np.maximum(scale.degrees * _X2_SHARE_MIN, _X2_SHARE_MIN)
-    shape = log(np.maximum(_x2(counts, rows, rest), least)) - scale.centre[:, 2]
-    return np.stack([mean * thin, spread * thin, shape], axis=-1)
+    found = np.empty((*n.shape, len(DIRECTIONS)))
+    np.multiply(sums[0], thin, out=found[..., 0])
+    np.multiply(cube_root(sums[1]) - scale.centre[:, 1], thin, out=found[..., 1])
+    np.subtract(log(np.maximum(x2, least)), scale.centre[:, 2], out=found[..., 2])
+    return found
 
 
 def is_scored(scale: Scale, counts: Integers) -> Flags:
@@ -133,17 +150,6 @@ def is_scored(scale: Scale, counts: Integers) -> Flags:
 def _rows(counts: Integers) -> Integers:
     found: Integers = np.add.reduce(counts, axis=-1)
     return found
-
-
-def _x2(counts: Integers, n: Integers, rest: Integers) -> Floats:
-    """Two-sample Pearson X2 of counts, n rows, over bins that are filled on either side."""
-    m = _rows(rest)
-    gap = counts / np.maximum(n, 1)[..., np.newaxis]
-    gap -= rest / np.maximum(m, 1)[..., np.newaxis]
-    # Where neither side has rows there is no gap.
-    gap *= gap
-    gap /= np.maximum(counts + rest, 1)
-    return sum_last(gap) * n * m
 
 
 def _trigamma(x: Floats) -> Floats:

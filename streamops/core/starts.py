@@ -14,46 +14,95 @@ bound on the full Shiryaev-Roberts statistic holds for ours.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from streamops.core.numeric import Integers
+from streamops.core.numeric import Floats, Integers
 
 SLOTS = 12
 AGE_MAX = 64
+# Values that tests keep for each start: `esr` what is linear in counts, `tsr` its directions.
+_WIDE = 3
+_STRIDE_MAX = 16
 # By age: a start lives on if the number of panes before it divides by this.
 _STRIDES = np.array([1] * 5 + [2] * 4 + [4] * 8 + [8] * 16 + [16] * 32, dtype=np.int64)
 
 
+class Turn(NamedTuple):
+    """A pane's starts: a row a stream, or one row for all of them.
+
+    opened      the slot that the pane got
+    ages        panes since, both ends included; 0 for an empty slot
+    lives, old  1 for a start, and for one that isn't the pane's own; else 0
+    repeated    `lives` and `old`, each slot three times, `esr` keeps so many sums; tiled:
+                all slots three times, as `tsr` has directions
+    """
+
+    starts: Integers
+    opened: Integers
+    ages: Integers
+    lives: Floats
+    old: Floats
+    repeated: tuple[Floats, Floats]
+    tiled: tuple[Floats, Floats]
+
+
 def ages(starts: Integers, panes: Integers) -> Integers:
     """Panes from each start to now, both included; 0 for an empty slot. `panes`: one a stream."""
-    return np.where(starts > 0, (panes[: len(starts)] + 1)[:, np.newaxis] - starts, 0)
+    return np.where(starts > 0, (panes + 1)[:, np.newaxis] - starts, 0)
 
 
-def picked(starts: Integers, panes: Integers, slots: Integers) -> Integers:
-    """Age of one start of each stream; a single row of starts stands for all streams."""
-    found: Integers = ages(starts, panes)[np.arange(len(slots)) if len(starts) > 1 else 0, slots]
+def picked(turn: Turn, slots: Integers) -> Integers:
+    """Age of one start of each stream."""
+    if len(turn.ages) == 1:
+        same: Integers = turn.ages[0].take(slots)
+        return same
+    found: Integers = turn.ages[np.arange(len(slots)), slots]
     return found
 
 
-def advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
-    """Open pane number `panes` of each stream as a start; return starts and the slot it got.
+def turn(starts: Integers, panes: Integers) -> Turn:
+    """Open pane number `panes` of each stream as a start.
 
-    The slot may have held a start that died now: what is summed there must begin anew. Streams of
+    Its slot may have held a start that died now: what is summed there must begin anew. Streams of
     one pane number have the same starts in the same slots: one row then stands for all.
     """
-    if bool((panes == panes[:1]).all()):
-        return _advance_one(starts[:1].tobytes(), int(panes[0]))
-    return _advance(starts, panes)
+    pane = int(panes[0])
+    if len(panes) > 1 and not bool((panes == pane).all()):
+        return _turn(starts, panes)
+    # What lives on, and where, hangs on ages and on the pane's place among the longest strides.
+    aged = ages(starts[:1], panes[:1])
+    found = _same(aged.tobytes(), pane % _STRIDE_MAX)
+    return found._replace(starts=(pane + 1 - found.ages) * (found.ages > 0))
 
 
 @lru_cache(maxsize=1024)
-def _advance_one(starts: bytes, pane: int) -> tuple[Integers, Integers]:
-    row = np.frombuffer(starts, dtype=np.int64).reshape(1, SLOTS)
-    return _advance(row, np.array([pane]))
+def _same(aged: bytes, phase: int) -> Turn:
+    row = np.frombuffer(aged, dtype=np.int64).reshape(1, SLOTS)
+    # Any pane of this phase behind the oldest start will do.
+    pane = phase + AGE_MAX + 2 * _STRIDE_MAX
+    return _turn((pane + 1 - row) * (row > 0), np.array([pane]))
 
 
-def _advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
+def _turn(starts: Integers, panes: Integers) -> Turn:
+    kept, opened = advance(starts, panes)
+    lives = (kept > 0).astype(np.float64)
+    old = lives.copy()
+    old[np.arange(len(old)), opened] = 0.0
+    return Turn(
+        kept,
+        opened,
+        ages(kept, panes),
+        lives,
+        old,
+        (np.repeat(lives, _WIDE, axis=1), np.repeat(old, _WIDE, axis=1)),
+        (np.tile(lives, (1, _WIDE)), np.tile(old, (1, _WIDE))),
+    )
+
+
+def advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
+    """Return the starts of each stream with its newest, and the slot that one got."""
     aged = ages(starts, panes)
     strides = _STRIDES.take(aged, mode="clip")
     alive = (starts > 0) & (aged <= AGE_MAX) & ((starts - 1) % strides == 0)
@@ -61,7 +110,6 @@ def _advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
     opened = alive.argmin(axis=1)
     kept = np.where(alive, starts, 0)
     kept[np.arange(len(panes)), opened] = panes
-    kept.setflags(write=False)
     return kept, opened
 
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import dot_last
 from streamops.core.scores import DIRECTIONS, Scale, is_scored, score
 from streamops.core.season import NO_SEASON, Season, products, ranks, root, whiten
+from streamops.core.starts import Turn
 
 EFFECTS = (1.0, 16.0)
 THICK = 1.5
@@ -54,7 +54,7 @@ class Live(NamedTuple):
     """Sums over live panes; arrays over features, as `tsr.State` lists them."""
 
     panes: Integers
-    starts: Integers
+    turn: Turn
     sums: Floats
     during: Floats
     squares: Floats
@@ -115,8 +115,7 @@ def factors(base: Baseline, live: Live) -> Floats:
     during = whiten(season, inverse, live.during)
     columns = whiten(season, inverse, base.columns + live.columns)
     left = np.maximum(base.panes + live.panes - ranks(season, inverse), 0)
-    length = ages.ages(live.starts, live.panes).astype(np.float64)
-    effective = length - dot_last(during, during)
+    effective = live.turn.ages - dot_last(during, during)
     shift = live.sums - dot_last(during[:, np.newaxis], columns[:, :, np.newaxis])
     floor = base.scale.noise * left[:, np.newaxis]
     rest = np.maximum(base.squares + live.squares - dot_last(columns, columns), floor)
@@ -141,20 +140,23 @@ def factors(base: Baseline, live: Live) -> Floats:
 
 def _root(x: Floats, c: Floats) -> Floats:
     """x, [feature, ...], to the power 1 / c of its feature; 0 stays 0, and c = 1 its bits."""
-    c = c[:, np.newaxis, np.newaxis]
-    rooted = exp(log(np.maximum(x, _FACTOR_MIN)) / c)
-    return np.where((c > 1.0) & (x > 0.0), rooted, x)
+    wide = np.flatnonzero(c > 1.0)
+    some = x[wide]
+    rooted = exp(log(np.maximum(some, _FACTOR_MIN)) / c[wide, np.newaxis, np.newaxis])
+    x[wide] = np.where(some > 0.0, rooted, 0.0)
+    return x
 
 
 def _power(x: Floats, exponents: Integers) -> Floats:
     """x, [effect, feature, ...], to each feature's whole power, by squaring; x is 0..1 and lost."""
-    found, one = np.ones_like(x), int(exponents.max(initial=0))
-    is_same = bool((exponents == one).all())
-    for bit in range(one.bit_length()):
-        if not is_same:
-            odd = (exponents >> bit & 1).reshape(-1, *(1,) * (x.ndim - 2))
-            found = np.where(odd, found * x, found)
-        elif one >> bit & 1:
+    found, shape = np.ones_like(x), (-1, *(1,) * (x.ndim - 2))
+    some = int(np.bitwise_or.reduce(exponents, initial=0))
+    all_ = int(np.bitwise_and.reduce(exponents, initial=-1))
+    for bit in range(some.bit_length()):
+        if all_ >> bit & 1:
             found *= x
+        elif some >> bit & 1:
+            odd = (exponents & (1 << bit)).astype(np.bool_).reshape(shape)
+            np.multiply(found, x, out=found, where=odd)
         x *= x
     return found

@@ -36,6 +36,7 @@ R >= A needs one direction's sum above A, and the bound is at most 3 T / A.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -44,12 +45,13 @@ import numpy as np
 from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers
 from streamops.core.ordered import sum_first, sum_last
-from streamops.core.packed import Flags, floats, integers, pack_all, select
+from streamops.core.packed import Array, Flags, floats, integers, pack_all, select
 from streamops.core.scores import DIRECTIONS, is_scored
 from streamops.core.t_factors import Baseline, Live, factors, live_score
 
 WEIGHTS = (0.4, 0.4, 0.2)
 _WEIGHTS = np.array(WEIGHTS)[:, np.newaxis]
+_Arrays = tuple[Integers, Integers, Floats, Floats, Floats, Floats, Floats]
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
@@ -91,16 +93,20 @@ def initial(base: Baseline) -> State:
     """Return the state before the first live pane."""
     features, columns = len(base.panes), base.season.columns
     directions = len(DIRECTIONS)
-    live = Live(
-        np.zeros(features, dtype=np.int64),
-        np.zeros((features, ages.SLOTS), dtype=np.int64),
-        np.zeros((features, directions, ages.SLOTS)),
-        np.zeros((features, ages.SLOTS, columns)),
-        np.zeros((features, directions)),
-        np.zeros((features, directions, columns)),
-        np.zeros_like(base.gram),
+    return State(
+        features,
+        *pack_all(
+            (
+                np.zeros(features, dtype=np.int64),
+                np.zeros((features, ages.SLOTS), dtype=np.int64),
+                np.zeros((features, directions, ages.SLOTS)),
+                np.zeros((features, ages.SLOTS, columns)),
+                np.zeros((features, directions)),
+                np.zeros((features, directions, columns)),
+                np.zeros_like(base.gram),
+            )
+        ),
     )
-    return State(features, *pack_all(live))
 
 
 def step(
@@ -112,22 +118,22 @@ def step(
     """
     assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
     seen = is_scored(base.scale, counts)
-    live = _unpack(base, state)
-    added = _add(base, live, live_score(base, counts), phase)
-    found = _conclude(factors(base, added), added, alarm_at, seen)
+    arrays = _unpack(base, state)
+    live = _add(base, arrays, live_score(base, counts), phase)
+    found = _conclude(factors(base, live), live.turn, alarm_at, seen)
+    starts = np.broadcast_to(live.turn.starts, arrays[1].shape)
+    after: Iterable[Array] = (live.panes, starts, *live[2:])
     if not seen.all():
-        added = Live._make(select(seen, added, live))
+        after = tuple(select(seen, after, arrays))
     if found.is_alarm.any():
-        nothing = (np.zeros_like(array) for array in added)
-        added = Live._make(select(found.is_alarm, nothing, added))
-    added = added._replace(starts=np.broadcast_to(added.starts, live.starts.shape))
-    return State(state.features, *pack_all(added)), found
+        after = select(found.is_alarm, map(np.zeros_like, arrays), after)
+    return State(state.features, *pack_all(after)), found
 
 
-def _unpack(base: Baseline, state: State) -> Live:
+def _unpack(base: Baseline, state: State) -> _Arrays:
     n, columns, directions = state.features, base.season.columns, len(DIRECTIONS)
     assert n == len(base.panes), f"a state of {n} features, a reference of {len(base.panes)}"
-    return Live(
+    return (
         integers(state.panes, n),
         integers(state.starts, n, ages.SLOTS),
         floats(state.sums, n, directions, ages.SLOTS),
@@ -138,33 +144,31 @@ def _unpack(base: Baseline, state: State) -> Live:
     )
 
 
-def _add(base: Baseline, live: Live, z: Floats, phase: int | Integers) -> Live:
+def _add(base: Baseline, arrays: _Arrays, z: Floats, phase: int | Integers) -> Live:
     """Add one pane to every start that lives, the newest among them."""
+    panes, starts, sums, during, squares, columns, gram = arrays
     phases = np.broadcast_to(phase, (len(z),))
-    x = base.rows[phases][:, np.newaxis]
-    panes = live.panes + 1
-    starts, opened = ages.advance(live.starts, panes)
-    lives = (starts > 0).astype(np.float64)
-    old = lives.copy()
-    old[np.arange(len(old)), opened] = 0.0
+    x = base.rows.take(phases, axis=0)[:, np.newaxis]
+    panes = panes + 1
+    turn = ages.turn(starts, panes)
     return Live(
         panes,
-        starts,
-        live.sums * old[:, np.newaxis] + z[..., np.newaxis] * lives[:, np.newaxis],
-        live.during * old[..., np.newaxis] + lives[..., np.newaxis] * x,
-        live.squares + z * z,
-        live.columns + z[..., np.newaxis] * x,
-        live.gram + base.products[phases],
+        turn,
+        sums * turn.old[:, np.newaxis] + z[..., np.newaxis] * turn.lives[:, np.newaxis],
+        during * turn.old[..., np.newaxis] + turn.lives[..., np.newaxis] * x,
+        squares + z * z,
+        columns + z[..., np.newaxis] * x,
+        gram + base.products.take(phases, axis=0),
     )
 
 
-def _conclude(by_slot: Floats, live: Live, alarm_at: float, seen: Flags) -> Findings:
+def _conclude(by_slot: Floats, turn: ages.Turn, alarm_at: float, seen: Flags) -> Findings:
     weighted = by_slot * _WEIGHTS
     by_direction = sum_last(weighted)
     by_start = sum_first(weighted.transpose(1, 0, 2))
     evidence = np.where(seen, sum_last(by_direction), 0.0)
     best = np.argmax(by_start, axis=1)
-    at = ages.picked(live.starts, live.panes, best)
+    at = ages.picked(turn, best)
     return Findings(
         evidence,
         evidence >= alarm_at,

@@ -107,6 +107,31 @@ def test_an_alarm_begins_anew_for_its_stream_alone():
     assert np.frombuffer(state.now, "<f8")[1] == np.frombuffer(fresh.now, "<f8")[1]
 
 
+def test_parts_side_by_side_say_what_each_says_alone():
+    """Panes that differ between streams, alarms and empty rows among them."""
+    parts = [
+        alternatives.baseline([KNOWN, [300, 200, 100, 0, 9]], [True, True]),
+        alternatives.baseline([[40, 60, 10], [5, 5]], [False, True], [1.0, 2.0]),
+        alternatives.baseline([[900, 10], [1000, 0]], [False, False]),
+    ]
+    both = alternatives.together(parts)
+    alone = [esr.initial(part) for part in parts]
+    assert esr.initial_all(both) == alone
+    rng, together = np.random.default_rng(4), alone
+    for number in range(80):
+        pane = [rng.integers(0, 60, (2, width)) for width in (5, 3, 2)]
+        pane[1][1, 2] = 0
+        pane[number % 3][number % 2] *= number % 7 > 0
+        one = [esr.step(*given, 3e4) for given in zip(parts, alone, pane, strict=True)]
+        all_ = esr.step_all(both, together, pane, 3e4)
+        alone, together = [after for after, _ in one], [after for after, _ in all_]
+        assert alone == together
+        for (_, a), (_, b) in zip(one, all_, strict=True):
+            assert [x.tolist() for x in a] == [x.tolist() for x in b]
+    panes = np.concatenate([np.frombuffer(after.panes, "<i8") for after in alone])
+    assert len(set(panes.tolist())) > 2, "streams must have come to differ"
+
+
 @pytest.mark.parametrize(
     "known",
     [[0, 0, 0], [1, 0, 0], [0, 0, 10_000]],
