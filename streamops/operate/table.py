@@ -8,7 +8,8 @@ spread evenly up to the next known one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -82,23 +83,39 @@ def read_table(file: Path, columns: Columns) -> Table:
 
 def read_frame(file: Path) -> pa.Table:
     """Read a Parquet or CSV file; raises ConfigError where it can't be."""
-    is_csv = file.suffix.lower() == ".csv"
+    with readable(file):
+        frame = pc_csv.read_csv(file) if is_csv(file) else _read_parquet(file)
+        check_names(file, frame.schema)
+    return frame
+
+
+def is_csv(file: Path) -> bool:
+    """Tell by its name whether a file is CSV; any other is Parquet."""
+    return file.suffix.lower() == ".csv"
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Raise ConfigError for a file that isn't there, and for what Arrow says of one inside."""
     try:
         if not file.is_file():
             raise ConfigError(f"file {file} does not exist; give a .parquet or .csv file")
-        frame = pc_csv.read_csv(file) if is_csv else _read_parquet(file)
-        names = frame.column_names
+        yield
     except UnicodeDecodeError:
         raise ConfigError(f"file {file} has column names that are no UTF-8; save it so") from None
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"file {file} can't be read: {error}; give .parquet or .csv") from None
-    for field in frame.schema:
+
+
+def check_names(file: Path, schema: pa.Schema) -> None:
+    """Raise ConfigError for two columns of a name, or texts in another encoding."""
+    names = schema.names
+    for field in schema:
         if names.count(field.name) > 1:
             raise ConfigError(f"file {file} has column {field.name!r} twice; rename one of them")
         # Arrow takes text in another encoding for bytes.
-        if is_csv and pa.types.is_binary(field.type):
+        if is_csv(file) and pa.types.is_binary(field.type):
             raise ConfigError(f"column {field.name!r} of {file} is no UTF-8; save the file as such")
-    return frame
 
 
 def _read_parquet(file: Path) -> pa.Table:

@@ -7,7 +7,7 @@ Rule 2: a column's own values decide what it is, as `training.frames` has it for
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,35 +21,57 @@ from streamops.training.frames import INTEGER_MAX, column_profiles, infer_column
 from streamops.values import FeatureProfile
 
 
-def profile_of(name: str, column: pa.ChunkedArray) -> FeatureProfile:
+class Texts(NamedTuple):
+    """A column of texts: each row's place in a list that holds them; behind its end, none.
+
+    counts  rows of each place; a text may have none
+    """
+
+    texts: list[str | None]
+    places: Integers
+    counts: list[int]
+
+
+class Column(NamedTuple):
+    """A column as Arrow has it, and as numbers or texts if it is of such."""
+
+    raw: pa.ChunkedArray
+    numbers: Floats | None
+    texts: Texts | None
+
+
+def column_of(raw: pa.ChunkedArray) -> Column:
+    """Read a column's values once."""
+    numbers = _numbers(raw)
+    return Column(raw, numbers, _texts(raw) if numbers is None else None)
+
+
+def profile_of(name: str, column: Column) -> FeatureProfile:
     """Return a column's profile, its dependence of rows not measured."""
-    numbers = _numbers(column)
-    if numbers is not None:
-        return numeric_profile(name, numbers)
-    if _is_text(column.type):
-        found = [(one["values"], one["counts"]) for one in pc.value_counts(column).to_pylist()]
-        seen = {text: n for text, n in found if category_text(text) is not None}
+    if column.numbers is not None:
+        return numeric_profile(name, column.numbers)
+    if column.texts is not None:
+        texts, places, counts = column.texts
+        found = {t: n for t, n in zip(texts, counts, strict=False) if n and t is not None}
         # A column without a value has no kind of its own: it counts as numbers.
-        if any(text is not None for text, _ in found):
-            return counted_profile(name, seen, len(column) - sum(seen.values()))
-    rows = [{name: value} for value in _values(name, column)]
+        if found:
+            seen = {text: n for text, n in found.items() if category_text(text) is not None}
+            return counted_profile(name, seen, len(places) - sum(seen.values()))
+    rows = [{name: value} for value in _values(name, column.raw)]
     return column_profiles(rows, infer_columns(rows))[0]
 
 
-def bins_of(profile: FeatureProfile, column: pa.ChunkedArray) -> Integers:
+def bins_of(profile: FeatureProfile, column: Column) -> Integers:
     """Return each row's bin in a profile, which may be another table's."""
     if profile.kind == "numeric":
-        numbers = _numbers(column)
-        return numeric_bins(
-            profile, to_floats(_values(profile.name, column)) if numbers is None else numbers
-        )
-    if not _is_text(column.type):
-        return other_bins(profile, _values(profile.name, column))
-    coded = pc.dictionary_encode(column.combine_chunks())
-    places = np.array([bin_of(profile, v)[0] for v in coded.dictionary.to_pylist()], dtype=np.int64)
-    missing = len(profile.counts) - 1
-    codes = pc.fill_null(coded.indices, len(places)).to_numpy(zero_copy_only=False)
-    found: Integers = np.append(places, missing)[codes]
+        numbers = column.numbers
+        if numbers is None:
+            numbers = to_floats(_values(profile.name, column.raw))
+        return numeric_bins(profile, numbers)
+    if column.texts is None:
+        return other_bins(profile, _values(profile.name, column.raw))
+    bins = [bin_of(profile, text)[0] for text in column.texts.texts]
+    found: Integers = np.array([*bins, len(profile.counts) - 1]).take(column.texts.places)
     return found
 
 
@@ -57,8 +79,19 @@ def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
     return values_of(pa.table({name: column}), name)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _texts(column: pa.ChunkedArray) -> Texts | None:
+    kind: Any = column.type
+    if pa.types.is_dictionary(kind):
+        kind, column = kind.value_type, column.unify_dictionaries()
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return None
+    coded: Any = column.combine_chunks()
+    if not pa.types.is_dictionary(coded.type):
+        coded = pc.dictionary_encode(coded)
+    texts: list[str | None] = coded.dictionary.to_pylist()
+    places = pc.fill_null(coded.indices, len(texts)).to_numpy(zero_copy_only=False)
+    counts: list[int] = np.bincount(places, minlength=len(texts) + 1).tolist()
+    return Texts(texts, places, counts)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats | None:
@@ -73,6 +106,6 @@ def _numbers(column: pa.ChunkedArray) -> Floats | None:
     if pa.types.is_int64(kind):
         is_large = pc.or_(pc.greater(column, INTEGER_MAX), pc.less(column, -INTEGER_MAX))
         column = pc.if_else(is_large, None, column)
-    found = np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-    found[np.isinf(found)] = np.nan
-    return found
+    found: Floats = column.cast(pa.float64()).to_numpy()
+    infinite = np.isinf(found)
+    return np.where(infinite, np.nan, found) if infinite.any() else found

@@ -24,8 +24,9 @@ from streamops.core.pane_rows import measure_rows
 from streamops.core.sight import Sight, sight_of
 from streamops.core.statistics import js, missing_rate, psi
 from streamops.errors import ConfigError
-from streamops.operate.table import check_excluded, read_frame
-from streamops.operate.table_columns import bins_of, profile_of
+from streamops.operate.columns import Columns
+from streamops.operate.table import check_excluded
+from streamops.operate.table_columns import bins_of, column_of, profile_of
 from streamops.values import Drift, FeatureProfile, Severity
 from streamops.web.reads.bins import labels_of
 
@@ -109,47 +110,65 @@ def compare(
     """
     if not 0 < false_alarms <= 1:
         raise ConfigError(f"--false-alarms is {false_alarms}; use a number above 0, at most 1")
-    old, new = read_frame(reference), read_frame(current)
-    check_excluded(exclude, {reference: old.column_names, current: new.column_names})
-    names = [n for n in old.column_names if n in new.column_names and n not in exclude]
-    for file, frame in ((reference, old), (current, new)):
-        if not frame.num_rows:
-            raise ConfigError(f"{file} has no rows; give a table with at least one")
-    if not names:
-        raise ConfigError(f"{reference} and {current} have no column in common to compare")
-    panes = min(PANES_MAX, max(1, new.num_rows // PANE_ROWS))
+    with Columns(reference) as old, Columns(current) as new:
+        check_excluded(exclude, {reference: old.names, current: new.names})
+        names = [n for n in old.names if n in new.names and n not in exclude]
+        for file, columns in ((reference, old), (current, new)):
+            if not columns.rows:
+                raise ConfigError(f"{file} has no rows; give a table with at least one")
+        if not names:
+            raise ConfigError(f"{reference} and {current} have no column in common to compare")
+        panes = min(PANES_MAX, max(1, new.rows // PANE_ROWS))
+        profiles, counts = _read_all(names, old, new, panes, on_progress)
+    plan = plan_of(tuple(profiles), None)
+    limit = alarm_at(plan.streams, panes, false_alarms)
+    starts = np.linspace(0, new.rows, panes + 1).astype(int).tolist()
+    found = _tested(plan, counts, starts, limit)
+    return Comparison(
+        reference_rows=old.rows,
+        current_rows=new.rows,
+        panes=panes,
+        false_alarms=false_alarms,
+        alarm_at=limit,
+        gone=tuple(n for n in old.names if n not in new.names),
+        new=tuple(n for n in new.names if n not in old.names),
+        columns=tuple(sorted(found, key=lambda c: (not c.drifted, -c.psi_least, -c.evidence))),
+    )
+
+
+def _read_all(
+    names: Sequence[str],
+    old: Columns,
+    new: Columns,
+    panes: int,
+    on_progress: Progress | None,
+) -> tuple[list[FeatureProfile], list[list[tuple[int, ...]]]]:
+    """Profile all columns, and count their current rows in panes, side by side.
+
+    Sorting, comparing and counting let go of Python's lock.
+    """
     profiles, counts = [], []
-    # Sorting and searching let go of Python's lock, so columns are read side by side.
     with ThreadPoolExecutor(min(THREADS_MAX, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda n: _read(n, old.column(n), new.column(n), len(names), panes), names)
+        read = pool.map(
+            lambda name: _read(name, old.column(name), new.column(name), len(names), panes), names
+        )
         for done, (profile, counted) in enumerate(read, 1):
             profiles.append(profile)
             counts.append(counted)
             if on_progress is not None:
                 on_progress(done, len(names))
-    plan = plan_of(tuple(profiles), None)
-    limit = alarm_at(plan.streams, panes, false_alarms)
-    starts = np.linspace(0, new.num_rows, panes + 1).astype(int).tolist()
-    found = _tested(plan, counts, starts, limit)
-    return Comparison(
-        reference_rows=old.num_rows,
-        current_rows=new.num_rows,
-        panes=panes,
-        false_alarms=false_alarms,
-        alarm_at=limit,
-        gone=tuple(n for n in old.column_names if n not in new.column_names),
-        new=tuple(n for n in new.column_names if n not in old.column_names),
-        columns=tuple(sorted(found, key=lambda c: (not c.drifted, -c.psi_least, -c.evidence))),
-    )
+    return profiles, counts
 
 
 def _read(
     name: str, old: pa.ChunkedArray, new: pa.ChunkedArray, columns: int, panes: int
 ) -> tuple[FeatureProfile, list[tuple[int, ...]]]:
     """Profile a column, and count its current rows in consecutive panes."""
-    plain = profile_of(name, old)
-    profile = replace(plain, rows=measure_rows(plain, bins_of(plain, old), columns))
-    parts, width = np.array_split(bins_of(profile, new), panes), len(profile.counts)
+    known = column_of(old)
+    plain = profile_of(name, known)
+    profile = replace(plain, rows=measure_rows(plain, bins_of(plain, known), columns))
+    parts = np.array_split(bins_of(profile, column_of(new)), panes)
+    width = len(profile.counts)
     return profile, [tuple(np.bincount(part, minlength=width).tolist()) for part in parts]
 
 

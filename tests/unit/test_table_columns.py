@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops.core.pane_rows import numeric_bins, other_bins
-from streamops.operate.table import values_of
-from streamops.operate.table_columns import bins_of, profile_of
+from streamops.errors import ConfigError
+from streamops.operate.columns import Columns
+from streamops.operate.table import read_frame, values_of
+from streamops.operate.table_columns import bins_of, column_of, profile_of
 from streamops.training.frames import column_profiles, infer_columns, to_floats
 
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -44,8 +48,8 @@ def test_an_array_comes_to_what_its_values_come_to(kind):
     def law(data):
         lists = st.lists(COLUMNS[kind], min_size=1, max_size=20)
         old, new = (pa.chunked_array([data.draw(lists)], kind) for _ in range(2))
-        profile = profile_of("x", old)
-        found = profile, bins_of(profile, new).tolist()
+        profile = profile_of("x", column_of(old))
+        found = profile, bins_of(profile, column_of(new)).tolist()
         olds, news = (values_of(pa.table({"x": column}), "x") for column in (old, new))
         assert found == one_by_one(olds, news)
 
@@ -54,7 +58,42 @@ def test_an_array_comes_to_what_its_values_come_to(kind):
 
 def test_a_column_of_more_texts_than_are_listed_has_others():
     names = [f"c{n}" for n in range(30) for _ in range(n + 1)]
-    profile = profile_of("x", pa.chunked_array([names[:100], names[100:]]))
+    profile = profile_of("x", column_of(pa.chunked_array([names[:100], names[100:]])))
     assert len(profile.categories) == 20
     assert profile.counts[-2] == sum(range(1, 11))
-    assert bins_of(profile, pa.chunked_array([["c29", "c0", None]])).tolist()[1:] == [20, 21]
+    other = column_of(pa.chunked_array([["c29", "c0", None]]))
+    assert bins_of(profile, other).tolist()[1:] == [20, 21]
+
+
+def test_texts_that_no_row_has_are_not_seen():
+    """A dictionary may list more than occurs: each chunk's own, and what a selection left."""
+    listed = pa.DictionaryArray.from_arrays(pa.array([0, 0, None], pa.int8()), ["a", "b"])
+    more = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), ["c", "a"])
+    found = profile_of("x", column_of(pa.chunked_array([listed, more])))
+    assert found == profile_of("x", column_of(pa.chunked_array([["a", "a", None, "c", "a"]])))
+    empty = column_of(pa.chunked_array([listed.slice(2)]))
+    assert profile_of("x", empty).kind == "numeric"
+
+
+def test_columns_are_read_one_by_one(tmp_path):
+    """From row groups with dictionaries of their own, and beside names that begin alike."""
+    texts = ["a", "b", None, "c", "a", "d"]
+    frame = pa.table({"x": texts, "x.y": [1, 2, 3, None, 5, 6], "z": pa.array(texts, "string")})
+    pq.write_table(frame, tmp_path / "t.parquet", row_group_size=2)
+    csv.write_csv(frame, tmp_path / "t.csv")
+    for file in (tmp_path / "t.parquet", tmp_path / "t.csv"):
+        with Columns(file) as columns:
+            assert (columns.names, columns.rows) == (["x", "x.y", "z"], 6)
+            for name in columns.names:
+                whole = column_of(read_frame(file).column(name))
+                found = column_of(columns.column(name))
+                assert profile_of(name, found) == profile_of(name, whole)
+
+
+def test_a_file_that_breaks_off_is_refused(tmp_path):
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"x": list(range(9000))}), file)
+    content = file.read_bytes()
+    file.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    with Columns(file) as columns, pytest.raises(ConfigError, match="can't be read"):
+        columns.column("x")
