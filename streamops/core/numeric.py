@@ -112,9 +112,12 @@ def lgamma(x: Floats) -> Floats:
     from 8 up, the recurrence below. Near 1 and 2, where the result is 0, the error is absolute.
     """
     small = x < _GAMMA_SHIFT
+    if not small.any():
+        return _stirling(x, log(x))
     raised = np.where(small, x + _GAMMA_SHIFT, x)
-    product = np.where(small, _rising_factorial(np.where(small, x, 1.0)), 1.0)
-    return _stirling(raised, log(raised)) - log(product)
+    found = _stirling(raised, log(raised))
+    found[small] -= log(_rising_factorial(x[small]))
+    return found
 
 
 def lgamma_scalar(x: float) -> float:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamops.core import seasons
 from streamops.core.dependence import PANES_MIN, SURE, Dependence, measure
@@ -25,6 +26,8 @@ from streamops.core.numeric import Floats, Integers
 from streamops.core.profile import bin_of
 from streamops.values import FeatureProfile, PaneRows, SeasonName
 from streamops.versions import has_phases
+
+Bins = NDArray[np.integer[Any]]
 
 SHORT_ROWS = 20
 SHORT_PANES_MAX = 2000
@@ -35,23 +38,31 @@ MANY_COLUMNS = 300
 BINS_MIN = 4
 _SURE_OF = 1.25
 _BYTE_MAX = 255
+_TOGETHER = 128
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4"}
 
 
 def numeric_bins(feature: FeatureProfile, values: Floats) -> Integers:
     """Return each value's bin in a numeric profile; NaN is missing."""
+    return small_bins(feature, values).astype(np.int64)
+
+
+def small_bins(feature: FeatureProfile, values: Floats) -> Bins:
+    """`numeric_bins` in bytes, if there are few enough: memory is what many rows cost."""
     width = len(feature.counts)
+    at: Any
     if width > _BYTE_MAX:
         at = np.searchsorted(np.array(feature.edges), values, side="right") + 1
     else:
         # To compare all values with one edge after another takes a tenth of searching for each.
-        at = np.ones(len(values), dtype=np.uint8)
+        at, flag = np.ones(len(values), dtype=np.uint8), np.empty(len(values), dtype=np.bool_)
         for edge in feature.edges:
-            at += (values >= edge).view(np.uint8)
+            at += np.greater_equal(values, edge, out=flag).view(np.uint8)
     at[values < feature.low] = 0
     at[values > feature.high] = width - 2
     at[np.isnan(values)] = width - 1
-    return at.astype(np.int64)
+    found: Bins = at
+    return found
 
 
 def other_bins(feature: FeatureProfile, values: Sequence[Any]) -> Integers:
@@ -73,7 +84,7 @@ def other_bins(feature: FeatureProfile, values: Sequence[Any]) -> Integers:
 
 def measure_rows(
     feature: FeatureProfile,
-    bins: Integers,
+    bins: Bins,
     columns: int = 1,
     times_us: Integers | None = None,
 ) -> PaneRows | None:
@@ -96,7 +107,7 @@ def measure_rows(
     seasonal = None
     if len(panes) and times_us is not None:
         most = seasons.panes_max(columns, len(feature.counts))
-        seasonal = seasons.find(bins, len(feature.counts), times_us, most)
+        seasonal = seasons.find(bins.astype(np.int64), len(feature.counts), times_us, most)
     if seasonal is not None:
         panes = seasonal.panes
     width = next(w for w in _TYPES if int(panes.max(initial=0)) < 1 << (8 * w))
@@ -154,12 +165,19 @@ def _never_missing(panes: int, rows: int) -> Dependence:
     return measure(presence, np.array([False]))
 
 
-def _panes(bins: Integers, rows: int, width: int) -> Integers:
+def _panes(bins: Bins, rows: int, width: int) -> Integers:
     """Count consecutive rows in panes, [pane, bin]."""
     panes = len(bins) // rows
-    kept = bins[len(bins) - panes * rows :]
-    at = np.repeat(np.arange(panes, dtype=np.int64), rows) * width + kept
-    return np.bincount(at, minlength=panes * width).astype(np.int64).reshape(panes, width)
+    kept = bins[len(bins) - panes * rows :].reshape(panes, rows)
+    found = np.empty((panes, width), dtype=np.int64)
+    first = np.arange(0, _TOGETHER * width, width, dtype=np.int64)[:, np.newaxis]
+    # By parts that stay in the processor's cache.
+    for at in range(0, panes, _TOGETHER):
+        part = kept[at : at + _TOGETHER]
+        places = (part + first[: len(part)]).ravel()
+        counts = np.bincount(places, minlength=len(part) * width)
+        found[at : at + len(part)] = counts.reshape(len(part), width)
+    return found
 
 
 def _longer(short: Integers, panes: int) -> Integers:

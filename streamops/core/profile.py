@@ -95,7 +95,8 @@ def numeric_profile(
     Edges are order statistics (no interpolation), distinct; a constant column has one bin.
     """
     numbers = values if isinstance(values, np.ndarray) else _numbers(values)
-    present = np.sort(numbers[np.isfinite(numbers)])
+    present = numbers[np.isfinite(numbers)]
+    present.sort()
     n = len(present)
     if n == 0:
         counts = (0, 0, 0, len(values))
