@@ -177,7 +177,8 @@ def log_betas(base: Baseline, counts: Integers, rows: Integers) -> Floats:
     total = base.total + (rows + rows)
     # No parameter of a bin is above its stream's sum, or it is padding.
     most = int(np.maximum.reduce(total, axis=None, initial=1))
-    found = cells.sums(base.layout, lgamma_half(base.near + (counts + counts), most))
+    doubled = counts + counts
+    found = cells.sums(base.layout, base.near, doubled, lambda at: lgamma_half(at, most))
     found -= lgamma_half(total, most)
     found -= base.origin
     return found

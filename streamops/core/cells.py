@@ -9,6 +9,7 @@ Rule 4: a layout follows from the parts' shapes alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from streamops.core.starts import SLOTS, Turn
 PLACES = SLOTS + 1
 
 Shape = tuple[int, int]
+Table = Callable[[Integers], Floats]
 
 
 class Layout(NamedTuple):
@@ -99,14 +101,21 @@ def _everywhere(mask: Floats) -> Integers:
     return found
 
 
-def sums(layout: Layout, x: Floats) -> Floats:
-    """Sum over bins, [..., cell's place]: [..., stream's place]."""
-    found = np.empty((*x.shape[:-1], layout.first[-1] * PLACES))
+def sums(layout: Layout, near: Integers, counts: Integers, table: Table) -> Floats:
+    """Sum what a table says of parameters and counts over bins, [k, stream's place].
+
+    near  [k, cell's place]; counts: [cell's place]
+    """
+    found = np.empty((len(near), layout.first[-1] * PLACES))
     for streams, bins in layout.bins:
-        total = found[..., streams]
-        total[...] = x[..., bins[0]]
-        for one in bins[1:]:
-            total += x[..., one]
+        at, width = slice(bins[0].start, bins[-1].stop), streams.stop - streams.start
+        # Bin by bin, all k of a bin together.
+        added = near[:, at].reshape(len(near), len(bins), width)
+        by_bin = table(added.transpose(1, 0, 2) + counts[at].reshape(len(bins), 1, width))
+        total = by_bin[0]
+        for one in by_bin[1:]:
+            total += one
+        found[:, streams] = total
     return found
 
 

@@ -142,8 +142,8 @@ def step_all(
     pane = np.concatenate([part.ravel() for part in counts])
     live = _add(base, states, pane.take(base.layout.pane))
     # All of a pane's rows are at the place of the start that it opened.
-    rows = live.rows.reshape(-1, cells.PLACES)
-    seen = rows[np.arange(len(rows)), live.turn.opened] > 0
+    rows, opened = live.rows.reshape(-1, cells.PLACES), live.turn.opened
+    seen = rows[np.arange(len(rows)) if len(opened) > 1 else slice(None), opened].ravel() > 0
     found = _conclude(_factors(base, live), live.turn, alarm_at, seen)
     after = _packed(base, live)
     if not seen.all():

@@ -24,7 +24,8 @@ SLOTS = 12
 AGE_MAX = 64
 # Values that tests keep for each start: `esr` what is linear in counts, `tsr` its directions.
 _WIDE = 3
-_STRIDE_MAX = 16
+# A pane behind so many has no start that a pane before it could have; the longest stride's times.
+_STRIDE_MAX, _BACK_MAX = 16, 96
 # By age: a start lives on if the number of panes before it divides by this.
 _STRIDES = np.array([1] * 5 + [2] * 4 + [4] * 8 + [8] * 16 + [16] * 32, dtype=np.int64)
 
@@ -72,17 +73,19 @@ def turn(starts: Integers, panes: Integers) -> Turn:
     if len(panes) > 1 and not bool((panes == pane).all()):
         return _turn(starts, panes)
     # What lives on, and where, hangs on ages and on the pane's place among the longest strides.
-    aged = ages(starts[:1], panes[:1])
-    found = _same(aged.tobytes(), pane % _STRIDE_MAX)
-    return found._replace(starts=(pane + 1 - found.ages) * (found.ages > 0))
+    back = np.maximum(starts[0] - pane, -_BACK_MAX)
+    found = _same(back.tobytes(), pane if pane < _BACK_MAX else _BACK_MAX + pane % _STRIDE_MAX)
+    moved = found.lives.astype(np.int64)
+    moved *= pane - int(found.starts.max())
+    moved += found.starts
+    return Turn(moved, *found[1:])
 
 
 @lru_cache(maxsize=1024)
-def _same(aged: bytes, phase: int) -> Turn:
-    row = np.frombuffer(aged, dtype=np.int64).reshape(1, SLOTS)
-    # Any pane of this phase behind the oldest start will do.
-    pane = phase + AGE_MAX + 2 * _STRIDE_MAX
-    return _turn((pane + 1 - row) * (row > 0), np.array([pane]))
+def _same(back: bytes, pane: int) -> Turn:
+    """Return the turn of any pane of this phase; `back`: starts less the pane, held above -96."""
+    row = np.frombuffer(back, dtype=np.int64).reshape(1, SLOTS)
+    return _turn(np.where(row > -min(pane, _BACK_MAX), row + pane, 0), np.array([pane]))
 
 
 def _turn(starts: Integers, panes: Integers) -> Turn:
