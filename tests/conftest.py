@@ -31,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave the tests themselves, thousands of objects, out of every collection to come."""
+    gc.collect()
+    gc.freeze()
+
+
 class ByFile(LoadScopeScheduling):
     """Whole files to a worker: their fixtures are made once. Simulations are as one file."""
 

@@ -17,6 +17,9 @@ from streamops.errors import ConfigError
 from streamops.settings import Settings
 
 _SECOND = itemgetter(1)
+# For who stores records by the batch, and knows where a partition ends. The broker answers with so
+# many bytes or after half a second: an answer for every few records costs it more than they do.
+BY_BATCH = {"enable.partition.eof": True, "fetch.min.bytes": 1 << 20}
 _Client = TypeVar("_Client")
 
 

@@ -41,11 +41,18 @@ def task_of_rows(rows: list[Row]) -> str:
     return task_of([row.label for row in rows if row.label is not None])
 
 
-def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) -> Trained:
+def first_trainer(settings: Settings) -> Trainer:
+    """Return what trains version 1, already at loading its libraries; close it after use."""
+    training = Trainer(settings.artifacts, work=settings.data / "trainer" / "first")
+    training.start()
+    return training
+
+
+def train_first(rows: list[Row], training: Trainer, task: str, trainer: str) -> Trained:
     """Train version 1 on labelled rows; its reference is measured on their newest tenth.
 
-    Raises InputError where that fails, ConfigError where it is a function of the user's own that
-    does.
+    Ends `training`: its libraries take memory. Raises InputError where that fails, ConfigError
+    where it is a function of the user's own that does.
     """
     labelled = [row for row in rows if row.label is not None]
     job = Job(
@@ -57,8 +64,7 @@ def train_first(rows: list[Row], settings: Settings, task: str, trainer: str) ->
         refit=True,
         times=[row.time_us for row in labelled],
     )
-    work = settings.data / "trainer" / "first"
-    with Trainer(settings.artifacts, work=work) as training:
+    with training:
         try:
             return training.train(job)
         except InputError as error:

@@ -27,6 +27,7 @@ from streamops.operate.application import Application, Due, rounds
 from streamops.operate.compare import views_counts
 from streamops.operate.defaults import config_for, pane_seconds, training_rows
 from streamops.operate.first_version import (
+    first_trainer,
     namespace_for,
     promote_first,
     register_first,
@@ -41,7 +42,7 @@ from streamops.operate.stack import Stack
 from streamops.operate.summary import COUNTED, Facts, Summary, Verified, read_facts
 from streamops.operate.table import Columns, Table, read_table
 from streamops.settings import Settings
-from streamops.training.batch import Trained
+from streamops.training.batch import Trained, Trainer
 from streamops.training.fitting import check_model
 from streamops.views.archiver import seal_until_end
 
@@ -149,8 +150,8 @@ def simulate(
         seal_every=SEAL_EVERY,
     )
     stack = Stack(settings, SERVICES)
-    with _running(stack, console):
-        run = _Run(options, plan, stack, console)
+    with first_trainer(settings) as training, _running(stack, console):
+        run = _Run(options, plan, stack, console, training)
         run.play(on_round)
         facts, matches, seal = run.settle()
         verified = _verify(options.home / "archive", console)
@@ -166,6 +167,7 @@ def _running(stack: Stack, console: Console) -> Iterator[None]:
     try:
         with console.status("starting broker and services"):
             stack.start()
+            _load_libraries()
             stack.wait_ready()
         console.print(f"While it runs, the page is at {stack.page}", soft_wrap=True)
         yield
@@ -174,6 +176,11 @@ def _running(stack: Stack, console: Console) -> Iterator[None]:
         raise
     finally:
         stack.stop()
+
+
+def _load_libraries() -> None:
+    """Load what scores predictions, some seconds, while the services start."""
+    import skops.io  # noqa: F401
 
 
 def logs_of(home: Path) -> str:
@@ -228,9 +235,15 @@ class _Run:
     """One simulation under way."""
 
     def __init__(
-        self, options: SimulateOptions, plan: Plan, stack: Stack, console: Console
+        self,
+        options: SimulateOptions,
+        plan: Plan,
+        stack: Stack,
+        console: Console,
+        training: Trainer,
     ) -> None:
         self.options, self.plan, self.stack, self.console = options, plan, stack, console
+        self.training = training
         self.settings = stack.settings
         self.memory = Gauge(stack)
         self.driver = Lockstep(self.settings, self.memory.look)
@@ -242,7 +255,7 @@ class _Run:
         pane_us = config.pane_s * SECOND_US
         start_us = plan.streamed[0].time_us // pane_us * pane_us
         with self.console.status("training version 1"):
-            trained = train_first(plan.training, self.settings, plan.task, self.options.trainer)
+            trained = train_first(plan.training, self.training, plan.task, self.options.trainer)
         self._open(trained, start_us)
         labels = [row.label for row in plan.training if row.label is not None]
         self.application.use_first(trained.artifact, labels[-1])

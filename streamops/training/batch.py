@@ -160,6 +160,10 @@ class Trainer:
         self._end()
         shutil.rmtree(self._work, ignore_errors=True)
 
+    def start(self) -> None:
+        """Let the child load its libraries, some seconds, before the first job needs it."""
+        self._started()
+
     def train(self, job: Job) -> Trained:
         """Run one job.
 

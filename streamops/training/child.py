@@ -158,12 +158,12 @@ def _end_with_parent() -> None:
 
 def main(arguments: list[str]) -> int:
     """Load the libraries, then serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     import sklearn.dummy
     import sklearn.ensemble  # noqa: F401
     import skops.io  # noqa: F401
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _end_with_parent()
     # A job's collections would write to each page of the libraries, and so make it the job's own.
     gc.collect()
     gc.freeze()

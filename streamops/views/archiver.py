@@ -25,7 +25,7 @@ from streamops.errors import TransportError
 from streamops.events import CheckpointSealed
 from streamops.hosts.garbage import rare_collections
 from streamops.hosts.work import Work
-from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.clients import BY_BATCH, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog, Cover, cover_of, write_raw
@@ -122,7 +122,7 @@ class Archiver:
         self._settings, self._roll = settings, roll
         self._folder = settings.archive
         self._log = ArchiveLog(self._folder)
-        self._consumer = make_consumer(settings, "archiver", **{"enable.partition.eof": True})
+        self._consumer = make_consumer(settings, "archiver", **BY_BATCH)
         # A question behind a fetch that waits for records waits as long: it has its own way.
         self._asker = make_consumer(settings, "archiver-asks")
         self._buffers: dict[Partition, Buffer] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streamops.kafka.clients import make_consumer, take
+from streamops.kafka.clients import BY_BATCH, make_consumer, take
 from streamops.kafka.silence import Silence
 from streamops.settings import Settings
 from streamops.views.log import Partition, RawRecord, is_notice, to_raw
@@ -77,7 +77,7 @@ class Tail:
         return self._silence.passed(place)
 
     def _make(self) -> Consumer:
-        consumer = make_consumer(self._settings, self._client, **{"enable.partition.eof": True})
+        consumer = make_consumer(self._settings, self._client, **BY_BATCH)
         consumer.assign(
             [TopicPartition(self._settings.topic(t), p, at) for (t, p), at in self._next.items()]
         )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.exact import trials
 
-COUNT = 30
+COUNT = 20
 
 
 @pytest.mark.timeout(600)

@@ -173,10 +173,13 @@ def write_table(
 @pytest.mark.parametrize(
     ("target", "label_of", "metric"), [("kind", kind_of, "accuracy"), ("price", price_of, "mae")]
 )
-def test_any_kind_of_table_runs_to_its_end(target, label_of, metric, root, tmp_path):
+def test_any_kind_of_table_runs_to_its_end(target, label_of, metric, root, bootstrap, tmp_path):
+    """On a Kafka that is there already."""
     file = write_table(tmp_path / f"{target}.csv", target, label_of)
     columns = Columns(target=target, label_delay_s=60)
-    played = play(root, tmp_path, file=file, rows=0, columns=columns, pane_s=PANE_S)
+    played = play(
+        root, tmp_path, file=file, rows=0, columns=columns, pane_s=PANE_S, bootstrap=bootstrap
+    )
     summary = played.summary
     hold_together(summary)
     assert summary.rows == ROWS - ROWS // 10

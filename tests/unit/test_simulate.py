@@ -200,6 +200,5 @@ def test_who_is_at_fault_for_a_first_version_that_fails(tmp_path, monkeypatch, t
         raise InputError("training failed: ValueError: no luck")
 
     monkeypatch.setattr(Trainer, "train", fails)
-    settings = Settings(bootstrap="", data=tmp_path)
     with pytest.raises(kind, match="training failed: ValueError: no luck"):
-        train_first([], settings, "binary", trainer)
+        train_first([], Trainer(tmp_path), "binary", trainer)
