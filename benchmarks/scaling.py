@@ -3,7 +3,7 @@
 python -m benchmarks.scaling
 
 models        1 to 1,000 models behind the same number of events, all in every epoch; their
-              activations aren't counted
+              activations, an epoch of their own, aren't counted
 features      10 to 100 numeric features; per byte of a record
 open_panes    panes kept open for 1 h and for 24 h
 memory        bytes a pending prediction takes (10 features)
@@ -19,10 +19,12 @@ import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.traffic import Mix, play
+import msgspec
+
+from benchmarks.traffic import Mix, broadcast, play, tick
 from streamops import codec
 from streamops.core.output_rows import AddressedRows
-from streamops.events import Event
+from streamops.events import Event, Tick
 from streamops.hosts.memory import RawRow, make_fold, to_records
 from streamops.settings import Settings
 
@@ -80,11 +82,15 @@ def recorded(mix: Mix) -> Chunks:
     def write(topic: str, _: int, event: Event) -> None:
         if topic not in ("predictions", "labels"):
             return
+        if isinstance(event, Tick):
+            # One more before all others, so that what is activated lies in an epoch of its own.
+            event = msgspec.structs.replace(event, epoch=event.epoch + 1)
         offset = offsets[topic] = offsets.get(topic, -1) + 1
         if not chunks or chunks[-1][0] != topic or len(chunks[-1][1]) >= CHUNK:
             chunks.append((topic, []))
         chunks[-1][1].append((offset, 0, b"k", codec.encode(event)))
 
+    broadcast(SETTINGS, write, msgspec.structs.replace(tick(0), epoch=-1))
     play(SETTINGS, mix, write)
     return chunks
 

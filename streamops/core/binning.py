@@ -66,7 +66,7 @@ def count_rows(
         amounts.append(np.zeros(len(others), dtype=np.int64))
     largest = int(np.max(np.bincount(places)))
     _add(panes, readers, bases, np.concatenate(keys), _Amounts(np.concatenate(amounts), largest))
-    for at in np.flatnonzero(faults).tolist():
+    for at in faults.nonzero()[0].tolist():
         panes[at].faults += int(faults[at])
 
 

@@ -7,6 +7,7 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from operator import add, itemgetter
 from typing import TypeVar
 
@@ -32,13 +33,13 @@ def groups_of(codes: Indices) -> Iterable[tuple[int, Indices]]:
     """Return each code that occurs with its rows, in order of appearance."""
     if not len(codes):
         return []
-    if np.all(codes == codes[0]):
+    if (codes == codes[0]).all():
         return [(int(codes[0]), np.arange(len(codes)))]
-    order = np.argsort(codes, kind="stable")
+    order = codes.argsort(kind="stable")
     of = codes[order]
-    cuts = np.flatnonzero(np.diff(of)) + 1
-    rows = np.split(order, cuts)
-    return sorted(zip(of[np.concatenate(([0], cuts))].tolist(), rows, strict=True), key=_first_row)
+    cuts = [0, *((of[1:] != of[:-1]).nonzero()[0] + 1).tolist(), len(of)]
+    rows = [order[first:last] for first, last in pairwise(cuts)]
+    return sorted(zip(of[cuts[:-1]].tolist(), rows, strict=True), key=_first_row)
 
 
 def joined(parts: Sequence[Indices]) -> Indices:

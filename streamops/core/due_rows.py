@@ -37,7 +37,7 @@ class DueRows:
         """Note some rows of a block."""
         some = places.astype(np.uint16)
         due = self._due_of(number, some)
-        if np.any(due[1:] < due[:-1]):
+        if (due[1:] < due[:-1]).any():
             order = np.argsort(due, kind="stable")
             some, due = some[order], due[order]
         self._push(number, some, int(due[0]))
@@ -51,7 +51,7 @@ class DueRows:
         while self._parts and self._parts[0][0] < limit_us:
             _, _, number, places = heappop(self._parts)
             due = self._due_of(number, places)
-            count = int(np.searchsorted(due, limit_us))
+            count = int(due.searchsorted(limit_us))
             found.append((number << BLOCK_BITS) + places[:count].astype(np.int64))
             if count < len(places):
                 self._push(number, places[count:], int(due[count]))

@@ -154,7 +154,7 @@ def _ranks(edges: Numbers, of_row: Indices, x: Numbers) -> Indices:
     kinds, features, depth = edges.shape
     if kinds == 1:
         for feature in range(features):
-            ranks[:, feature] = np.searchsorted(edges[0, feature], x[:, feature], side="right")
+            ranks[:, feature] = edges[0, feature].searchsorted(x[:, feature], "right")
         return ranks
     # A binary search of all at once, each within its own edges.
     flat = edges.reshape(-1)

@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.core import seal
 from streamops.core.buffer import MakeBuffer, MemoryBuffer
-from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of
+from streamops.core.derived_inbox import DerivedInbox, sources_of
 from streamops.core.inbox import RawInbox
 from streamops.core.output_rows import Addressed, Mixed, OutputRows, parts_of
 from streamops.core.partition import partition_of
 from streamops.core.processor import Batch, Output, Processor, Record
 from streamops.core.refusal import CONCLUSION_BYTES_MAX, too_large
 from streamops.core.rows import one_behind_the_other
-from streamops.core.stamping import StampRow, Target, stamp_all
+from streamops.core.stamping import Sent, StampRow, Target, stamp_all
 from streamops.core.times import EPOCH
 from streamops.events import EpochClosed
 from streamops.values import Stamp
@@ -161,23 +161,23 @@ class Fold(Generic[S]):
 
     def _stamped(self, epoch: int, outputs: Sequence[Output]) -> Mixed[Addressed]:
         closing, written = self.processor.closing, Mixed[Addressed]()
-        groups: dict[Target, list[bytes]] = {}
+        sent: dict[Target, Sent] = {}
         own = closing.scope == "own"
         for topic in closing.topics:
             for partition in [self.partition] if own else range(self.partitions):
-                groups[(topic, partition)] = []
+                sent[(topic, partition)] = Sent()
         ordinal = 0
         for part in parts_of(outputs):
             stamps = StampRow(self.source, epoch, ordinal)
             if isinstance(part, OutputRows) and part.size_max <= CONCLUSION_BYTES_MAX:
-                written += stamp_all(part, stamps, groups, self._target)
+                written += stamp_all(part, stamps, sent, self._target)
             else:
-                written += [self._stamp(o, stamps.at(n), groups) for n, o in enumerate(part)]
+                written += [self._stamp(o, stamps.at(n), sent) for n, o in enumerate(part)]
             ordinal += len(part)
-        written += self._closes(epoch, groups)
+        written += self._closes(epoch, sent)
         return written
 
-    def _stamp(self, output: Output, stamp: Stamp, groups: dict[Target, list[bytes]]) -> Addressed:
+    def _stamp(self, output: Output, stamp: Stamp, sent: dict[Target, Sent]) -> Addressed:
         topic, key, _, target, evidence, conclusion = output
         if topic not in self.processor.closing.topics:
             return Addressed(topic, target, key, replace(output.event, stamp=stamp))
@@ -187,7 +187,7 @@ class Fold(Generic[S]):
             return Addressed(refused.topic, None, refused.key, refused.event)
         if target is None:
             target = self._target(key)
-        groups[(topic, target)].append(conclusion)
+        sent[(topic, target)].add(conclusion)
         if evidence:
             value = codec.with_evidence(conclusion, stamp, evidence)
             return Addressed(topic, target, key, None, value)
@@ -198,8 +198,8 @@ class Fold(Generic[S]):
         own = self.processor.closing.scope == "own"
         return self.partition if own else partition_of(key, self.partitions)
 
-    def _closes(self, epoch: int, groups: dict[Target, list[bytes]]) -> Iterable[Addressed]:
-        for (topic, partition), conclusions in groups.items():
+    def _closes(self, epoch: int, sent: dict[Target, Sent]) -> Iterable[Addressed]:
+        for (topic, partition), each in sent.items():
             yield Addressed(
                 topic,
                 partition,
@@ -209,7 +209,7 @@ class Fold(Generic[S]):
                     time=EPOCH,
                     source=self.source,
                     epoch=epoch,
-                    count=len(conclusions),
-                    hash=close_hash(conclusions),
+                    count=each.count,
+                    hash=each.hash,
                 ),
             )

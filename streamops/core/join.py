@@ -102,7 +102,7 @@ class JoinTable:
         if not len(rows):
             return rows
         (time_us,) = self.pending.gather(rows, "time_us")
-        if np.any(time_us[1:] <= time_us[:-1]):
+        if (time_us[1:] <= time_us[:-1]).any():
             (ids,) = self.pending.gather(rows, "id")
             order = sorted(zip(time_us.tolist(), ids.tolist(), rows.tolist(), strict=True))
             rows = np.array([row for _, _, row in order])

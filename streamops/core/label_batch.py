@@ -103,7 +103,8 @@ def _odd(work: Step, records: Rows, ids: Sequence[str], rows: Indices) -> list[i
         for at, id_ in enumerate(ids):
             plain[at] &= id_ not in seen
             seen.add(id_)
-    return np.flatnonzero(~plain).tolist()
+    odd: list[int] = (~plain).nonzero()[0].tolist()
+    return odd
 
 
 def _fold(work: Step, records: Rows, rows: Indices) -> None:

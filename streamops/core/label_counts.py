@@ -59,9 +59,9 @@ class Columns(Protocol):
 class _Terms:
     """What each label counts as, beside its class."""
 
-    def __init__(self, run: Columns, positive: Sequence[bool]) -> None:
+    def __init__(self, run: Columns, positive: NDArray[np.bool_]) -> None:
         delays_us = np.maximum(run.time_us - run.made_us, 0)
-        self.delay = np.searchsorted(_DELAY_EDGES, delays_us / 1_000_000, side="left")
+        self.delay = _DELAY_EDGES.searchsorted(delays_us / 1_000_000)
         self._scores, self._positive = run.scores, positive
 
     @cached_property
@@ -69,12 +69,11 @@ class _Terms:
         """The terms of scored labels; made where a pane counts them."""
         is_scored = ~np.isnan(self._scores)
         score = np.where(is_scored, self._scores, 0.5)
-        positive = np.array(self._positive, dtype=np.bool_)
         return _Losses(
             is_scored,
-            positive,
-            log_loss_terms(score, positive),
-            brier_terms(score, positive),
+            self._positive,
+            log_loss_terms(score, self._positive),
+            brier_terms(score, self._positive),
             np.minimum((score * TENTHS).astype(np.int64), TENTHS - 1),
         )
 
@@ -90,11 +89,8 @@ class _Losses(NamedTuple):
 def count_labels(run: Columns, places: Sequence[Place]) -> None:
     """Count first labels in their panes; a place is a pane, its rows and their version."""
     labels, predictions = run.label["label"], run.predictions
-    # 1, 1.0 and True are equal, and three texts.
-    typed: Any = list(
-        zip(map(type, predictions), predictions, map(type, labels), labels, strict=True)
-    )
-    positive = [False] * len(labels)
+    keys = _keys(predictions, labels)
+    positive = np.zeros(len(labels), dtype=np.bool_)
     texts: Texts = {}
     kept: list[tuple[Pane, Indices, ModelVersion]] = []
     for pane, rows, version in places:
@@ -102,7 +98,7 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         if version is None or version.task == "regression":
             _one_by_one(pane, run, rows, version)
             continue
-        counts = Counter(pick(typed, rows))
+        counts = Counter(pick(keys, rows))
         if not _add_pairs(pane, counts, texts):
             _one_by_one(pane, run, rows, version)
             continue
@@ -111,10 +107,8 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         kept.append((pane, rows, version))
         if version.task == "binary":
             right = {key for key in counts if texts[key][1] == version.positive}
-            for row, is_right in zip(
-                rows.tolist(), map(right.__contains__, pick(typed, rows)), strict=True
-            ):
-                positive[row] = is_right
+            found = map(right.__contains__, pick(keys, rows))
+            positive[rows] = np.fromiter(found, np.bool_, len(rows))
     terms = _Terms(run, positive)
     delays = Groups([rows for _, rows, _ in kept]).histograms(terms.delay, _DELAY_BINS)
     for (pane, rows, _), delay in zip(kept, delays, strict=True):
@@ -122,6 +116,14 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         add_bins(pane.delay, delay)
     if binary := [(pane, rows) for pane, rows, version in kept if version.task == "binary"]:
         _add_losses(binary, terms.losses)
+
+
+def _keys(predictions: Sequence[Any], labels: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return each row's prediction and label, last of a key that no other two values share."""
+    if len(set(map(type, predictions))) == len(set(map(type, labels))) == 1:
+        return list(zip(predictions, labels, strict=True))
+    # 1, 1.0 and True are equal, and three texts.
+    return list(zip(map(type, predictions), map(type, labels), predictions, labels, strict=True))
 
 
 def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None) -> None:
@@ -133,13 +135,14 @@ def _one_by_one(pane: Pane, run: Columns, rows: Indices, version: ModelVersion |
 def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
     """Count (prediction, label); False, with nothing counted, where order or a fault matters.
 
-    texts  of typed pairs that were met; those that are met here are added
+    counts  of `_keys`
+    texts   of keys that were met; those that are met here are added
     """
     pairs: Pairs = {}
     for key, count in counts.items():
         pair = texts.get(key)
         if pair is None:
-            predicted, true = category_text(key[1]), category_text(key[3])
+            predicted, true = map(category_text, key[-2:])
             if predicted is None or true is None:
                 return False
             pair = texts[key] = predicted, true
@@ -153,7 +156,7 @@ def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
 
 def _add_values(pane: Pane, profile: FeatureProfile, counts: Counter[Any]) -> None:
     bins = [0] * len(profile.counts)
-    for (_, _, _, label), count in counts.items():
+    for (*_, label), count in counts.items():
         bins[bin_of(profile, label)[0]] += count
     add_bins(pane.labels, bins)
 

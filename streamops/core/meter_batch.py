@@ -9,11 +9,8 @@ Rule 2: a record that isn't plain (late, a repeat, waited for, of a kind its pro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from operator import is_not
+from itertools import groupby
 from typing import Any
-
-import numpy as np
 
 from streamops.core.label_batch import take_labels
 from streamops.core.prediction_batch import take_predictions
@@ -30,12 +27,12 @@ def take_all(work: Step, records: Sequence[Record]) -> None:
 
 
 def _take_part(work: Step, rows: Rows) -> None:
-    kinds = list(map(type, rows.columns.events))
-    size = len(kinds) - 1
-    cuts = np.flatnonzero(np.fromiter(map(is_not, kinds, kinds[1:]), np.bool_, size)) + 1
-    for first, last in pairwise([0, *cuts.tolist(), size + 1]):
-        some = rows[first:last] if len(cuts) else rows
-        take = _TAKES.get((kinds[first], rows.topic))
+    first = 0
+    for kind, same in groupby(map(type, rows.columns.events)):
+        last = first + len(list(same))
+        some = rows if last - first == len(rows) else rows[first:last]
+        first = last
+        take = _TAKES.get((kind, rows.topic))
         if take is not None:
             take(work, some)
             continue

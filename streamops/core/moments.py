@@ -20,15 +20,21 @@ _FIRST_DAY = EPOCH.toordinal()
 _TEXT = "S27"
 _POINT = ord(".")
 _ENCODER = msgspec.json.Encoder()
+# `timestamp` is off by at most 2^-22 s below it, and the product of 2^52 at most by 1/4: together
+# less than half a microsecond, so that rounding gives the whole one (up to the year 2106).
+_SECONDS_EXACT = float(1 << 32)
 
 
 def micros_all(moments: Sequence[datetime]) -> NDArray[np.int64]:
-    """Return `micros` of each of some UTC times.
+    """Return `micros` of each of some UTC times."""
+    seconds = np.fromiter(map(datetime.timestamp, moments), np.float64, len(moments))
+    if not (np.abs(seconds) < _SECONDS_EXACT).all():
+        return _micros_of_texts(moments)
+    return np.rint(seconds * SECOND_US).astype(np.int64)
 
-    By their text: a division of timedeltas takes three times as long for each.
-    """
-    if not moments:
-        return np.zeros(0, dtype=np.int64)
+
+def _micros_of_texts(moments: Sequence[datetime]) -> NDArray[np.int64]:
+    """The same for any year: a division of timedeltas takes three times as long for each."""
     texts = np.array(_ENCODER.encode(moments)[2:-2].split(b'","'), dtype=_TEXT)
     # A row a character, which numpy adds up far faster than a column.
     rows = np.ascontiguousarray(texts.view(np.uint8).reshape(len(texts), -1).T).astype(np.int64)

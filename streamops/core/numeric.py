@@ -213,7 +213,7 @@ def to_fixed(x: float | Floats, quantum: float, limit: int) -> int | Integers:
     assert quantum > 0.0, f"quantum is {quantum}, must be above 0"
     assert 0 < limit <= FIXED_LIMIT_MAX, f"limit is {limit}, must be 1..2^53"
     if isinstance(x, np.ndarray):
-        assert not bool(np.any(np.isnan(x))), "NaN has no fixed-point value"
+        assert not bool(np.isnan(x).any()), "NaN has no fixed-point value"
         with np.errstate(over="ignore", under="ignore"):
             quotient = np.rint(x / quantum)
         return np.minimum(np.maximum(quotient, -limit), limit).astype(np.int64)

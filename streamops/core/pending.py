@@ -98,7 +98,7 @@ class PendingRows(Mapping[str, Pending]):
         """Return columns of some rows, at least one."""
         numbers = rows >> BLOCK_BITS
         first = int(numbers[0])
-        if np.all(numbers == first):
+        if (numbers == first).all():
             places, block = rows & PLACE, self.blocks[first]
             return [block.column(name)[places] for name in names]
         found: list[Column] = []
@@ -207,7 +207,7 @@ def whole(us: Sequence[int]) -> Indices:
 def known_of(scores: Column) -> list[float | None]:
     """Return scores with None for what is not a number."""
     found: list[float | None] = scores.tolist()
-    for at in np.flatnonzero(np.isnan(scores)).tolist():
+    for at in np.isnan(scores).nonzero()[0].tolist():
         found[at] = None
     return found
 

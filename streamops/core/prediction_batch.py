@@ -50,7 +50,7 @@ def take_predictions(work: Step, records: Rows) -> None:
     _read(run, plain, work.opened)
     first, kept = 0, np.ones(len(records), dtype=np.bool_)
     repeats = _repeats(work.join, run.column["id"], plain, is_told)
-    for odd in np.flatnonzero(~plain).tolist():
+    for odd in (~plain).nonzero()[0].tolist():
         if odd in repeats and work.repeat(records[odd].event):  # type: ignore[arg-type]
             kept[odd] = False
             continue
@@ -99,7 +99,7 @@ def _repeats(join: JoinTable, ids: Sequence[str], plain: Flags, is_told: Flags) 
     """Return rows that only count as repeats, whatever else the run does: their prediction is
     pending, or is a plain row before them. `is_told`: rows that the clocks let in."""
     found, before = set[int](), dict[str, int]()
-    odd = np.flatnonzero(~plain & is_told).tolist()
+    odd = (~plain & is_told).nonzero()[0].tolist()
     if not odd:
         return found
     wanted = {ids[at] for at in odd}

@@ -53,7 +53,7 @@ def count_latencies(places: Sequence[tuple[Pane, Indices]], run: Columns) -> Non
     """Count the latencies of each pane's rows."""
     values = np.array(run.column["latency_ms"], dtype=np.float64)
     # One that wasn't told is not a number, and lands behind the last edge.
-    at = np.searchsorted(_LATENCY_EDGES, values, side="left")
+    at = _LATENCY_EDGES.searchsorted(values)
     known = Groups([rows for _, rows in places]).where(~np.isnan(values))
     for (pane, _), counts in zip(places, known.histograms(at, _LATENCY_BINS), strict=True):
         if any(counts):

@@ -5,11 +5,12 @@ Rule 1: one spill a worker: its folds share the limit. What comes while the limi
 Rule 2: the folder is disposable and nobody else's: it is emptied before its first use and has no
         log of its own; a restart reads from Kafka what lay in it.
 Rule 3: a record comes back as its bytes were decoded; only a refusal is kept as it is.
+Rule 4: records that come together lie together, and are decoded together again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from rocksdict import AccessType, Options, Rdict, WriteBatch, WriteOptions
 
 from streamops.core.buffer import Group, in_order, numbered
 from streamops.core.processor import Record, Refusal
-from streamops.core.rows import values_of
+from streamops.core.rows import Columns, Rows, parts_of, values_of
 from streamops.errors import ServiceError, TransportError
-from streamops.hosts.memory import to_record
+from streamops.hosts.memory import to_record, to_rows
 from streamops.values import Fault
 
 # A decoded record takes about this and twice its value (measured: 620 B for a label of 134 B,
@@ -33,7 +34,7 @@ NUMBER_BYTES = 8
 Numbered = tuple[int, Record]
 
 
-class _Kept(msgspec.Struct, frozen=True, array_like=True):
+class _Kept(msgspec.Struct, frozen=True, array_like=True, tag="record"):
     """A record as it lies on disk."""
 
     topic: str
@@ -44,6 +45,18 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     value: bytes
     reason: str | None = None
     fault: Fault = "producer"
+
+
+class _KeptRows(msgspec.Struct, frozen=True, array_like=True, tag="rows"):
+    """Records that came together. `refused`: reason and fault, by place."""
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    append_ms: Sequence[int]
+    keys: Sequence[bytes]
+    values: Sequence[bytes]
+    refused: dict[int, tuple[str, Fault]] = {}
 
 
 class Spill:
@@ -64,12 +77,12 @@ class Spill:
         self._buffers += 1
         return SpillingBuffer(self, self._buffers.to_bytes(4, "big"))
 
-    def write(self, records: Iterable[tuple[bytes, Record]]) -> None:
-        """Put records under their keys."""
+    def write(self, kept: Iterable[tuple[bytes, Record | Rows]]) -> None:
+        """Put records, or some that came together, under their keys."""
         batch = WriteBatch(raw_mode=True)
-        for key, record in records:
-            batch.put(key, _encode(record))
-            self.spilled += 1
+        for key, each in kept:
+            batch.put(key, _encode_rows(each) if isinstance(each, Rows) else _encode(each))
+            self.spilled += len(each) if isinstance(each, Rows) else 1
         try:
             self._open().write(batch)
         except ServiceError:
@@ -83,8 +96,8 @@ class Spill:
         """Tell whether a record lies under the key."""
         return self._open().get(key) is not None
 
-    def read(self, first: bytes) -> Iterator[tuple[bytes, Record]]:
-        """Yield all records from a key on."""
+    def read(self, first: bytes) -> Iterator[tuple[bytes, Record | Rows]]:
+        """Yield all that was written, from a key on."""
         for key, value in self._open().items(from_key=first):
             yield key, _decode(value)
 
@@ -114,6 +127,7 @@ class SpillingBuffer:
         self._parts: dict[Group, list[Sequence[Record]]] = {}
         self._sizes: dict[Group, int] = {}
         self._on_disk: dict[Group, int] = {}
+        self._rows_on_disk: set[Group] = set()
 
     def add(self, group: Group, number: int, record: Record) -> bool:
         """Hold a record; False where the number is held already."""
@@ -126,7 +140,7 @@ class SpillingBuffer:
         if self._has_room(group, size):
             self._memory.setdefault(group, {})[number] = record
         else:
-            self._write(group, {number: record})
+            self._write(group, {number: record}, 1)
         return True
 
     def extend(self, group: Group, records: Sequence[Record]) -> None:
@@ -135,7 +149,9 @@ class SpillingBuffer:
         if self._has_room(group, size):
             self._parts.setdefault(group, []).append(records)
         else:
-            self._write(group, {r.offset: r for r in records})
+            parts = {part.columns.offsets[0]: part for part in parts_of(records)}
+            self._write(group, parts, len(records))
+            self._rows_on_disk.add(group)
 
     def count(self, group: Group) -> int:
         """Return how many records a group has."""
@@ -147,13 +163,16 @@ class SpillingBuffer:
         held = self._memory.get(group, {}), self._parts.get(group, ())
         if group not in self._on_disk:
             return in_order(*held)
-        return (record for _, record in merge(numbered(*held), self._read(group), key=_number))
+        if group in self._rows_on_disk:
+            return self._read_together(group)
+        return (record for _, record in merge(numbered(*held), self._records(group), key=_number))
 
     def drop(self, group: Group) -> None:
         """Forget a group."""
         self._memory.pop(group, None)
         self._parts.pop(group, None)
         self._spill.held -= self._sizes.pop(group, 0)
+        self._rows_on_disk.discard(group)
         if self._on_disk.pop(group, 0):
             self._spill.drop(self._key(group, 0), _after(self._key(group)))
 
@@ -171,16 +190,31 @@ class SpillingBuffer:
         spill.held += size
         return True
 
-    def _write(self, group: Group, records: dict[int, Record]) -> None:
-        self._spill.write((self._key(group, number), r) for number, r in records.items())
-        self._on_disk[group] = self._on_disk.get(group, 0) + len(records)
+    def _write(self, group: Group, kept: Mapping[int, Record | Rows], count: int) -> None:
+        self._spill.write((self._key(group, number), each) for number, each in kept.items())
+        self._on_disk[group] = self._on_disk.get(group, 0) + count
 
-    def _read(self, group: Group) -> Iterator[Numbered]:
+    def _read(self, group: Group) -> Iterator[tuple[int, Record | Rows]]:
         start = self._key(group)
-        for key, record in self._spill.read(start):
+        for key, each in self._spill.read(start):
             if not key.startswith(start):
                 return
-            yield int.from_bytes(key[-NUMBER_BYTES:], "big"), record
+            yield int.from_bytes(key[-NUMBER_BYTES:], "big"), each
+
+    def _records(self, group: Group) -> Iterator[Numbered]:
+        for number, each in self._read(group):
+            assert isinstance(each, Record), "rows are read together"
+            yield number, each
+
+    def _read_together(self, group: Group) -> Sequence[Record]:
+        single = dict(self._memory.get(group, {}))
+        parts = list(self._parts.get(group, ()))
+        for number, each in self._read(group):
+            if isinstance(each, Rows):
+                parts.append(each)
+            else:
+                single[number] = each
+        return in_order(single, parts)
 
     def _key(self, group: Group, number: int | None = None) -> bytes:
         epoch, source = group[0].to_bytes(8, "big"), group[1].encode()
@@ -203,12 +237,35 @@ def _encode(record: Record) -> bytes:
     return msgspec.msgpack.encode(_Kept(*record[:6], *refusal))
 
 
-def _decode(value: bytes) -> Record:
-    kept = msgspec.msgpack.decode(value, type=_Kept)
+def _encode_rows(rows: Rows) -> bytes:
+    offsets, append_ms, keys, values, events = rows.columns
+    refused = {at: (*e,) for at, e in enumerate(events) if isinstance(e, Refusal)}
+    kept = _KeptRows(rows.topic, rows.partition, offsets, append_ms, keys, values, refused)
+    return msgspec.msgpack.encode(kept)
+
+
+def _decode(value: bytes) -> Record | Rows:
+    kept: _Kept | _KeptRows = _DECODER.decode(value)
+    if isinstance(kept, _KeptRows):
+        return _decoded_rows(kept)
     where = kept.topic, kept.partition, kept.offset, kept.append_ms, kept.key, kept.value
     if kept.reason is not None:
         return Record(*where, Refusal(kept.reason, kept.fault))
     return to_record(*where)
+
+
+def _decoded_rows(kept: _KeptRows) -> Rows:
+    columns = kept.offsets, kept.append_ms, kept.keys, kept.values
+    rows = to_rows(kept.topic, kept.partition, *columns)
+    if not kept.refused:
+        return rows
+    events = list(rows.columns.events)
+    for at, refusal in kept.refused.items():
+        events[at] = Refusal(*refusal)
+    return Rows(kept.topic, kept.partition, Columns(*columns, events))
+
+
+_DECODER: msgspec.msgpack.Decoder[_Kept | _KeptRows] = msgspec.msgpack.Decoder(_Kept | _KeptRows)
 
 
 def _new_store(folder: Path) -> Any:

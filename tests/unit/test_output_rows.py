@@ -11,7 +11,9 @@ from tests.builders import tick
 
 SINGLES = st.integers(1, 3).map(lambda n: [Output("dlq", f"k{i}", tick(i, i)) for i in range(n)])
 ROWS = st.integers(1, 3).map(
-    lambda n: OutputRows("outcomes", ["m"] * n, [b"{}"] * n, [b'{"n":%d}' % i for i in range(n)])
+    lambda n: OutputRows(
+        "outcomes", ["m"] * n, [[b"{"] * n, [b"}"] * n], [b'{"n":%d' % i for i in range(n)]
+    )
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from streamops import codec
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import Rows, parts_of
 from streamops.errors import TransportError
 from streamops.hosts.memory import to_record
 from streamops.hosts.spill import RECORD_BYTES, Spill
@@ -58,6 +59,24 @@ def test_a_refusal_comes_back_as_it_was(tmp_path):
     garbage = to_record("labels", 0, 2, 0, b"", b"garbage")
     buffer.extend(GROUP, [refused, garbage])
     assert list(buffer.read(GROUP)) == [refused, garbage]
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_what_came_together_comes_back_together_between_single_records(tmp_path, limit):
+    spill = Spill(tmp_path / "spill", limit)
+    buffer = spill.buffer()
+    refused = record_of(8)._replace(event=Refusal("tick's time is ahead", "operator"))
+    pack = to_record("outcomes", 1, 3, 17, b"k", codec.pack(made(3)))
+    buffer.extend(GROUP, [record_of(6), record_of(7), refused])
+    buffer.add(GROUP, 5, record_of(5))
+    buffer.extend(GROUP, parts_of([record_of(2), pack])[0])
+    assert (buffer.count(GROUP), spill.spilled) == (6, 0 if limit else 6)
+    read = [record_of(2), pack, record_of(5), record_of(6), record_of(7), refused]
+    assert list(buffer.read(GROUP)) == read
+    buffer.drop(GROUP)
+    buffer.extend(GROUP, parts_of([record_of(1), record_of(2)])[0])
+    assert isinstance(buffer.read(GROUP), Rows)
+    assert list(buffer.read(GROUP)) == [record_of(1), record_of(2)]
 
 
 def test_memory_stays_within_the_limit_however_much_is_held(tmp_path):
