@@ -13,16 +13,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
 from streamops.audit.proven import Run
 from streamops.audit.records import Hole
 from streamops.core.processor import Record
+from streamops.core.rows import events_of
 from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
 from streamops.values import MetricEvidence, MetricRef, Proof, RawEvidence, Span, Stamp, SummaryRef
 
 Version = tuple[str, str]
+_VERSION, _ORIGIN = attrgetter("model", "version"), attrgetter("stamp.source", "stamp.epoch")
 
 
 class Faults(NamedTuple):
@@ -110,20 +113,18 @@ class Chains:
             drift = Drifted((event.model, event.version), event.outcomes, (last, event.time))
             self._metrics[stamp] = Metered(event.id, drift=drift)
 
-    def take(self, topic: str, records: list[Record]) -> None:
+    def take(self, topic: str, records: Sequence[Record]) -> None:
         """Number the outcomes that DETECT is about to read; keep those that may be wrong."""
-        if topic != "outcomes":
+        if topic != "outcomes" or not records:
             return
-        if self._are_proven(records):
-            events = (r.event for r in records if isinstance(r.event, OutcomeJoined))
-            for version, number in Counter(
-                (event.model, event.version) for event in events if is_read(event)
-            ).items():
+        events = [event for event in events_of(records) if type(event) is OutcomeJoined]
+        if self._are_proven(events, records[0].partition):
+            read = [event for event in events if is_read(event)]
+            for version, number in Counter(map(_VERSION, read)).items():
                 self._counts[version] = self._counts.get(version, 0) + number
             return
-        for record in records:
-            event = record.event
-            if isinstance(event, OutcomeJoined) and is_read(event):
+        for event in events:
+            if is_read(event):
                 version = (event.model, event.version)
                 number = self._counts[version] = self._counts.get(version, 0) + 1
                 assert event.stamp is not None, "an inbox holds stamped records"
@@ -132,15 +133,11 @@ class Chains:
                     spans = (event.evidence or RawEvidence()).spans
                     self._doubted[key] = OutcomeAt(version, number, event.id, spans)
 
-    def _are_proven(self, records: list[Record]) -> bool:
-        """Tell whether all outcomes stand as they were concluded: then none may be wrong."""
-        stamps = {
-            (r.partition, r.event.stamp.source, r.event.stamp.epoch)
-            for r in records
-            if isinstance(r.event, OutcomeJoined) and r.event.stamp is not None
-        }
+    def _are_proven(self, events: Sequence[OutcomeJoined], partition: int) -> bool:
+        """Tell whether outcomes all stand as they were concluded: then none may be wrong."""
         proven = self._ledger.proven
-        return all(proven.is_whole(Run("outcomes", *each)) for each in stamps)
+        origins = set(map(_ORIGIN, events))
+        return all(proven.is_whole(Run("outcomes", partition, *each)) for each in origins)
 
     def conclude(self, missing: dict[Key, Event], unfounded: dict[Key, str]) -> None:
         """Draw up, at the end, which outcomes fail."""

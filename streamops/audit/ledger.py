@@ -13,14 +13,14 @@ Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that memory 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.audit.proven import Known, Origin, Proven, Run, digests
+from streamops.audit.proven import Again, Known, Origin, Proven, Run, digests
 from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record
 from streamops.core.rows import Rows
@@ -61,6 +61,11 @@ class Concluded(NamedTuple):
     evidence: bytes
 
 
+def no_archive(topic: str, partition: int, first: int, end: int) -> Iterable[Rows]:
+    """Reads nothing again: for a ledger that is given no runs."""
+    raise AssertionError(f"{topic}-{partition}: a ledger without an archive was given runs")
+
+
 Excuse = Callable[[Record, Event, Concluded], str]
 
 
@@ -72,10 +77,10 @@ class Ledger:
     late       copies that came too late to be compared
     stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
     excuse     says why a difference is none that speaks against the record; empty: it does
-    proven     outcomes that stand as they were concluded, by whole runs
+    proven     outcomes that stand as they were concluded, by whole runs; `again` reads them again
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again: Again = no_archive) -> None:
         self.differing: dict[Place, tuple[Key, str]] = {}
         self.bad: dict[Key, str] = {}
         self.late = 0
@@ -88,7 +93,7 @@ class Ledger:
         self._floor = 0
         self._excused: dict[Key, Concluded] = {}
         self._unread: dict[tuple[str, int, bytes], Addressed] = {}
-        self.proven = Proven()
+        self.proven = Proven(again)
         self._one_by_one: set[Origin] = set()
         self.excuse: Excuse = lambda record, event, made: ""
 

@@ -13,7 +13,7 @@ Rule 4: a row whose values about a person no key opens (any more) teaches nothin
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -133,7 +133,7 @@ class OutcomeStore:
         inbox.buffer = self._spill.buffer()
         return inbox
 
-    def _keep(self, epoch: int, records: list[Record]) -> None:
+    def _keep(self, epoch: int, records: Sequence[Record]) -> None:
         models: dict[str, list[OutcomeRow]] = {}
         for record in records:
             event = record.event
