@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.errors import TransportError
 from streamops.views.log import Held, Partition, RawRecord, missing, require_held
 
 ROW_GROUP = 20_000
+NO_END = 1 << 62
 # Rows that a reader has in memory as Python objects: a fold may read dozens of partitions at once.
 BATCH = 1000
 COVER = b"streamops.cover"
@@ -211,7 +213,7 @@ class ArchiveLog:
         require_held(held, topic, partition, first, end)
         for path, cover in self.files(topic, partition):
             if first < cover.next and cover.first < end:
-                yield from _read_file(path, (topic, partition), first, end)
+                yield from read_file(path, (topic, partition), first, end)
 
     def _cover(self, path: Path) -> Cover:
         if path not in self._covers:
@@ -223,7 +225,10 @@ def _values(folder: Path, name: str) -> list[str]:
     return sorted(path.name.partition("=")[2] for path in folder.glob(f"{name}=*"))
 
 
-def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[RawRecord]:
+def read_file(
+    path: Path, place: Partition, first: int = 0, end: int = NO_END
+) -> Iterator[RawRecord]:
+    """Yield a raw file's records of [first, end); TransportError where it can't be read."""
     try:
         with pq.ParquetFile(path) as file:
             groups = [n for n in range(file.num_row_groups) if _meets(file, n, first, end)]
@@ -231,6 +236,26 @@ def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[R
                 yield from _records(batch, place, first, end)
     except DAMAGE as error:
         raise unreadable(path, error) from error
+
+
+def records_at(path: Path, place: Partition, offsets: Sequence[int]) -> Iterator[RawRecord]:
+    """Yield the records of a raw file at ascending offsets; of the others no object is made."""
+    if not offsets:
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [n for n in range(file.num_row_groups) if _meets_any(file, n, offsets)]
+            for batch in file.iter_batches(BATCH, row_groups=groups, use_threads=False):
+                wanted = pc.is_in(batch.column(0), pa.array(offsets, pa.int64()))
+                yield from _records(batch.filter(wanted), place, offsets[0], offsets[-1] + 1)
+                if batch.column(0)[-1].as_py() >= offsets[-1]:
+                    return
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
+def _meets_any(file: Any, group: int, offsets: Sequence[int]) -> bool:
+    return any(_meets(file, group, offset, offset + 1) for offset in offsets)
 
 
 def _meets(file: Any, group: int, first: int, end: int) -> bool:
