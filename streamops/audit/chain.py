@@ -16,6 +16,9 @@ from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
 from streamops.audit.proven import Run
 from streamops.audit.records import Hole
@@ -25,6 +28,8 @@ from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoine
 from streamops.values import MetricEvidence, MetricRef, Proof, RawEvidence, Span, Stamp, SummaryRef
 
 Version = tuple[str, str]
+_ENCODER = msgspec.msgpack.Encoder()
+_REFS = msgspec.msgpack.Decoder(tuple[SummaryRef, ...])
 _VERSION, _ORIGIN = attrgetter("model", "version"), attrgetter("stamp.source", "stamp.epoch")
 
 
@@ -59,13 +64,19 @@ class Drifted(NamedTuple):
 class Metered(NamedTuple):
     """A recorded metric: its id, and the summaries or the outcomes it rests on.
 
+    packed   the summaries as bytes: as objects, all of an archive's would be held
     earlier  the metric of the pane before, where drift tests had read one
     """
 
     id: str
-    summaries: tuple[SummaryRef, ...] = ()
+    packed: bytes = b""
     drift: Drifted | None = None
     earlier: Metered | None = None
+
+    @property
+    def summaries(self) -> tuple[SummaryRef, ...]:
+        """The summaries it rests on, with the spans of their raw records."""
+        return _REFS.decode(self.packed) if self.packed else ()
 
 
 class OutcomeAt(NamedTuple):
@@ -104,7 +115,7 @@ class Chains:
             # Tests of labels read mature panes, others closed ones: each has a chain of its own.
             evidence, tests = event.evidence or MetricEvidence(), (_version(event), event.cut)
             before = self._tested.get(tests) if evidence.panes > 1 else None
-            metered = Metered(event.id, evidence.summaries, earlier=before)
+            metered = Metered(event.id, _packed(evidence.summaries), earlier=before)
             self._metrics[stamp] = metered
             if evidence.panes:
                 self._tested[tests] = metered
@@ -210,6 +221,10 @@ class Chains:
 
     def _torn(self, what: str, why: str, spans: tuple[Span, ...] = ()) -> Faults:
         return failed(what, why, [str(hole) for hole in self.holes if hole.meets(spans)])
+
+
+def _packed(refs: Sequence[SummaryRef]) -> bytes:
+    return _ENCODER.encode([replace(r, raw=RawEvidence(spans=r.raw.spans)) for r in refs])
 
 
 def _version(event: MetricEvaluated) -> Version:

@@ -26,10 +26,10 @@ from streamops.views.archiver import (
     run_archiver,
     seal_until_end,
 )
+from streamops.views.key_index import KeyIndex
 from streamops.views.log import KafkaLog
 from streamops.views.seal import SealPace
 from streamops.views.seal_events import seals_on
-from streamops.views.key_index import KeyIndex
 from streamops.views.typed import typed_rows
 
 
