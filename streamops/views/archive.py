@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.errors import TransportError
@@ -240,15 +239,17 @@ def read_file(
 
 def records_at(path: Path, place: Partition, offsets: Sequence[int]) -> Iterator[RawRecord]:
     """Yield the records of a raw file at ascending offsets; of the others no object is made."""
-    if not offsets:
+    wanted = set(offsets)
+    if not wanted:
         return
     try:
         with pq.ParquetFile(path) as file:
             groups = [n for n in range(file.num_row_groups) if _meets_any(file, n, offsets)]
             for batch in file.iter_batches(BATCH, row_groups=groups, use_threads=False):
-                wanted = pc.is_in(batch.column(0), pa.array(offsets, pa.int64()))
-                yield from _records(batch.filter(wanted), place, offsets[0], offsets[-1] + 1)
-                if batch.column(0)[-1].as_py() >= offsets[-1]:
+                there = batch.column(0).to_pylist()
+                for at in [n for n, offset in enumerate(there) if offset in wanted]:
+                    yield from _records(batch.slice(at, 1), place, 0, NO_END)
+                if there[-1] >= offsets[-1]:
                     return
     except DAMAGE as error:
         raise unreadable(path, error) from error
