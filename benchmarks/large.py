@@ -24,6 +24,7 @@ import numpy as np
 from streamops import codec
 from streamops.audit.asked import Asked
 from streamops.audit.biography import biography
+from streamops.audit.metering import forget_changes
 from streamops.audit.verify import recompute
 from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
@@ -209,6 +210,7 @@ class Maker:
                 self._write(self.host.feed(record), us)
             return
         for folded in self.meters[place[1]].feed_all(place[0], rows):
+            forget_changes(self.meters[place[1]])
             self._write(self.host.take(folded.outputs), us)
 
     def _write(self, outputs: Sequence[Addressed], us: int) -> None:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
 from streamops.audit.proven import Run
 from streamops.audit.records import Hole
+from streamops.audit.shelf import Shelf
 from streamops.core.processor import Record
 from streamops.core.rows import events_of
 from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
@@ -65,13 +66,13 @@ class Metered(NamedTuple):
     """A recorded metric: its id, and the summaries or the outcomes it rests on.
 
     packed   the summaries as bytes: as objects, all of an archive's would be held
-    earlier  the metric of the pane before, where drift tests had read one
+    earlier  stamp of the metric of the pane before, where drift tests had read one
     """
 
     id: str
     packed: bytes = b""
     drift: Drifted | None = None
-    earlier: Metered | None = None
+    earlier: Stamp | None = None
 
     @property
     def summaries(self) -> tuple[SummaryRef, ...]:
@@ -93,8 +94,8 @@ class Chains:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._metrics: dict[Stamp, Metered] = {}
-        self._tested: dict[tuple[Version, str], Metered] = {}
+        self._metrics = Shelf(Metered)
+        self._tested: dict[tuple[Version, str], Stamp] = {}
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
@@ -115,10 +116,9 @@ class Chains:
             # Tests of labels read mature panes, others closed ones: each has a chain of its own.
             evidence, tests = event.evidence or MetricEvidence(), (_version(event), event.cut)
             before = self._tested.get(tests) if evidence.panes > 1 else None
-            metered = Metered(event.id, _packed(evidence.summaries), earlier=before)
-            self._metrics[stamp] = metered
+            self._metrics[stamp] = Metered(event.id, _packed(evidence.summaries), earlier=before)
             if evidence.panes:
-                self._tested[tests] = metered
+                self._tested[tests] = stamp
         elif isinstance(event, DriftDetected):
             last = event.evidence.last_epoch if event.evidence else stamp.epoch
             drift = Drifted((event.model, event.version), event.outcomes, (last, event.time))
@@ -177,8 +177,8 @@ class Chains:
             faults = faults.joined(self._metric(ref))
             known = self._metrics.get(ref.stamp)
             while of_test and known is not None and known.earlier is not None:
-                known = known.earlier
-                for summary in known.summaries:
+                known = self._metrics.get(known.earlier)
+                for summary in () if known is None else known.summaries:
                     faults = faults.joined(self._summary(summary))
         return faults
 
@@ -215,7 +215,7 @@ class Chains:
         return Faults()
 
     def _stands(self, what: str, key: Key, ref: MetricRef | SummaryRef) -> Faults:
-        if (ref.stamp.ordinal, ref.offset) in self._ledger.stands.get(key, ()):
+        if (ref.stamp.ordinal, ref.offset) in (self._ledger.stands.get(key) or ()):
             return Faults()
         return Faults((f"{what}: doesn't stand at offset {ref.offset}",))
 
