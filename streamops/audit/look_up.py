@@ -6,6 +6,7 @@ Rule 1: a raw file that the index doesn't know is read itself, its key column fi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.events import Event, OutcomeJoined
-from streamops.views.archive import DAMAGE, raw_folder, read_file, records_at, unreadable
+from streamops.views.archive import DAMAGE, file_name, raw_folder, read_file, records_at, unreadable
 from streamops.views.key_index import Block, KeyIndex
 from streamops.views.log import Partition, RawRecord, missing, to_record
 
+SUFFIX = ".parquet"
 E = TypeVar("E", bound=Event)
 
 
@@ -82,13 +84,16 @@ def _looked_up(
 
 def _files(archive: Path, place: Partition) -> Iterator[tuple[Path, Block | None]]:
     """Yield a partition's raw files in order, each with what the index has of it."""
-    paths = {int(p.stem): p for p in raw_folder(archive, *place).glob("[0-9]*.parquet")}
+    folder = raw_folder(archive, *place)
+    names = os.listdir(folder) if folder.exists() else []
+    there = {
+        int(name[: -len(SUFFIX)]) for name in names if name[:1].isdigit() and name.endswith(SUFFIX)
+    }
     known = {block.first: block for block in KeyIndex(archive).blocks(place)}
-    for block in known.values():
-        if block.first not in paths:
-            raise missing(*place, block.first, block.next)
-    for first, path in sorted(paths.items()):
-        yield path, known.get(first)
+    for first in sorted(known.keys() - there):
+        raise missing(*place, first, known[first].next)
+    for first in sorted(there):
+        yield folder / file_name(first), known.get(first)
 
 
 def _typed_offsets(archive: Path, partition: int, name: str, id_: str) -> list[int] | None:

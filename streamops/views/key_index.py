@@ -71,7 +71,9 @@ class Block(NamedTuple):
     def of_key(self, key: bytes) -> list[int]:
         """Offsets of records that may have a key, ascending."""
         hashes, hash_ = self.rows["hash"], np.uint32(zlib.crc32(key))
-        start, end = (int(np.searchsorted(hashes, hash_, side)) for side in ("left", "right"))
+        start = end = int(hashes.searchsorted(hash_))
+        while end < len(hashes) and hashes[end] == hash_:
+            end += 1
         return sorted(self.first + int(n) for n in self.rows["behind"][start:end])
 
     def around(self, time_us: int) -> list[int]:

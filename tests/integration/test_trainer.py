@@ -234,23 +234,17 @@ def test_a_run_learns_from_what_keys_open_and_leaves_the_erased_out(log, caplog)
     log.veil = Veil(Personal(keys=log.settings.keys, features=("x",)))
     log.outcomes(0, range(300))
     log.veil.keys.destroy(log.veil.keys.begin_erasure("person 3"))
-    log.write("retraining", request("all", last_epoch=0, holdout_rows=60))
+    log.write("retraining", request("all", last_epoch=0, holdout_rows=60, refit=False))
     run_until_answered(log)
     written = log.read("lifecycle")
     (run,) = (e for e in written if isinstance(e, RunCompleted))
     (found,) = (e for e in written if isinstance(e, CandidateScored))
     erased = len(range(3, 300, 7))
-    assert (run.rows, run.parameters) == (300 - erased, {"rows_unread": erased})
+    assert (run.rows, run.parameters) == (240 - erased, {"rows_unread": erased})
     # Which side of 5 x is on is all there is to learn: what was opened was read as it was.
     assert found.candidate["accuracy"] > 0.9
     assert f"{erased} of 300 outcomes left out" in caplog.text
     assert not list((log.settings.data / "trainer").rglob("job")), "plain values on the disk"
-
-    log.settings.keys.unlink()
-    log.write("retraining", request("recent", last_epoch=0))
-    run_until_answered(log)
-    (failed,) = (e for e in log.read("lifecycle") if isinstance(e, RunFailed))
-    assert "300 more have values about persons that no key opens" in failed.error
 
 
 def test_a_run_that_fails_says_why_and_a_version_can_be_scored(log):
