@@ -160,7 +160,7 @@ class Client(Commands):
         What the model raises is logged as PredictionFailed and goes on. Features are checked
         before the model is asked.
         """
-        common, raw = self._about(origin(id, None), plain_features(features), subject)
+        common, raw = hidden(self.veil, origin(id, None), plain_features(features), subject)
         begin = perf_counter()
         try:
             given = answer(predictor, features)
@@ -212,7 +212,7 @@ class Client(Commands):
         segments    declared segment -> value
         subject     the person that it is about, where the client has `personal`
         """
-        common, raw = self._about(origin(id, time), plain_features(features), subject)
+        common, raw = hidden(self.veil, origin(id, time), plain_features(features), subject)
         event = PredictionMade(
             model=model,
             version=version,
@@ -285,15 +285,6 @@ class Client(Commands):
             self.log_failure(error=error, **about)
         except ServiceError as failure:
             error.add_note(f"and its PredictionFailed was not sent: {failure}")
-
-    def _about(
-        self, common: dict[str, Any], raw: msgspec.Raw, subject: str | None
-    ) -> tuple[dict[str, Any], msgspec.Raw]:
-        """Id, time and features of a prediction, with what is personal hidden."""
-        if self.veil is None:
-            return common, raw
-        common["id"] = self.veil.id(common["id"], subject)
-        return common, self.veil.features(raw, common["id"], subject)
 
     def dataset(
         self,
@@ -389,6 +380,16 @@ def veil_of(personal: Personal) -> Veil:
     if not isinstance(personal, Personal):
         raise ConfigError(f"personal is {personal!r}; give a streamops.Personal")
     return Veil(personal)
+
+
+def hidden(
+    veil: Veil | None, common: dict[str, Any], raw: msgspec.Raw, subject: str | None
+) -> tuple[dict[str, Any], msgspec.Raw]:
+    """Id and time, and features, of a prediction with what is personal hidden."""
+    if veil is None:
+        return common, raw
+    id_ = veil.id(common["id"], subject)
+    return {**common, "id": id_}, veil.features(raw, id_, subject)
 
 
 def checked(sending: Sending) -> Sending:

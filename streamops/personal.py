@@ -92,14 +92,12 @@ class Opener:
 
     def open(self, id_: str, features: bytes) -> bytes:
         """Return features with their encrypted values in the clear, or without these."""
-        try:
-            values: Any = msgspec.json.decode(features)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return features
-        if not isinstance(values, dict) or NAME not in values:
-            return features
-        found = self._values(id_, values.pop(NAME))
-        return _ENCODER.encode({**found, **values})
+        return self._both(id_, features)[0]
+
+    def read(self, id_: str, features: bytes) -> bytes | None:
+        """Return features in the clear; None where values are encrypted that no key opens here."""
+        text, is_whole = self._both(id_, features)
+        return text if is_whole else None
 
     def names(self, id_: str, features: bytes) -> list[str] | None:
         """Return which features of a record are encrypted; None where they can't be opened."""
@@ -110,6 +108,17 @@ class Opener:
         """Tell whether there is a key of this name."""
         store = self._opened()
         return store is not None and store.named(name) is not None
+
+    def _both(self, id_: str, features: bytes) -> tuple[bytes, bool]:
+        """Features with what could be opened, and whether that is all."""
+        try:
+            values: Any = msgspec.json.decode(features)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return features, True
+        if not isinstance(values, dict) or NAME not in values:
+            return features, True
+        found = self._values(id_, values.pop(NAME))
+        return _ENCODER.encode({**found, **values}), bool(found)
 
     def _values(self, id_: str, sealed: object) -> dict[str, Any]:
         store, name = self._opened(), key_of(sealed)

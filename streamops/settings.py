@@ -31,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control     host of MONITOR and CONTROLLER: faust, or kafka like the data plane
     disk_floor_mb  free space below which nothing is taken and writers pause, MiB; 0: never
     meter_workers  processes of METER that a stack runs; at most one a partition
+    personal    features about persons: the gateway encrypts them in what it logs
+    personal_ids  features whose values stand for persons: it replaces them by pseudonyms
     """
 
     bootstrap: str
@@ -46,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control: Literal["faust", "kafka"] = "faust"
     disk_floor_mb: int = 1024
     meter_workers: int = 1
+    personal: tuple[str, ...] = ()
+    personal_ids: tuple[str, ...] = ()
 
     @property
     def skew_ms(self) -> int | None:

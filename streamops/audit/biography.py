@@ -1,7 +1,7 @@
 """The life of one prediction, read from the archive: who answered it, and where it counted.
 
-Rule 1: records are found by key in the partition that the key gives; the outcome by the typed
-        files, or where those are gone by reading its partition.
+Rule 1: records are found by the archive's index; what lies in files that it hasn't, by key in the
+        partition that the key gives, and the outcome by the typed files, or by reading.
 Rule 2: a prediction counts in the panes of its version that hold its time, and in an alert exactly
         if one of the alert's metrics is such a pane, a detector that had read its outcome, or a
         drift test: it has read every pane of its version before.
@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from streamops.audit.erased import personal_of
+from streamops.audit.look_up import Found, around, by_key, outcomes_of
 from streamops.audit.namespace import namespace_of
 from streamops.config import DRIFT_METRICS
 from streamops.core.panes import OTHER
 from streamops.core.partition import partition_of
+from streamops.core.times import micros
 from streamops.errors import ConfigError
 from streamops.events import (
     AlertRaised,
@@ -38,18 +38,11 @@ from streamops.events import (
     RunStarted,
     StageChanged,
 )
-from streamops.views.archive import DAMAGE, ArchiveLog, file_name, unreadable
+from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 
 Made = PredictionMade | PredictionFailed
 E = TypeVar("E", bound=Event)
-
-
-class Found(msgspec.Struct, Generic[E], frozen=True):
-    """A record and where it stands: topic-partition and offset."""
-
-    at: str
-    event: E
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +87,7 @@ def biography(archive: Path, id_: str) -> Biography:
     own = partition_of(id_, partitions)
     made: list[Found[Made]] = [
         Found(f.at, f.event)
-        for f in _by_key(log, "predictions", own, id_)
+        for f in by_key(archive, ("predictions", own), id_)
         if isinstance(f.event, PredictionMade | PredictionFailed)
     ]
     if not made:
@@ -104,12 +97,12 @@ def biography(archive: Path, id_: str) -> Biography:
         )
     first = made[0].event
     shared = partition_of(first.model, partitions)
-    metrics = list(_events(log, "metrics", shared))
+    metrics = list(around(archive, ("metrics", shared), micros(first.time)))
     panes = _own_segments(_only(MetricEvaluated, metrics, lambda e: _holds(e, first)), first)
-    outcomes = tuple(_outcomes(archive, log, shared, id_))
+    outcomes = tuple(outcomes_of(archive, ("outcomes", shared), id_))
     drifts = _only(DriftDetected, metrics, lambda e: bool(outcomes) and _has_read(e, first))
     counted = {f.event.id for f in panes} | {f.event.id for f in drifts}
-    labels = _by_key(log, "labels", own, id_)
+    labels = by_key(archive, ("labels", own), id_)
     alerts = (found for p in log.partitions("alerts") for found in _events(log, "alerts", p))
     return Biography(
         id=id_,
@@ -198,49 +191,6 @@ def _dataset(log: ArchiveLog, run: RunStarted) -> DatasetVersioned | None:
 def _is_meant(data: DatasetVersioned, run: RunStarted) -> bool:
     is_this = f"{data.dataset}@{data.version}" == run.dataset
     return is_this or (data.dataset == run.dataset and data.time <= run.time)
-
-
-def _outcomes(
-    archive: Path, log: ArchiveLog, partition: int, id_: str
-) -> Iterator[Found[OutcomeJoined]]:
-    for path, cover in log.files("outcomes", partition):
-        offsets = _typed_offsets(archive, partition, cover.first, id_)
-        if offsets is None:
-            column = _columns(path, "value")
-            hits = pc.match_substring(column["value"], id_)
-            offsets = column.filter(hits)["offset"].to_pylist()
-        for offset in offsets:
-            for found in _events(log, "outcomes", partition, offset, offset + 1):
-                event = found.event
-                if isinstance(event, OutcomeJoined) and event.prediction_id == id_:
-                    yield Found(found.at, event)
-
-
-def _typed_offsets(archive: Path, partition: int, first: int, id_: str) -> list[int] | None:
-    """Offsets of the outcomes beside a raw file; None where their typed file is gone or damaged."""
-    folder = archive / "typed" / "type=OutcomeJoined" / "topic=outcomes"
-    path = folder / f"partition={partition}" / file_name(first)
-    try:
-        rows = pq.read_table(path, columns=["offset", "prediction_id"], partitioning=None)
-    except DAMAGE:
-        return None
-    found: list[int] = rows.filter(pc.equal(rows["prediction_id"], id_))["offset"].to_pylist()
-    return found
-
-
-def _columns(path: Path, name: str) -> Any:
-    """Offsets and a column of a raw file; TransportError where it can't be read."""
-    try:
-        return pq.read_table(path, columns=["offset", name], partitioning=None)
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
-
-
-def _by_key(log: ArchiveLog, topic: str, partition: int, key: str) -> Iterator[Found[Event]]:
-    for path, _ in log.files(topic, partition):
-        keys = _columns(path, "key")
-        for offset in keys.filter(pc.equal(keys["key"], key.encode()))["offset"].to_pylist():
-            yield from _events(log, topic, partition, offset, offset + 1)
 
 
 def _events(

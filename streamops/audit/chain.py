@@ -13,16 +13,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
 from streamops.audit.proven import Run
 from streamops.audit.records import Hole
+from streamops.audit.shelf import Shelf
 from streamops.core.processor import Record
+from streamops.core.rows import events_of
 from streamops.events import DriftDetected, Event, MetricEvaluated, OutcomeJoined
 from streamops.values import MetricEvidence, MetricRef, Proof, RawEvidence, Span, Stamp, SummaryRef
 
 Version = tuple[str, str]
+_ENCODER = msgspec.msgpack.Encoder()
+_REFS = msgspec.msgpack.Decoder(tuple[SummaryRef, ...])
+_VERSION, _ORIGIN = attrgetter("model", "version"), attrgetter("stamp.source", "stamp.epoch")
 
 
 class Faults(NamedTuple):
@@ -56,13 +65,19 @@ class Drifted(NamedTuple):
 class Metered(NamedTuple):
     """A recorded metric: its id, and the summaries or the outcomes it rests on.
 
-    earlier  the metric of the pane before, where drift tests had read one
+    packed   the summaries as bytes: as objects, all of an archive's would be held
+    earlier  stamp of the metric of the pane before, where drift tests had read one
     """
 
     id: str
-    summaries: tuple[SummaryRef, ...] = ()
+    packed: bytes = b""
     drift: Drifted | None = None
-    earlier: Metered | None = None
+    earlier: Stamp | None = None
+
+    @property
+    def summaries(self) -> tuple[SummaryRef, ...]:
+        """The summaries it rests on, with the spans of their raw records."""
+        return _REFS.decode(self.packed) if self.packed else ()
 
 
 class OutcomeAt(NamedTuple):
@@ -79,8 +94,8 @@ class Chains:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._metrics: dict[Stamp, Metered] = {}
-        self._tested: dict[tuple[Version, str], Metered] = {}
+        self._metrics = Shelf(Metered)
+        self._tested: dict[tuple[Version, str], Stamp] = {}
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
@@ -101,29 +116,26 @@ class Chains:
             # Tests of labels read mature panes, others closed ones: each has a chain of its own.
             evidence, tests = event.evidence or MetricEvidence(), (_version(event), event.cut)
             before = self._tested.get(tests) if evidence.panes > 1 else None
-            metered = Metered(event.id, evidence.summaries, earlier=before)
-            self._metrics[stamp] = metered
+            self._metrics[stamp] = Metered(event.id, _packed(evidence.summaries), earlier=before)
             if evidence.panes:
-                self._tested[tests] = metered
+                self._tested[tests] = stamp
         elif isinstance(event, DriftDetected):
             last = event.evidence.last_epoch if event.evidence else stamp.epoch
             drift = Drifted((event.model, event.version), event.outcomes, (last, event.time))
             self._metrics[stamp] = Metered(event.id, drift=drift)
 
-    def take(self, topic: str, records: list[Record]) -> None:
+    def take(self, topic: str, records: Sequence[Record]) -> None:
         """Number the outcomes that DETECT is about to read; keep those that may be wrong."""
-        if topic != "outcomes":
+        if topic != "outcomes" or not records:
             return
-        if self._are_proven(records):
-            events = (r.event for r in records if isinstance(r.event, OutcomeJoined))
-            for version, number in Counter(
-                (event.model, event.version) for event in events if is_read(event)
-            ).items():
+        events = [event for event in events_of(records) if type(event) is OutcomeJoined]
+        if self._are_proven(events, records[0].partition):
+            read = [event for event in events if is_read(event)]
+            for version, number in Counter(map(_VERSION, read)).items():
                 self._counts[version] = self._counts.get(version, 0) + number
             return
-        for record in records:
-            event = record.event
-            if isinstance(event, OutcomeJoined) and is_read(event):
+        for event in events:
+            if is_read(event):
                 version = (event.model, event.version)
                 number = self._counts[version] = self._counts.get(version, 0) + 1
                 assert event.stamp is not None, "an inbox holds stamped records"
@@ -132,15 +144,11 @@ class Chains:
                     spans = (event.evidence or RawEvidence()).spans
                     self._doubted[key] = OutcomeAt(version, number, event.id, spans)
 
-    def _are_proven(self, records: list[Record]) -> bool:
-        """Tell whether all outcomes stand as they were concluded: then none may be wrong."""
-        stamps = {
-            (r.partition, r.event.stamp.source, r.event.stamp.epoch)
-            for r in records
-            if isinstance(r.event, OutcomeJoined) and r.event.stamp is not None
-        }
+    def _are_proven(self, events: Sequence[OutcomeJoined], partition: int) -> bool:
+        """Tell whether outcomes all stand as they were concluded: then none may be wrong."""
         proven = self._ledger.proven
-        return all(proven.is_whole(Run("outcomes", *each)) for each in stamps)
+        origins = set(map(_ORIGIN, events))
+        return all(proven.is_whole(Run("outcomes", partition, *each)) for each in origins)
 
     def conclude(self, missing: dict[Key, Event], unfounded: dict[Key, str]) -> None:
         """Draw up, at the end, which outcomes fail."""
@@ -169,8 +177,8 @@ class Chains:
             faults = faults.joined(self._metric(ref))
             known = self._metrics.get(ref.stamp)
             while of_test and known is not None and known.earlier is not None:
-                known = known.earlier
-                for summary in known.summaries:
+                known = self._metrics.get(known.earlier)
+                for summary in () if known is None else known.summaries:
                     faults = faults.joined(self._summary(summary))
         return faults
 
@@ -207,12 +215,16 @@ class Chains:
         return Faults()
 
     def _stands(self, what: str, key: Key, ref: MetricRef | SummaryRef) -> Faults:
-        if (ref.stamp.ordinal, ref.offset) in self._ledger.stands.get(key, ()):
+        if (ref.stamp.ordinal, ref.offset) in (self._ledger.stands.get(key) or ()):
             return Faults()
         return Faults((f"{what}: doesn't stand at offset {ref.offset}",))
 
     def _torn(self, what: str, why: str, spans: tuple[Span, ...] = ()) -> Faults:
         return failed(what, why, [str(hole) for hole in self.holes if hole.meets(spans)])
+
+
+def _packed(refs: Sequence[SummaryRef]) -> bytes:
+    return _ENCODER.encode([replace(r, raw=RawEvidence(spans=r.raw.spans)) for r in refs])
 
 
 def _version(event: MetricEvaluated) -> Version:

@@ -90,6 +90,8 @@ def unread_of(rows: Rows, opener: Opener) -> list[Unread]:
     """Return what no key opens of raw records, in their order."""
     found = list[Unread]()
     values, events = values_of(rows), events_of(rows)
+    if NAME_BYTES not in b"".join(values):
+        return found
     for at in [n for n, value in enumerate(values) if NAME_BYTES in value]:
         event = events[at]
         if not isinstance(event, PredictionMade):

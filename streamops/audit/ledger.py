@@ -6,21 +6,23 @@ Rule 1: conclusions are compared as their canonical bytes. Evidence of METER too
 Rule 2: within a source's epoch a conclusion is known by its id: ordinals shift where one before it
         is missing, and that is no fault of those behind.
 Rule 3: every copy counts. A repeat that says something else is a fault of its own.
-Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that memory doesn't grow with
-        the log; a copy that comes after that is counted, not compared.
+Rule 4: outcomes and refusals are forgotten WINDOW epochs later, so that what is held doesn't grow
+        with the log; a copy that comes after that is counted, not compared. What is known of other
+        records goes to disk (`shelf`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.audit.proven import Known, Origin, Proven, Run, digests
+from streamops.audit.proven import Again, Known, Origin, Proven, Run, digests
+from streamops.audit.shelf import Shelf
 from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record
 from streamops.core.rows import Rows
@@ -61,6 +63,11 @@ class Concluded(NamedTuple):
     evidence: bytes
 
 
+def no_archive(topic: str, partition: int, first: int, end: int) -> Iterable[Rows]:
+    """Reads nothing again: for a ledger that is given no runs."""
+    raise AssertionError(f"{topic}-{partition}: a ledger without an archive was given runs")
+
+
 Excuse = Callable[[Record, Event, Concluded], str]
 
 
@@ -70,25 +77,25 @@ class Ledger:
     differing  place of a record -> its key, and how it differs
     bad        keys of which some copy differs -> how
     late       copies that came too late to be compared
-    stands     key -> [ordinal, offset] of each copy; not kept for outcomes and refusals
+    stands     key -> (ordinal, offset) of each copy; not kept for outcomes and refusals
     excuse     says why a difference is none that speaks against the record; empty: it does
-    proven     outcomes that stand as they were concluded, by whole runs
+    proven     outcomes that stand as they were concluded, by whole runs; `again` reads them again
     """
 
-    def __init__(self) -> None:
+    def __init__(self, again: Again = no_archive) -> None:
         self.differing: dict[Place, tuple[Key, str]] = {}
         self.bad: dict[Key, str] = {}
         self.late = 0
-        self.stands: dict[Key, list[tuple[int, int]]] = {}
+        self.stands = Shelf(tuple[tuple[int, int], ...])
         self._concluded: dict[Key, Concluded] = {}
         self._recorded: dict[Key, list[Record]] = {}
-        self._settled: dict[Key, bytes] = {}
+        self._settled = Shelf(bytes)
         self._forgettable: dict[int, list[Key]] = {}
         self._twins: dict[Key, set[int]] = {}
         self._floor = 0
         self._excused: dict[Key, Concluded] = {}
         self._unread: dict[tuple[str, int, bytes], Addressed] = {}
-        self.proven = Proven()
+        self.proven = Proven(again)
         self._one_by_one: set[Origin] = set()
         self.excuse: Excuse = lambda record, event, made: ""
 
@@ -143,14 +150,14 @@ class Ledger:
         if ordinal in self._twins.get(key, ()):
             key = _twin(key, ordinal)
         if key.topic not in FORGOTTEN:
-            self.stands.setdefault(key, []).append((ordinal, record.offset))
+            self.stands[key] = (*(self.stands.get(key) or ()), (ordinal, record.offset))
         made = self._concluded.pop(key, None)
         if made is not None:
             self._compare(key, record, made)
         elif key in self._excused:
             self._compare(key, record, self._excused[key])
-        elif key in self._settled:
-            if self._settled[key] not in (_digest(record, event), _bytes_digest(record)):
+        elif (settled := self._settled.get(key)) is not None:
+            if settled not in (_digest(record, event), _bytes_digest(record)):
                 self._differs(key, record, "a repeat says something else")
         elif key.topic in FORGOTTEN and key.epoch < self._floor:
             self.late += 1
@@ -244,7 +251,7 @@ class Ledger:
             self._one_by_one = {origin for origin in self._one_by_one if origin[2] >= epoch}
             for old in [e for e in self._forgettable if e < epoch]:
                 for key in self._forgettable.pop(old):
-                    self._settled.pop(key, None)
+                    self._settled.discard(key)
 
 
 def key_of(topic: str, event: Event) -> Key | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from operator import le
+from operator import attrgetter, le
 from typing import Any
 
 from streamops import codec
@@ -25,8 +25,8 @@ from streamops.core.detect import Detector
 from streamops.core.epochs import Fold, Folded
 from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record
-from streamops.core.rows import Rows
-from streamops.events import EpochClosed, Event
+from streamops.core.rows import Rows, events_of, one_behind_the_other
+from streamops.events import EpochClosed, Event, OutcomeJoined
 from streamops.hosts.memory import make_fold
 from streamops.values import Stamp
 
@@ -34,9 +34,12 @@ from streamops.values import Stamp
 STAGES = ("detect", "monitor", "controller")
 LAG = 64
 
+# Of outcomes among themselves `total_key` says the same.
+_OUTCOME_KEY = attrgetter("time", "id", "stamp.source", "stamp.ordinal")
+
 Conclude = Callable[[Addressed], None]
 ConcludeRows = Callable[[AddressedRows, str, int], None]
-Take = Callable[[str, list[Record]], None]
+Take = Callable[[str, Sequence[Record]], None]
 Change = Callable[[list[Record]], list[Record]]
 
 
@@ -108,7 +111,7 @@ class RecordedInbox(DerivedInbox):
         """Tell whether the epoch's closes are confirmed, or waited for no longer."""
         return epoch <= self._waived or len(self._confirmed.get(epoch, ())) == len(self._names)
 
-    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
+    def take(self, epoch: int) -> tuple[Sequence[Record], datetime | None, int]:
         """Hand over an epoch's records in their total order."""
         held = self._records.pop(epoch, {})
         proven = self._rows.pop(epoch, {})
@@ -118,7 +121,8 @@ class RecordedInbox(DerivedInbox):
         doubted = self._names - self._confirmed.pop(epoch, set())
         self.unconfirmed |= {(source, epoch) for source in doubted}
         self._first_open = epoch + 1
-        if proven and not held:
+        records: Sequence[Record]
+        if proven and not any(held.values()):
             records = _in_total_order(proven)
         else:
             for source, rows in proven.items():
@@ -162,17 +166,25 @@ def _hold(held: dict[int, Record], some: list[Rows]) -> None:
             held.setdefault(record.event.stamp.ordinal, record)  # type: ignore[union-attr]
 
 
-def _in_total_order(proven: Mapping[str, list[Rows]]) -> list[Record]:
+def _row_of(addressed: Addressed) -> AddressedRows:
+    """A single thing among outcomes, an activation, as rows: its bytes are known, too."""
+    assert addressed.partition is not None, "what is closed has a place"
+    return AddressedRows(addressed.topic, [addressed.partition], [addressed.key], [addressed.value])
+
+
+def _in_total_order(proven: Mapping[str, list[Rows]]) -> Sequence[Record]:
     """Return outcomes in their total order; those of one source mostly came in it."""
-    records = [record for some in proven.values() for rows in some for record in rows]
-    keys: list[Any] = [
-        (e.time, e.id, e.stamp.source, e.stamp.ordinal)  # type: ignore[union-attr]
-        for e in (record.event for record in records)
-    ]
+    rows = one_behind_the_other([rows for some in proven.values() for rows in some])
+    events = events_of(rows)
+    keys: list[Any] = (
+        list(map(_OUTCOME_KEY, events))
+        if set(map(type, events)) == {OutcomeJoined}
+        else list(map(total_key, rows))
+    )
     if all(map(le, keys, keys[1:])):
-        return records
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return list(map(records.__getitem__, order))
+        return rows
+    records = list(rows)
+    return [records[at] for at in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def _confirms(close: EpochClosed, held: dict[int, Record]) -> bool:
@@ -237,7 +249,10 @@ class Links:
                 self._conclude_rows(part, source, metered.epoch)
                 continue
             for addressed in part:
-                if isinstance(addressed.made, EpochClosed) and addressed.topic == "outcomes":
+                if addressed.topic == "outcomes":
+                    if not isinstance(addressed.made, EpochClosed):
+                        self._conclude_rows(_row_of(addressed), source, metered.epoch)
+                        continue
                     self._close(addressed.partition, addressed.made)
                 self._conclude(addressed)
 

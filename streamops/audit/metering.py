@@ -98,6 +98,7 @@ def metered(job: Job) -> Iterator[tuple[int, Metered]]:
     for rows in merged((rank_of(topic), rows) for topic, rows in sources):
         records += len(rows)
         for folded in fold.feed_all(rows.topic, under(rows)):
+            forget_changes(fold)
             yield (
                 folded.epoch,
                 Metered(job.partition, folded.epoch, _mixed(folded.outputs), records=records),
@@ -121,6 +122,8 @@ def metering(job: Job, fold: Fold[Any], opener: Opener) -> Iterator[tuple[int, M
         except UNFOLDABLE as error:
             broken = why_broken(fold, error)
             continue
+        if epochs:
+            forget_changes(fold)
         for folded in epochs:
             outputs, epoch = _mixed(folded.outputs), folded.epoch
             files = _needed(outputs, folded.files) if folded.files else {}
@@ -128,6 +131,13 @@ def metering(job: Job, fold: Fold[Any], opener: Opener) -> Iterator[tuple[int, M
             records, unread = 0, []
     holes = {topic: reader.holes for topic, reader in readers.items()}
     yield LAST, Metered(job.partition, LAST, Mixed(), {}, unread, records, broken, holes)
+
+
+def forget_changes(fold: Fold[Any]) -> None:
+    """Let METER's join forget what changed since the last checkpoint: there is none here, and it
+    would hold every label there was."""
+    meter: Any = fold.processor
+    meter.join.restore((), 0)
 
 
 def _reader(job: Job, topic: str) -> PartitionReader:

@@ -69,6 +69,12 @@ def epochs_of(topic: str, batches: Iterable[Rows]) -> Iterator[tuple[int, Rows]]
     for rows in batches:
         events = events_of(rows)
         if rank_of(topic):
+            ends = {_stamped_epoch(events[0], -1), _stamped_epoch(events[-1], -1)}
+            if len(ends) == 1 and -1 not in ends:
+                # What stands between is of the same epoch, or a repeat (Rule 1).
+                (epoch,) = ends
+                yield epoch, rows
+                continue
             epochs = list[int]()
             for event in events:
                 epoch = _stamped_epoch(event, epoch)

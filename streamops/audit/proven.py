@@ -2,22 +2,25 @@
 
 Rule 1: the ledger, record by record, is the definition. What is known here is handed back to it
         as soon as one record of a source's epoch isn't what comes next.
-Rule 2: of a run that is proven stay its ids, ordinals and digests, for a repeat to be held against.
+Rule 2: of a run that is proven stays where it stands. For a repeat to be held against it, it is
+        read again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress, groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamops.core.output_rows import AddressedRows
 from streamops.core.rows import Rows, events_of, values_of
-from streamops.events import OutcomeJoined
+from streamops.values import Stamp
 
 DIGEST = 16
+
+# Topic, partition and offsets [first, end), to the records that stand there.
+Again = Callable[[str, int, int, int], Iterable[Rows]]
 
 
 # Topic, source and epoch.
@@ -55,21 +58,24 @@ class Known(NamedTuple):
 
 
 class _Group:
-    """What a source concluded in an epoch for one partition; `values`: those not met yet."""
+    """What a source concluded in an epoch for one partition.
+
+    values, keys, at  what isn't met yet, from `at` on
+    spans             offsets [first, end) of what was
+    """
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
         self.keys: list[str] = []
         self.at = 0
-        self.ids: list[str] = []
-        self.ordinals = array("q")
-        self.digests: list[bytes] = []
+        self.spans: list[tuple[int, int]] = []
 
 
 class Proven:
-    """Runs that were concluded, and how far the log has them."""
+    """Runs that were concluded, and how far the log has them; `again` reads what was met."""
 
-    def __init__(self) -> None:
+    def __init__(self, again: Again) -> None:
+        self._again = again
         self._groups: dict[Origin, dict[int, _Group]] = {}
 
     def expect(self, rows: AddressedRows, source: str, epoch: int) -> None:
@@ -93,10 +99,8 @@ class Proven:
         values, last = values_of(rows), group.at + len(rows)
         if group.values[group.at : last] != list(values):
             return False
-        events = events_of(rows)
-        group.ids += [event.id for event in events]  # type: ignore[union-attr]
-        group.ordinals.extend([event.stamp.ordinal for event in events])  # type: ignore[union-attr]
-        group.digests += digests(place.partition, values)
+        offsets = rows.columns.offsets
+        group.spans.append((offsets[0], offsets[-1] + 1))
         group.at = last
         if last == len(group.values):
             group.values, group.keys, group.at = [], [], 0
@@ -112,12 +116,21 @@ class Proven:
         topic, source, epoch = origin
         return [
             Known(
-                Run(topic, partition, source, epoch),
-                list(map(Settled, group.ids, group.ordinals, group.digests)),
+                run := Run(topic, partition, source, epoch),
+                list(self._settled(run, group.spans)),
                 list(zip(group.keys[group.at :], group.values[group.at :], strict=True)),
             )
             for partition, group in self._groups.pop(origin, {}).items()
         ]
+
+    def _settled(self, run: Run, spans: Iterable[tuple[int, int]]) -> Iterator[Settled]:
+        for first, end in spans:
+            for rows in self._again(run.topic, run.partition, first, end):
+                events: Any = events_of(rows)
+                for event, digest in zip(
+                    events, digests(run.partition, values_of(rows)), strict=True
+                ):
+                    yield Settled(event.id, event.stamp.ordinal, digest)
 
     def rest(self) -> list[Known]:
         """Return, at the end, what isn't whole."""
@@ -141,17 +154,22 @@ def digests(partition: int, values: Iterable[bytes]) -> list[bytes]:
     return [hashlib.sha256(about + value).digest()[:DIGEST] for value in values]
 
 
+def run_of(rows: Rows) -> Run | None:
+    """Return the run that rows begin with; None where their first record is in none."""
+    origin = _origin(events_of(rows)[0])
+    return None if origin is None else Run(rows.topic, rows.partition, *origin)
+
+
 def outcome_runs(rows: Rows) -> Iterator[tuple[Run | None, Rows]]:
     """Yield rows of outcomes cut where source or epoch change; None where others stand there."""
-    origins = [
-        (event.stamp.source, event.stamp.epoch)
-        if type(event) is OutcomeJoined and event.stamp is not None
-        else None
-        for event in events_of(rows)
-    ]
     first = 0
-    for origin, some in groupby(origins):
+    for origin, some in groupby(map(_origin, events_of(rows))):
         last = first + sum(1 for _ in some)
         run = None if origin is None else Run(rows.topic, rows.partition, *origin)
         yield run, rows if last - first == len(rows) else rows[first:last]
         first = last
+
+
+def _origin(event: object) -> tuple[str, int] | None:
+    stamp: Stamp | None = getattr(event, "stamp", None)
+    return None if stamp is None else (stamp.source, stamp.epoch)

@@ -13,7 +13,7 @@ Rule 3: records that their closes don't confirm are not folded: Unfit, and the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -203,8 +203,8 @@ class RecordedHost:
         partition = record.partition
         while inbox.ready(epoch := self._next[partition]):
             self._next[partition] += 1
-            records, _, _ = inbox.take(epoch)
-            records.sort(key=lambda r: r.event.stamp.ordinal)  # type: ignore[union-attr]
+            taken, _, _ = inbox.take(epoch)
+            records = sorted(taken, key=lambda r: r.event.stamp.ordinal)  # type: ignore[union-attr]
             yield from records
             events = (r.event for r in records)
             conclusions = [codec.conclusion(e) for e in events if isinstance(e, Event)]
@@ -226,5 +226,5 @@ def _pane(event: PaneSummarized) -> tuple[Any, ...]:
     return (*about, event.restatement, source, event.config_hash, event.profile_hash)
 
 
-def _nothing(topic: str, records: list[Record]) -> None:
+def _nothing(topic: str, records: Sequence[Record]) -> None:
     """Nobody else asks for them."""

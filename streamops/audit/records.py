@@ -7,11 +7,13 @@ Rule 2: only the columns of the raw schema are read, by name, so a file that ano
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import chain, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamops.core.processor import Record
@@ -108,24 +110,16 @@ class PartitionReader:
         self._next = max(self._next, cover.next)
 
     def _batch(self, batch: Any, cover: Cover) -> Iterator[Rows]:
-        columns = [batch.column(name).to_pylist() for name in COLUMNS]
-        offsets, _, _, values = columns
-        if offsets == list(range(self._next, self._next + len(offsets))) and None not in values:
+        columns = [_values(batch.column(name)) for name in COLUMNS]
+        offsets = columns[0]
+        if offsets == list(range(self._next, self._next + len(offsets))):
             self._next += len(offsets)
         else:
             kept = [self._is_next(offset, cover) for offset in offsets]
             columns = [list(compress(column, kept)) for column in columns]
-        offsets, times, keys, values = columns
-        for first in range(0, len(offsets), CHUNK):
-            some = slice(first, first + CHUNK)
-            yield to_rows(
-                self.topic,
-                self.partition,
-                offsets[some],
-                times[some],
-                [key or b"" for key in keys[some]],
-                [value or b"" for value in values[some]],
-            )
+        for first in range(0, len(columns[0]), CHUNK):
+            some = [column[first : first + CHUNK] for column in columns]
+            yield to_rows(self.topic, self.partition, *some)
 
     def _is_next(self, offset: int, cover: Cover) -> bool:
         """Tell whether a record is read; note what lacks before it, or why it isn't."""
@@ -152,6 +146,25 @@ class PartitionReader:
     def _hole(self, end: int, why: str) -> None:
         self.holes.append(Hole(self.topic, self.partition, self._next, end, why))
         self._next = end
+
+
+def rows_again(archive: Path, topic: str, partition: int, first: int, end: int) -> Iterator[Rows]:
+    """Yield the records of offsets [first, end) that a reader has yielded before."""
+    for rows in PartitionReader(archive, topic, partition, first).batches():
+        offsets = rows.columns.offsets
+        if offsets[-1] < end:
+            yield rows
+            continue
+        if offsets[0] < end:
+            yield rows[: bisect_left(offsets, end)]
+        return
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values; null bytes are none."""
+    found: list[Any] = column.to_pylist()
+    is_bytes = column.null_count and pa.types.is_binary(column.type)
+    return [value or b"" for value in found] if is_bytes else found
 
 
 def _is_gap(cover: Cover, first: int, end: int) -> bool:

@@ -8,6 +8,8 @@ Rule 2: a model answers by its recorded artifact, loaded only if its bytes have 
 Rule 3: what served is judged by what it answered in fact; so is a version that can't be loaded,
         where every later outcome is its own.
 Rule 4: an epoch counts once it is complete; of a prediction's labels the last of the span wins.
+Rule 5: an outcome whose values about a person can't be read here is left out for all, and counted:
+        else versions would be compared on different rows (`audit/in_clear.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streamops.audit.in_clear import InClear
 from streamops.core.derived_inbox import DerivedInbox, sources_of
 from streamops.core.gate import gain
 from streamops.core.partition import partition_of
-from streamops.core.personal import is_personal
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered, OutcomeJoined
 from streamops.training.frames import is_label
@@ -65,6 +67,8 @@ class Regret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     regret    how much better the choice that wasn't made would have been: old instead of a promoted
               new, new instead of what served; below 0 where the decision was right
     unscored  version -> why it couldn't be asked
+    erased, unread  later outcomes left out: their values about a person were erased by request, or
+              their key isn't here
     """
 
     metric: str
@@ -78,13 +82,18 @@ class Regret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gain: float | None = None
     regret: float | None = None
     unscored: dict[str, str] = {}
+    erased: int = 0
+    unread: int = 0
 
 
 class Span(NamedTuple):
-    """The later outcomes of one decision: one a prediction, with its last label."""
+    """The later outcomes of one decision: one a prediction, with its last label; and how many were
+    left out (Rule 5)."""
 
     outcomes: Sequence[OutcomeJoined]
     epochs: tuple[int, int]
+    erased: int = 0
+    unread: int = 0
 
 
 def regrets(
@@ -93,6 +102,7 @@ def regrets(
     artifacts: Path,
     versions: Versions,
     decisions: Sequence[Decision],
+    clear: InClear,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Regret]:
     """Return request -> regret of every decision that an outcome came after."""
@@ -103,8 +113,8 @@ def regrets(
         for ending, held in reigns(complete_epochs(log, partitions, model), {d.until for d in own}):
             judge = Judge(artifacts, versions, model)
             for decision in (d for d in own if d.until == ending):
-                span = later(held, decision)
-                if span.outcomes:
+                span = in_clear(later(held, decision), clear)
+                if span.outcomes or span.erased or span.unread:
                     found[decision.request] = judge.regret(decision, span)
                 done += 1
                 if on_progress is not None:
@@ -157,6 +167,12 @@ def later(held: dict[int, list[OutcomeJoined]], decision: Decision) -> Span:
     return Span(list(rows.values()), (decision.after, max(epochs, default=decision.after)))
 
 
+def in_clear(span: Span, clear: InClear) -> Span:
+    """Return a span of the outcomes that can be read, with the number of the others."""
+    found = clear.read(span.outcomes)
+    return span._replace(outcomes=found.outcomes, erased=found.erased, unread=found.unread)
+
+
 class Judge:
     """Asks versions of one model for answers to later outcomes; each once a span."""
 
@@ -185,6 +201,8 @@ class Judge:
             gain=None if new is None or old is None else gain(metric, new, old),
             regret=None if chosen is None or other is None else gain(metric, other, chosen),
             unscored={name: self._why[name] for name in asked if name in self._why},
+            erased=span.erased,
+            unread=span.unread,
         )
 
     def _version(self, decision: Decision) -> ModelVersion:
@@ -211,10 +229,6 @@ class Judge:
             raise InputError(
                 f"version {name!r} is kept under a keyed hash, not by its content: an audit loads "
                 "nothing that its own folder vouches for"
-            )
-        if any(is_personal(bytes(outcome.features)) for outcome in span.outcomes):
-            raise InputError(
-                f"version {name!r} was asked with values of persons; an audit doesn't decrypt them"
             )
         model = open_model(self._artifacts, registered.version.artifact, registered.runner)
         try:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamops.audit.in_clear import InClear
 from streamops.audit.namespace import namespace_of
 from streamops.audit.regret import Decision, Regret, regrets
 from streamops.events import (
@@ -150,7 +151,8 @@ def retrains(
     facts = Facts(log)
     found = [told(facts, request) for request in asked(facts, model)]
     decisions = [d for d in (decision(facts, retrain) for retrain in found) if d is not None]
-    known = regrets(log, partitions, artifacts, facts.registered, decisions, on_progress)
+    clear = InClear(archive)
+    known = regrets(log, partitions, artifacts, facts.registered, decisions, clear, on_progress)
     whole = tuple(
         msgspec.structs.replace(retrain, regret=known.get(retrain.request)) for retrain in found
     )

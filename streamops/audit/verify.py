@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,9 +34,9 @@ from streamops.audit.links import Links
 from streamops.audit.metering import TOPICS, Job, Metered, metering
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import epochs_of, merged, rank_of
-from streamops.audit.proven import outcome_runs
+from streamops.audit.proven import Run, outcome_runs, run_of
 from streamops.audit.record_chain import ChainCheck, check_chain
-from streamops.audit.records import Hole, PartitionReader
+from streamops.audit.records import Hole, PartitionReader, rows_again
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
 from streamops.audit.workers import Workers, workers_for
@@ -222,7 +223,7 @@ class _Audit:
     ) -> None:
         self.namespace, self.asked, self.start = namespace, asked, start
         self._cut = cut
-        self.ledger = Ledger()
+        self.ledger = Ledger(partial(rows_again, archive))
         begun = {} if start is None else start.folds
         self._seal_files = SealFiles(archive)
         self._epoch = -1 if start is None else start.epoch
@@ -288,11 +289,21 @@ class _Audit:
         elif part.topic != "outcomes" or not self._is_whole:
             self._take_each(part)
         else:
-            for run, rows in outcome_runs(part):
-                if run is not None and self.ledger.record_rows(run, rows):
-                    self.links.feed_proven(rows, run.source, run.epoch)
-                else:
-                    self._take_each(rows)
+            self._take_outcomes(part)
+
+    def _take_outcomes(self, part: Rows) -> None:
+        if self._is_proven(run_of(part), part):
+            return
+        for run, rows in outcome_runs(part):
+            if not self._is_proven(run, rows):
+                self._take_each(rows)
+
+    def _is_proven(self, run: Run | None, rows: Rows) -> bool:
+        """Tell whether rows are, byte by byte, what comes next of a run; then they are taken."""
+        if run is None or not self.ledger.record_rows(run, rows):
+            return False
+        self.links.feed_proven(rows, run.source, run.epoch)
+        return True
 
     def _take_each(self, records: Iterable[Record]) -> None:
         for record in records:

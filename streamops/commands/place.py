@@ -64,6 +64,8 @@ class Place:
         partitions: int | None = None,
         seal_every: int | None = None,
         interval_s: float | None = None,
+        personal: str | None = None,
+        personal_ids: str | None = None,
         **more: Any,
     ) -> Settings:
         """What a stack is started with: options, then what its folder recorded, then defaults."""
@@ -76,6 +78,8 @@ class Place:
             partitions=partitions or self._partitions(recorded),
             seal_every=self._seal_every(recorded) if seal_every is None else seal_every,
             interval_s=self._interval_s(recorded) if interval_s is None else interval_s,
+            personal=marked(personal, recorded.personal if recorded else ()),
+            personal_ids=marked(personal_ids, recorded.personal_ids if recorded else ()),
             **more,
         )
         topic_name(own.namespace, "alerts")  # refuses a namespace Kafka can't take
@@ -121,6 +125,16 @@ class Place:
 
 
 HERE = Place()
+
+
+def marked(given: str | None, recorded: tuple[str, ...]) -> tuple[str, ...]:
+    """Features that are marked: those given, separated by commas; else those of the last start.
+
+    A start that forgets to name them must not log them in the clear.
+    """
+    if given is None:
+        return recorded
+    return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 def whole(_: type[int], tokens: Sequence[Token]) -> int:

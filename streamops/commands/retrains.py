@@ -56,6 +56,13 @@ def retrains(
     unscored = {name for r in found.retrains if r.regret for name in r.regret.unscored}
     if unscored:
         say(f"{len(unscored)} versions could not be asked; --json says why")
+    lost = [(r.regret.erased, r.regret.unread) for r in found.retrains if r.regret]
+    erased, unread = sum(n for n, _ in lost), sum(n for _, n in lost)
+    if erased or unread:
+        say(
+            f"left out of later rows: {erased} whose values about a person were erased by request, "
+            f"{unread} whose key isn't here"
+        )
 
 
 def row(retrain: Any) -> tuple[Any, ...]:

@@ -16,7 +16,15 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from streamops.commands.output import print_json, print_table, say
-from streamops.commands.place import COUNT_MAX, HERE, PARTITIONS_MAX, Json, Place, whole
+from streamops.commands.place import (
+    COUNT_MAX,
+    HERE,
+    PARTITIONS_MAX,
+    Json,
+    Place,
+    marked,
+    whole,
+)
 from streamops.disk import disk_of
 from streamops.errors import ConfigError, TransportError
 from streamops.operate.folder import (
@@ -75,6 +83,22 @@ Control = Annotated[
     Parameter(env_var="STREAMOPS_CONTROL", help="Host of the control plane."),
 ]
 
+Personal = Annotated[
+    str | None,
+    Parameter(
+        env_var="STREAMOPS_PERSONAL",
+        help="Features about persons, separated by commas: the gateway encrypts them in what it "
+        'logs, as it did at the last start if left out; "" for none.',
+    ),
+]
+PersonalIds = Annotated[
+    str | None,
+    Parameter(
+        env_var="STREAMOPS_PERSONAL_IDS",
+        help="Features whose values stand for persons: it logs pseudonyms of them.",
+    ),
+]
+
 
 def up(
     *,
@@ -103,6 +127,8 @@ def up(
             env_var="STREAMOPS_METER_WORKERS", help="Processes of METER; at most one a partition."
         ),
     ] = 1,
+    personal: Personal = None,
+    personal_ids: PersonalIds = None,
 ) -> None:
     """Start the broker and the services, and keep them running until Ctrl-C.
 
@@ -121,6 +147,8 @@ def up(
         partitions,
         seal_every,
         interval_s,
+        personal,
+        personal_ids,
         control=control,
         meter_workers=meter_workers,
         disk_floor_mb=disk_floor_mb,
@@ -236,6 +264,8 @@ def run(
         Parameter(env_var="STREAMOPS_HOST", help="Where gateway and page listen."),
     ] = HOST,
     port: Port = 0,
+    personal: Personal = None,
+    personal_ids: PersonalIds = None,
 ) -> NoReturn:
     """Run one service in the foreground, for containers and supervisors of your own.
 
@@ -249,7 +279,12 @@ def run(
     else:
         own = msgspec.structs.replace(place.settings(partitions), control=control)
         fixed = {"seal_every": seal_every, "interval_s": interval_s}
-        own = msgspec.structs.replace(own, **{k: v for k, v in fixed.items() if v is not None})
+        own = msgspec.structs.replace(
+            own,
+            personal=marked(personal, own.personal),
+            personal_ids=marked(personal_ids, own.personal_ids),
+            **{k: v for k, v in fixed.items() if v is not None},
+        )
         given = ServiceSettings(settings=own, host=host, gateway_port=port, page_port=port)
     tell_of_silence(given.settings, name)
     run_service(name, msgspec.structs.replace(given, worker=worker))

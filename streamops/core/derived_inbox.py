@@ -11,7 +11,7 @@ Rule 3: so a source that stands still is not bounded by a pause. Records lie in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from streamops import codec
@@ -96,7 +96,7 @@ class DerivedInbox:
         """Tell whether every source closed the epoch."""
         return epoch in self._complete
 
-    def take(self, epoch: int) -> tuple[list[Record], datetime | None, int]:
+    def take(self, epoch: int) -> tuple[Sequence[Record], datetime | None, int]:
         """Hand over an epoch's records sorted by the total key; the position covers later ones."""
         self._matched.pop(epoch)
         self._complete.discard(epoch)

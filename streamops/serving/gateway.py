@@ -5,7 +5,8 @@
 
 A request's `inputs` are tensors: one a column, named as it is, with a value a row; or one named
 `rows` of datatype BYTES whose values are JSON objects of columns. The answer has the tensors
-`prediction`, `score`, `version` and `prediction_id`, a value a row; each prediction is logged.
+`prediction`, `score`, `version` and `prediction_id`, a value a row; each prediction is logged, with
+its values about persons hidden as the client of applications hides them (`streamops.personal`).
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from streamops.client import Client
+from streamops.client import Client, hidden
 from streamops.disk import broker_disk
 from streamops.errors import InputError, TransportError
 from streamops.events import ModelRegistered, PredictionMade
 from streamops.listener import listen
+from streamops.personal import Personal
 from streamops.sdk.commands import origin
+from streamops.sdk.ids import new_id
 from streamops.sdk.plain import plain_features, plain_score, plain_segments, plain_value
 from streamops.sdk.run import one_line
 from streamops.serving.scorer import Scored, Scorer, Serving
@@ -59,7 +62,8 @@ class Tensor(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class InferRequest(msgspec.Struct, kw_only=True):
-    """A request. `parameters.segments` holds declared segment -> value for all its rows."""
+    """A request. `parameters.segments` holds declared segment -> value for all its rows,
+    `parameters.subject` the person that they are about: a text, or a list of one a row."""
 
     inputs: list[Tensor]
     id: str = ""
@@ -86,7 +90,11 @@ class Gateway:
         self.disk = broker_disk(settings)
         self.scorer = Scorer(settings, name)
         self.client = Client(
-            settings.bootstrap, namespace=settings.namespace, source=name, kafka=settings.kafka
+            settings.bootstrap,
+            namespace=settings.namespace,
+            source=name,
+            kafka=settings.kafka,
+            personal=personal_of(settings),
         )
 
     def follow(self) -> None:
@@ -108,8 +116,12 @@ class Gateway:
         begin = time.perf_counter()
         rows = read_rows(request.inputs)
         segments = plain_segments(request.parameters.get("segments"))
+        subjects = read_subjects(request.parameters.get("subject"), len(rows))
         # A row that can't be logged is refused before the model is asked.
-        raws = [plain_features(row) for row in rows]
+        logged = [
+            hidden(self.client.veil, {"id": new_id()}, plain_features(row), subject)
+            for row, subject in zip(rows, subjects, strict=True)
+        ]
         serving = self.scorer.serving(model)
         try:
             answers = self.scorer.predict_many(rows, model)
@@ -122,8 +134,8 @@ class Gateway:
             ) from error
         latency_ms = (time.perf_counter() - begin) * MS
         events = [
-            _event(model, raw, answer, latency_ms, segments)
-            for raw, answer in zip(raws, answers, strict=True)
+            _event(model, common["id"], raw, answer, latency_ms, segments)
+            for (common, raw), answer in zip(logged, answers, strict=True)
         ]
         self.client.send_all(events)
         ids = [event.id for event in events]
@@ -154,6 +166,7 @@ class Gateway:
 
 def _event(
     model: str,
+    id_: str,
     raw: msgspec.Raw,
     answer: Scored,
     latency_ms: float,
@@ -168,8 +181,26 @@ def _event(
         latency_ms=latency_ms,
         segments=segments,
         deployment_step=answer.step_id,
-        **origin(None, None),
+        **origin(id_, None),
     )
+
+
+def personal_of(settings: Settings) -> Personal | None:
+    """Return what is about persons in what is served; None where nothing is marked."""
+    if not settings.personal and not settings.personal_ids:
+        return None
+    return Personal(keys=settings.keys, features=settings.personal, ids=settings.personal_ids)
+
+
+def read_subjects(given: object, rows: int) -> list[str | None]:
+    """Return each row's person; raises InputError for what is neither a text nor one a row."""
+    if given is None or isinstance(given, str):
+        return [given] * rows
+    if not isinstance(given, list) or not all(isinstance(one, str | None) for one in given):
+        raise InputError("subject is no text; name the person, or send a list of one a row")
+    if len(given) != rows:
+        raise InputError(f"subject has {len(given)} persons for {rows} rows; send one a row")
+    return given
 
 
 def read_rows(inputs: Sequence[Tensor]) -> list[dict[str, Any]]:

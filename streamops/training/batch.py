@@ -170,7 +170,15 @@ class Trainer:
         Raises InputError with the child's own words where it fails, ConfigError where its model
         can't be loaded.
         """
-        (self._work / "job").write_bytes(_ENCODER.encode(job))
+        rows = self._work / "job"
+        rows.write_bytes(_ENCODER.encode(job))
+        try:
+            return self._run()
+        finally:
+            # What is about persons is in the clear in it, and their keys may go.
+            rows.unlink(missing_ok=True)
+
+    def _run(self) -> Trained:
         (self._work / "answer").unlink(missing_ok=True)
         process = self._started()
         self._ask(process)

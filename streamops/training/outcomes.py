@@ -6,13 +6,15 @@ Rule 1: a model's outcomes stand on one partition; an epoch of it is complete wh
 Rule 2: rows wait in a spool file, an index of (model, epoch) in memory: bytes a row, not objects.
         The file is disposable; the log fills it again. Open epochs wait on disk beyond `held_mb`.
 Rule 3: a correction replaces its row's label, where it stands in the range; the last one wins.
+Rule 4: a row whose values about a person no key opens (any more) teaches nothing: it is left out,
+        and counted.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -24,7 +26,7 @@ from streamops.core.times import micros
 from streamops.events import OutcomeJoined
 from streamops.hosts.spill import Spill
 from streamops.kafka.follow import Follower
-from streamops.personal import opener_of
+from streamops.personal import Opener
 from streamops.settings import Settings
 from streamops.values import Value
 
@@ -40,6 +42,13 @@ class OutcomeRow(msgspec.Struct, frozen=True, array_like=True):
     label: Value
     segments: dict[str, str]
     correction: bool = False
+
+
+class Outcomes(NamedTuple):
+    """A range's rows in the clear, and how many were left out (Rule 4)."""
+
+    rows: list[OutcomeRow]
+    unread: int
 
 
 class Spool:
@@ -78,7 +87,7 @@ class OutcomeStore:
         folder = settings.data / "trainer"
         folder.mkdir(parents=True, exist_ok=True)
         self._spool = Spool(str(folder))
-        self._open = opener_of(settings.keys)
+        self._opener = Opener(settings.keys)
         self._spill = Spill(folder / f"open-{client}", settings.held_bytes)
         self._follower = Follower(settings, client, ("outcomes",))
         self._inboxes = {q: self._inbox(q) for q in range(settings.partitions)}
@@ -103,16 +112,14 @@ class OutcomeStore:
         """Tell whether the model's outcomes are complete up to and including an epoch."""
         return self._complete[partition_of(model, self.settings.partitions)] >= epoch
 
-    def rows(
-        self, model: str, first: int, last: int, *, corrected: bool = True
-    ) -> list[OutcomeRow]:
+    def rows(self, model: str, first: int, last: int, *, corrected: bool = True) -> Outcomes:
         """Return the model's rows of epochs [first, last] in their fixed order.
 
         corrected  a correction replaces the label of its row; else corrections are left out
         """
         assert self.has(model, last), f"epoch {last} of {model} isn't complete"
         found = corrected_rows(self._spool.read(model, first, last), corrected=corrected)
-        return [self._opened(row) if is_personal(row.features) else row for row in found]
+        return in_clear(found, self._opener)
 
     def close(self) -> None:
         """Leave the broker and drop the spool."""
@@ -120,18 +127,13 @@ class OutcomeStore:
         self._spool.close()
         self._spill.close()
 
-    def _opened(self, row: OutcomeRow) -> OutcomeRow:
-        """The row with the features of a person that there is a key for; others are missing."""
-        features = self._open(row.prediction_id, row.features)
-        return msgspec.structs.replace(row, features=features)
-
     def _inbox(self, q: int) -> DerivedInbox:
         sources = sources_of("outcomes", SOURCES, q, self.settings.partitions)
         inbox = DerivedInbox("outcomes", next_epoch=0, sources=sources)
         inbox.buffer = self._spill.buffer()
         return inbox
 
-    def _keep(self, epoch: int, records: list[Record]) -> None:
+    def _keep(self, epoch: int, records: Sequence[Record]) -> None:
         models: dict[str, list[OutcomeRow]] = {}
         for record in records:
             event = record.event
@@ -154,6 +156,17 @@ def corrected_rows(rows: Iterable[OutcomeRow], *, corrected: bool = True) -> lis
         elif row.correction:
             found[at] = msgspec.structs.replace(found[at], label=row.label)
     return found
+
+
+def in_clear(found: list[OutcomeRow], opener: Opener) -> Outcomes:
+    """Return rows with values about persons in the clear, and the number of those left out."""
+    rows: list[OutcomeRow] = []
+    for row in found:
+        if not is_personal(row.features):
+            rows.append(row)
+        elif (features := opener.read(row.prediction_id, row.features)) is not None:
+            rows.append(msgspec.structs.replace(row, features=features))
+    return Outcomes(rows, len(found) - len(rows))
 
 
 def _row(event: OutcomeJoined) -> OutcomeRow:

@@ -29,10 +29,14 @@ Request = RetrainRequested | EvaluationRequested
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """The outcomes of a run: what may be learned, oldest first, and what is held out."""
+    """The outcomes of a run: what may be learned, oldest first, and what is held out.
+
+    unread  outcomes left out: no key opens their values about persons
+    """
 
     learn: list[OutcomeRow]
     held: list[OutcomeRow]
+    unread: int = 0
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -43,27 +47,29 @@ class Run(msgspec.Struct, frozen=True):
     trained: Trained
 
 
-def split(request: Request, rows: Sequence[OutcomeRow], task: str) -> Rows:
+def split(request: Request, rows: Sequence[OutcomeRow], task: str, unread: int = 0) -> Rows:
     """Hold out the newest rows; of the others keep what the strategy may learn from.
 
     Rows whose label is none of the task are left out: they measure and teach nothing. So are those
     whose features can't be read: METER looks into those of versions that it knows only.
+    unread  outcomes that were left out before: no key opens their values
     Raises InputError where nothing is left to learn from.
     """
     rows = [row for row in rows if is_label(row.label, task) and _is_readable(row.features)]
     cut = max(0, len(rows) - request.holdout_rows)
     learn, held = list(rows[:cut]), list(rows[cut:])
     if isinstance(request, EvaluationRequested):
-        return Rows([], held)
+        return Rows([], held, unread)
     if request.strategy == "since_change" and request.since is not None:
         since_us = micros(request.since)
         learn = [row for row in learn if row.time_us >= since_us]
     if not learn:
         raise InputError(
             f"outcomes are {len(rows)} in epochs {request.first_epoch} to {request.last_epoch}, "
-            f"{request.holdout_rows} held out; none is left to learn from: wait for more labels"
+            + (f"{unread} more have values about persons that no key opens, " if unread else "")
+            + f"{request.holdout_rows} held out; none is left to learn from: wait for more labels"
         )
-    return Rows(learn, held)
+    return Rows(learn, held, unread)
 
 
 def scored(

@@ -37,7 +37,7 @@ from streamops.kafka.clients import make_producer
 from streamops.kafka.delivery import hand_over
 from streamops.kafka.follow import Follower
 from streamops.settings import Settings
-from streamops.training.outcomes import OutcomeStore
+from streamops.training.outcomes import Outcomes, OutcomeStore
 from streamops.training.runs import Request, Rows, Run, scored, split
 from streamops.training.workshop import Workshop
 from streamops.values import ModelVersion, ReferenceProfile
@@ -142,7 +142,17 @@ class TrainerWorker:
             request.last_epoch,
             corrected=request.strategy != "online",
         )
-        return split(request, outcomes, base.task)
+        return self._split(request, outcomes, base.task)
+
+    def _split(self, request: Request, found: Outcomes, task: str) -> Rows:
+        if found.unread:
+            both = found.unread, found.unread + len(found.rows)
+            LOG.warning(
+                "%s: %d of %d outcomes left out, no key opens their values about persons: erased, "
+                "or %s isn't their key store",
+                request.id, *both, self.settings.keys,
+            )  # fmt: skip
+        return split(request, found.rows, task, found.unread)
 
     def _answer(self, request: Request) -> None:
         LOG.info("answering %s", request.id)
@@ -174,7 +184,7 @@ class TrainerWorker:
         rows = self._rows(request, base)
         run = self._workshop.run(request, rows, base, champion)
         self._send(_dataset(request, run), topic="data")
-        self._send(_completed(request, run))
+        self._send(_completed(request, run, rows.unread))
         self._send(_registered(request, run, self.settings))
         answers = run.trained.answers, run.trained.champion
         self._send(scored(request, run.version, rows, answers, self._config(request)))
@@ -187,7 +197,7 @@ class TrainerWorker:
                 "that can be scored"
             )
         outcomes = self._outcomes.rows(request.model, request.first_epoch, request.last_epoch)
-        rows: Rows = split(request, outcomes, candidate.version.task)
+        rows = self._split(request, outcomes, candidate.version.task)
         ours = self._workshop.answers(candidate, rows.held)
         theirs = self._workshop.answers(self._champion(request), rows.held)
         version = candidate.version
@@ -278,7 +288,7 @@ def _dataset(request: RetrainRequested, run: Run) -> DatasetVersioned:
     )
 
 
-def _completed(request: RetrainRequested, run: Run) -> RunCompleted:
+def _completed(request: RetrainRequested, run: Run, unread: int) -> RunCompleted:
     return RunCompleted(
         id=f"{request.id}/completed",
         time=request.time,
@@ -289,6 +299,7 @@ def _completed(request: RetrainRequested, run: Run) -> RunCompleted:
         rows=run.trained.rows,
         first_epoch=request.first_epoch,
         last_epoch=request.last_epoch,
+        parameters={"rows_unread": unread} if unread else {},
     )
 
 

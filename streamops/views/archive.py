@@ -24,6 +24,7 @@ from streamops.errors import TransportError
 from streamops.views.log import Held, Partition, RawRecord, missing, require_held
 
 ROW_GROUP = 20_000
+NO_END = 1 << 62
 # Rows that a reader has in memory as Python objects: a fold may read dozens of partitions at once.
 BATCH = 1000
 COVER = b"streamops.cover"
@@ -211,7 +212,7 @@ class ArchiveLog:
         require_held(held, topic, partition, first, end)
         for path, cover in self.files(topic, partition):
             if first < cover.next and cover.first < end:
-                yield from _read_file(path, (topic, partition), first, end)
+                yield from read_file(path, (topic, partition), first, end)
 
     def _cover(self, path: Path) -> Cover:
         if path not in self._covers:
@@ -223,7 +224,10 @@ def _values(folder: Path, name: str) -> list[str]:
     return sorted(path.name.partition("=")[2] for path in folder.glob(f"{name}=*"))
 
 
-def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[RawRecord]:
+def read_file(
+    path: Path, place: Partition, first: int = 0, end: int = NO_END
+) -> Iterator[RawRecord]:
+    """Yield a raw file's records of [first, end); TransportError where it can't be read."""
     try:
         with pq.ParquetFile(path) as file:
             groups = [n for n in range(file.num_row_groups) if _meets(file, n, first, end)]
@@ -231,6 +235,28 @@ def _read_file(path: Path, place: Partition, first: int, end: int) -> Iterator[R
                 yield from _records(batch, place, first, end)
     except DAMAGE as error:
         raise unreadable(path, error) from error
+
+
+def records_at(path: Path, place: Partition, offsets: Sequence[int]) -> Iterator[RawRecord]:
+    """Yield the records of a raw file at ascending offsets; of the others no object is made."""
+    wanted = set(offsets)
+    if not wanted:
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [n for n in range(file.num_row_groups) if _meets_any(file, n, offsets)]
+            for batch in file.iter_batches(BATCH, row_groups=groups, use_threads=False):
+                there = batch.column(0).to_pylist()
+                for at in [n for n, offset in enumerate(there) if offset in wanted]:
+                    yield from _records(batch.slice(at, 1), place, 0, NO_END)
+                if there[-1] >= offsets[-1]:
+                    return
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
+def _meets_any(file: Any, group: int, offsets: Sequence[int]) -> bool:
+    return any(_meets(file, group, offset, offset + 1) for offset in offsets)
 
 
 def _meets(file: Any, group: int, first: int, end: int) -> bool:

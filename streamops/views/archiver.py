@@ -29,6 +29,7 @@ from streamops.kafka.clients import BY_BATCH, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.views.archive import ArchiveLog, Cover, cover_of, write_raw
+from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
     Held,
@@ -131,6 +132,7 @@ class Archiver:
         self._lags = dict[Partition, int]()
         self._noted = time.monotonic()
         self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
+        self._index = KeyIndex(self._folder)
         self._asked: list[Asked] = []
         try:
             self._begin()
@@ -253,6 +255,7 @@ class Archiver:
         places = [(topic, n) for topic, count in sorted(counts.items()) for n in range(count)]
         for place in places:
             mend_typed(self._folder, self._log, place)
+            self._index.mend(place, self._log)
             start = self._start(place)
             self._buffers[place] = Buffer(start, start)
         self._resume_seals()
@@ -291,6 +294,7 @@ class Archiver:
             cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
             path = write_raw(self._folder, buffer.records, place, cover)
             write_typed(self._folder, buffer.records, place, buffer.first)
+            self._index.add(place, buffer.records, cover)
             self._sealer.take(place, buffer.records, cover, path)
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 

@@ -26,6 +26,7 @@ from streamops.views.archiver import (
     run_archiver,
     seal_until_end,
 )
+from streamops.views.key_index import KeyIndex
 from streamops.views.log import KafkaLog
 from streamops.views.seal import SealPace
 from streamops.views.seal_events import seals_on
@@ -76,6 +77,10 @@ def test_it_goes_on_where_its_files_end(settings, produce):
     assert files(settings, "predictions") == [file_name(0), file_name(30)]
     same_as_kafka(settings)
     assert typed_rows(settings.archive, ("predictions", 0), 30) == 20
+    blocks = KeyIndex(settings.archive).blocks(("predictions", 0))
+    assert [(block.first, block.next, len(block.rows)) for block in blocks] == [
+        (0, 30, 30), (30, 50, 20),
+    ]  # fmt: skip
 
 
 def test_a_full_buffer_becomes_a_file(settings, produce):

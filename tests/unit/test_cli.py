@@ -336,6 +336,16 @@ def test_a_namespace_seals_as_it_did_from_its_beginning(tmp_path):
     assert Place(data=tmp_path, namespace="new").template().seal_every == SEAL_EVERY
 
 
+def test_features_that_were_marked_personal_stay_so_where_a_start_forgets_to_say(tmp_path):
+    given = Place(data=tmp_path).template(personal="age, income", personal_ids="customer")
+    assert (given.personal, given.personal_ids) == (("age", "income"), ("customer",))
+    Folder(tmp_path).write_settings(ServiceSettings(settings=given))
+    again = Place(data=tmp_path).template()
+    assert (again.personal, again.personal_ids) == (("age", "income"), ("customer",))
+    assert Place(data=tmp_path, bootstrap="given:1").settings().personal == ("age", "income")
+    assert Place(data=tmp_path).template(personal="").personal == ()
+
+
 def test_the_environment_names_the_place(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STREAMOPS_DATA", str(tmp_path / "of-the-environment"))
     assert main(["alerts"]) == EXIT_CONFIG

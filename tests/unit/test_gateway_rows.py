@@ -9,17 +9,22 @@ import pytest
 from litestar.testing import TestClient
 
 import streamops
-from streamops.errors import InputError
+from streamops import codec
+from streamops.client import hidden
+from streamops.errors import ConfigError, InputError
+from streamops.personal import Opener
+from streamops.sdk.plain import plain_features
 from streamops.sdk.sender import Sender
-from streamops.serving.gateway import Gateway, InferRequest, make_app
+from streamops.serving.gateway import Gateway, InferRequest, make_app, personal_of
 from streamops.serving.scorer import Scored
+from streamops.settings import Settings
 
 
 class Recorder(streamops.Client):
     """A client that counts what it would send."""
 
-    def __init__(self) -> None:
-        super().__init__("127.0.0.1:1")
+    def __init__(self, personal: streamops.Personal | None = None) -> None:
+        super().__init__("127.0.0.1:1", personal=personal)
         self.sent: list[object] = []
 
     def send_all(self, events):
@@ -36,6 +41,7 @@ class Counted:
 
     def predict_many(self, rows, model):
         self.asked += 1
+        self.rows = rows
         return [Scored(1, None, "1", "") for _ in rows]
 
 
@@ -102,3 +108,58 @@ class Failures(streamops.Client):
 
     def log_failure(self, **_):
         self.sent += 1
+
+
+@pytest.fixture
+def marked(gateway, tmp_path):
+    """The gateway of a stack whose age and customer are about persons."""
+    settings = Settings(
+        bootstrap="", data=tmp_path / "live", personal=("age",), personal_ids=("customer",)
+    )
+    gateway.client = Recorder(personal_of(settings))
+    return gateway
+
+
+def people(*rows, **parameters):
+    tensor = {"name": "rows", "shape": [len(rows)], "datatype": "BYTES", "data": list(rows)}
+    return msgspec.convert({"inputs": [tensor], "parameters": parameters}, InferRequest)
+
+
+ANNA = {"age": 34_343_434, "customer": "c-17", "plan": "pro"}
+
+
+def test_what_is_personal_is_asked_in_the_clear_and_logged_as_the_client_logs_it(marked, tmp_path):
+    answer = marked.infer("m", people(ANNA, {**ANNA, "age": 1}, subject=["anna", "ben"]))
+    assert marked.scorer.rows[0] == ANNA
+    first, second = marked.client.sent
+    assert answer.outputs[-1].data == [first.id, second.id]
+    logged = b"".join(codec.encode(event) for event in marked.client.sent)
+    for word in (b"34343434", b"c-17", b"anna", b"ben"):
+        assert word not in logged, word
+    same = hidden(marked.client.veil, {"id": first.id}, plain_features(ANNA), "anna")
+    assert same == ({"id": first.id}, first.features)
+    opened = msgspec.json.decode(Opener(tmp_path / "live.keys").open(first.id, first.features))
+    assert (opened["age"], opened["plan"]) == (34_343_434, "pro")
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        (None, r"features\.(age|customer) is personal; name the person"),
+        (["anna", None], "is personal; name the person"),
+        (["anna"], "subject has 1 persons for 2 rows; send one a row"),
+        ("", "subject is empty"),
+        (7, "subject is no text"),
+    ],
+)
+def test_a_request_about_nobody_is_refused_before_anything_is_logged(marked, subject, said):
+    with pytest.raises(InputError, match=said):
+        marked.infer("m", people(ANNA, ANNA, subject=subject))
+    assert (marked.client.sent, marked.scorer.asked) == ([], 0)
+
+
+def test_marks_that_contradict_each_other_stop_the_gateway(tmp_path):
+    assert personal_of(Settings(bootstrap="")) is None
+    both = Settings(bootstrap="", data=tmp_path / "live", personal=("a",), personal_ids=("a",))
+    with pytest.raises(ConfigError, match="ids has 'a', which features has too"):
+        Recorder(personal_of(both))

@@ -136,3 +136,8 @@ def test_a_version_whose_file_is_missing_fails_its_run(tmp_path):
     with pytest.raises(InputError, match=r"version '2' can't be asked: .*can't be read"):
         shop.answers(registered, outcomes(lambda n: "yes"))
     shop.close()
+
+
+def test_a_run_without_a_row_that_a_key_opens_says_so():
+    with pytest.raises(InputError, match="300 more have values about persons that no key opens"):
+        split(asked(), [], "binary", unread=300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,12 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from streamops import codec
+from streamops.audit.in_clear import InClear
 from streamops.audit.retrains import Retrain, retrains
 from streamops.cli import main
+from streamops.core.times import moment
 from streamops.events import (
+    ActionTaken,
     CandidateScored,
     GateEvaluated,
     ModelRegistered,
@@ -27,6 +31,7 @@ from streamops.events import (
     StageChanged,
 )
 from streamops.hosts.memory import MemoryHost
+from streamops.keys import KeyStore
 from streamops.personal import Opener, Personal, Veil
 from streamops.training.artifacts import address
 from streamops.training.scoring import About, SklearnModel
@@ -244,16 +249,96 @@ def test_a_file_under_a_keyed_hash_is_never_opened(played, tmp_path):
     assert regret.as_served is not None
 
 
-def test_values_of_persons_are_not_decrypted_to_ask_a_model_again(tmp_path):
-    keys, folder = tmp_path / "live.keys", tmp_path / "archive"
-    veil = Veil(Personal(keys=keys, features=("x",)))
-    host = play(veil=veil, open_=Opener(keys).open)
-    with_artifacts(host, tmp_path / "artifacts")
-    archive(host, folder)
-    found = {r.request: r for r in retrains(folder, tmp_path / "artifacts").retrains}
-    regret = promoted(found)[0].regret
-    assert "doesn't decrypt them" in regret.unscored["v1"]
-    assert regret.old is None
+class People(NamedTuple):
+    """A history with x of nine persons encrypted, one of them forgotten by request 1."""
+
+    host: MemoryHost
+    folder: Path
+    key: str
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "live" / "archive"
+
+    def ledger(self) -> dict[str, Retrain]:
+        found = retrains(self.archive, self.folder / "artifacts")
+        return {r.request: r for r in found.retrains}
+
+    def whose(self, retrain: Retrain) -> int:
+        """How many later outcomes of a decision are of the forgotten person."""
+        later = retrain.regret.after, retrain.regret.until
+        outcomes = (e for e in self.host.events("outcomes") if isinstance(e, OutcomeJoined))
+        return sum(
+            e.model == retrain.model
+            and later[0] < e.stamp.epoch <= later[1]
+            and not e.correction
+            and f".{self.key}.".encode() in bytes(e.features)
+            for e in outcomes
+        )
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    folder = tmp_path_factory.mktemp("people")
+    keys = folder / "live.keys"
+    host = play(veil=Veil(Personal(keys=keys, features=("x",))), open_=Opener(keys).open)
+    with_artifacts(host, folder / "artifacts")
+    store = KeyStore(keys)
+    erasure = store.begin_erasure("person 4")
+    fact = ActionTaken(
+        id="forget", time=moment(0), actor="ada", action="forget", target=erasure.name,
+        correlation_id="1",
+    )  # fmt: skip
+    host.append("audit", "ada", fact)
+    store.destroy(erasure)
+    store.close()
+    archive(host, folder / "live" / "archive")
+    return People(host, folder, erasure.name)
+
+
+def test_models_are_asked_with_what_keys_open_and_the_erased_are_left_out(people, played):
+    found = [r for r in promoted(people.ledger()) if r.regret]
+    plain = [r for r in promoted(ledger(played)) if r.regret]
+    regrets = [r.regret for r in found]
+    assert [r.erased for r in regrets] == [people.whose(retrain) for retrain in found]
+    assert sum(r.erased for r in regrets) > 5
+    assert [r.unread for r in regrets] == [0] * len(regrets)
+    # The same history in the clear has the same outcomes, and models that answer by no x.
+    assert [r.rows + r.erased for r in regrets] == [r.regret.rows for r in plain]
+    assert regrets[0].unscored == {}
+    assert None not in (regrets[0].new, regrets[0].old, regrets[0].regret)
+
+
+def test_a_model_is_asked_with_the_plain_values(people, played):
+    rows = [e for e in people.host.events("outcomes") if isinstance(e, OutcomeJoined)]
+    readable = [e for e in rows if f".{people.key}.".encode() not in bytes(e.features)]
+    found = InClear(people.archive).read(rows)
+    assert (len(found.outcomes), found.erased + found.unread) == (
+        len(readable), len(rows) - len(readable),
+    )  # fmt: skip
+    plain = {
+        e.prediction_id: bytes(e.features)
+        for e in played.host.events("outcomes")
+        if isinstance(e, OutcomeJoined)
+    }
+    for outcome in found.outcomes:
+        wanted = msgspec.json.decode(plain[outcome.prediction_id])
+        assert msgspec.json.decode(outcome.features) == wanted
+
+
+def test_without_the_key_store_nothing_is_compared_and_the_ledger_says_so(people, tmp_path, capsys):
+    shutil.copytree(people.folder / "live", tmp_path / "live")
+    artifacts = people.folder / "artifacts"
+    first = promoted(
+        {r.request: r for r in retrains(tmp_path / "live" / "archive", artifacts).retrains}
+    )[0]
+    regret = first.regret
+    assert (regret.rows, regret.new, regret.old, regret.regret) == (0, None, None, None)
+    assert (regret.erased, regret.unread > 50) == (people.whose(first), True)
+    assert main(["retrains", "--archive", str(tmp_path / "live" / "archive")]) == 0
+    said = capsys.readouterr().err
+    assert "whose values about a person were erased by request, " in said
+    assert " whose key isn't here" in said
 
 
 def test_a_run_that_failed_says_why(tmp_path):
