@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,7 +29,15 @@ AlertKind = Literal[
     "throughput",
 ]
 Strategy = Literal["recent", "all", "since_change", "online"]
-DetectorName = Literal["adwin", "page_hinkley", "ddm", "sr_mixture", "bf_sr"]
+# Ours and river's, or module:function of the user's.
+DetectorName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(adwin|page_hinkley|ddm|sr_mixture|bf_sr"
+        r"|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)$",
+        max_length=200,
+    ),
+]
 Cut = Literal["closed", "mature", "restated"]
 DRIFT_METRICS = ("drift", "score_drift", "label_drift")
 YEAR_S = 366 * 86_400
@@ -165,8 +174,10 @@ class ModelConfig(
     false_alarms_per_month  how many false alarms in 30 days the model's drift tests may raise: all
                         features, score, labels and error streams together; above 0
     segments            segment name -> values counted on their own; the rest is `~other`
-    detectors           detectors on the error stream: river's, and sr_mixture and bf_sr, tests that
-                        share the budget of false alarms
+    detectors           detectors on the error stream: river's adwin, page_hinkley and ddm;
+                        sr_mixture and bf_sr, tests that share the budget of false alarms; or
+                        module:function of your own
+    detector_code       SHA-256 of the source of each of your own: `streamops apply` fills it in
     noise               which alerts page: an empty table groups and damps them; none: each pages
     """
 
@@ -188,6 +199,7 @@ class ModelConfig(
     gate: GatePolicy = GatePolicy()
     false_alarms_per_month: float = 1.0
     noise: NoisePolicy | None = None
+    detector_code: dict[str, str] = {}
 
 
 def config_hash(config: ModelConfig) -> str:
@@ -239,6 +251,7 @@ def check_config(config: ModelConfig) -> ModelConfig:
         budget,
         "use a number above 0: 1 allows one false alarm in 30 days",
     )
+    _check_code(who, config)
     names = [rule.name for rule in config.rules]
     for name in names:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
@@ -269,6 +282,20 @@ def _check_noise(who: str, noise: NoisePolicy) -> None:
         times,
         f"use 2 to {FLAPS_MAX}, or 0 for never",
     )
+
+
+def _check_code(who: str, config: ModelConfig) -> None:
+    own = {name for name in config.detectors if ":" in name}
+    for name in sorted(own | config.detector_code.keys()):
+        code = config.detector_code.get(name, "")
+        _require(
+            name in own and re.fullmatch("[0-9a-f]{64}", code) is not None,
+            f"{who}: detector_code of {name!r}",
+            code,
+            "name the detector's source by its SHA-256, as `streamops apply` does"
+            if name in own
+            else "name it in detectors, too",
+        )
 
 
 def _check_rule(who: str, rule: Rule) -> None:

@@ -227,13 +227,14 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
 
     since     prediction time at which the detector puts the change
     platform  library, version and machine that computed it; `streamops` holds on every machine
-    score, limit  a test's evidence and what an alarm takes; none of river's detectors has them
+    score, limit  a test's evidence and what an alarm takes; no other detector has them
+    reason    why a user's detector failed; it rests, then begins anew
     """
 
     model: str
     version: str
     detector: str
-    level: Literal["warning", "drift"]
+    level: Literal["warning", "drift", "failed"]
     since: datetime
     outcomes: Integer
     error_rate: float
@@ -241,6 +242,7 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str
     score: float | None = None
     limit: float | None = None
+    reason: str = ""
     stamp: Stamp | None = None
     evidence: OutcomeEvidence | None = None
 

@@ -97,7 +97,7 @@ def differs_in(given: ModelConfig, recorded: ModelConfig) -> str:
 
 def finds_the_same(given: ModelConfig, recorded: ModelConfig) -> bool:
     """Tell whether DETECT finds under one configuration what it finds under the other."""
-    if given.detectors != recorded.detectors:
+    if given.detectors != recorded.detectors or given.detector_code != recorded.detector_code:
         return False
     if not {*given.detectors} & {*OWN_DETECTORS}:
         return True

@@ -5,7 +5,9 @@ Rule 1: an outcome that missed its cohort, and a correction, are skipped: early 
 Rule 2: river's detectors sit behind a port, a bank of objects that a fold changes in place and the
         host saves with the checkpoint; what they conclude names their library and platform. Tests
         of our own are part of the state, and their conclusions hold on every machine.
-Rule 3: a version has its own detectors: another model's errors are another stream.
+Rule 3: a user's detector is named by its host, with the hash of the source that its configuration
+        names: another source is another detector, and begins anew.
+Rule 4: a version has its own detectors: another model's errors are another stream.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ class Detector(Protocol):
         """How many outcomes ago the last detection puts the change."""
         ...
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, where the last level says so."""
+        ...
+
     def update(self, error: float) -> Level:
         """Take the next error; a drift resets the detector."""
         ...
@@ -63,7 +70,7 @@ class DetectState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Bank:
-    """The detectors of a partition, by `model tab version tab name`."""
+    """The detectors of a partition, by `model tab version tab name`; a user's: `name@code`."""
 
     def __init__(self, make: Callable[[str], Detector]) -> None:
         self.make = make
@@ -145,14 +152,28 @@ class _Step:
             if name in error_tests.NAMES:
                 self._test(key, name, event, error > 0, (config, hash_))
                 continue
-            detector = self.bank.get(f"{key}\t{name}", name)
-            level = detector.update(error)
-            before = self.levels.get(f"{key}\t{name}", "none")
-            self.levels[f"{key}\t{name}"] = level
-            if level == "drift" or (level == "warning" and before == "none"):
-                at = Found(name, level, detector.since_back, detector.platform)
+            detector, before, level = self._update(key, name, config, error)
+            if level in ("drift", "failed") or (level == "warning" and before == "none"):
+                why = detector.reason if level == "failed" else ""
+                at = Found(name, level, detector.since_back, detector.platform, reason=why)
                 found = detected(event, stream, at, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
+
+    def _update(
+        self, key: str, name: str, config: ModelConfig, error: float
+    ) -> tuple[Detector, str, Level]:
+        """Give a detector the next error; return it with its last level and this one."""
+        code = config.detector_code.get(name, "")
+        full = f"{name}@{code}" if ":" in name else name
+        at = f"{key}\t{full}"
+        if code and at not in self.levels:
+            for stale in [k for k in self.levels if k.startswith(f"{key}\t{name}@")]:
+                del self.levels[stale]
+                self.bank.detectors.pop(stale, None)
+        detector = self.bank.get(at, full)
+        before, level = self.levels.get(at, "none"), detector.update(error)
+        self.levels[at] = level
+        return detector, before, level
 
     def _test(
         self,

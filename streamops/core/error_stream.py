@@ -16,7 +16,7 @@ from streamops.core.times import micros, moment
 from streamops.events import DriftDetected, OutcomeJoined
 from streamops.values import OutcomeEvidence
 
-Level = Literal["none", "warning", "drift"]
+Level = Literal["none", "warning", "drift", "failed"]
 MARKS_MAX = 2000
 
 
@@ -24,11 +24,12 @@ class Found(NamedTuple):
     """What a detector said: since how many outcomes, and a test's evidence with its limit."""
 
     name: str
-    level: Literal["warning", "drift"]
+    level: Literal["warning", "drift", "failed"]
     since_back: int
     platform: str
     evidence: float | None = None
     alarm_at: float | None = None
+    reason: str = ""
 
 
 class Stream(msgspec.Struct, array_like=True, frozen=True):
@@ -79,6 +80,7 @@ def detected(
         config_hash=hash_,
         score=found.evidence,
         limit=found.alarm_at,
+        reason=found.reason,
         evidence=OutcomeEvidence(
             first_epoch=stream.first_epoch,
             last_epoch=epoch,
