@@ -40,6 +40,9 @@ DetectorName = Annotated[
 ]
 Cut = Literal["closed", "mature", "restated"]
 DRIFT_METRICS = ("drift", "score_drift", "label_drift")
+# Of a rule: each segment that is declared. Of a segment: values that aren't.
+EACH, OTHER = "*", "~other"
+TESTED_SEGMENTS_MAX = 16
 YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
@@ -59,6 +62,7 @@ class Rule(
     metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift;
                   drift, score_drift and label_drift are tests: their limit follows from the budget
     feature       one feature, "*" for each, empty for metrics without one
+    segment       all, or a segment as in country=de; for a drift test also "*", each declared one
     above, below  the limit; exactly one is set (none for a detector or a drift test)
     relative      the limit bounds value minus reference instead of the value
     resolve       limit that must be kept to resolve (hysteresis); the raising one if empty
@@ -207,6 +211,18 @@ def config_hash(config: ModelConfig) -> str:
     return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
 
 
+def declared_segments(config: ModelConfig) -> tuple[str, ...]:
+    """Return the segments that a model's predictions are counted in, all rows aside."""
+    names = sorted(config.segments)
+    return tuple(f"{name}={v}" for name in names for v in (*config.segments[name], OTHER))
+
+
+def segments_tested(config: ModelConfig) -> tuple[str, ...]:
+    """Return the declared segments that a rule tests for drift."""
+    asked = {rule.segment for rule in config.rules if rule.metric in DRIFT_METRICS}
+    return tuple(s for s in declared_segments(config) if s in asked or EACH in asked)
+
+
 def check_ticks(config: ModelConfig, interval_s: float) -> ModelConfig:
     """Return `config`, or raise ConfigError where its panes don't end at ticks (EPOCHS 2).
 
@@ -256,7 +272,14 @@ def check_config(config: ModelConfig) -> ModelConfig:
     for name in names:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
     for rule in config.rules:
-        _check_rule(who, rule)
+        _check_rule(who, rule, declared_segments(config))
+    tested = segments_tested(config)
+    _require(
+        len(tested) <= TESTED_SEGMENTS_MAX,
+        f"{who}: segments that rules test for drift",
+        len(tested),
+        f"test at most {TESTED_SEGMENTS_MAX}: name those that matter",
+    )
     _check_counts(f"{who}: retrain", config.retrain, RETRAIN_COUNTS)
     _check_counts(f"{who}: retrain", config.retrain, ("recent_rows", "holdout_rows"), least=1)
     if config.noise is not None:
@@ -298,7 +321,7 @@ def _check_code(who: str, config: ModelConfig) -> None:
         )
 
 
-def _check_rule(who: str, rule: Rule) -> None:
+def _check_rule(who: str, rule: Rule, segments: tuple[str, ...]) -> None:
     field = f"{who}: rule {rule.name!r}"
     limits = (rule.above is not None) + (rule.below is not None)
     is_test = rule.metric in DRIFT_METRICS
@@ -311,7 +334,7 @@ def _check_rule(who: str, rule: Rule) -> None:
         + (f"metric {rule.metric}" if is_test else f"kind {rule.kind}"),
     )
     if is_test:
-        _check_test(field, rule)
+        _check_test(field, rule, segments)
     for name, least in (("raise_after", 1), ("resolve_after", 1), ("cooldown_panes", 0)):
         value = getattr(rule, name)
         _require(
@@ -319,8 +342,9 @@ def _check_rule(who: str, rule: Rule) -> None:
         )
 
 
-def _check_test(field: str, rule: Rule) -> None:
-    _require(rule.segment == "all", f"{field}: segment", rule.segment, "drift is tested on all")
+def _check_test(field: str, rule: Rule, segments: tuple[str, ...]) -> None:
+    known = ("all", EACH, *segments)
+    _require(rule.segment in known, f"{field}: segment", rule.segment, f"use one of {known}")
     _require(rule.raise_after == 1, f"{field}: raise_after", rule.raise_after, "leave it at 1: a "
              "test waits as long as its budget asks")  # fmt: skip
     _require(not rule.relative, f"{field}: relative", rule.relative, "leave it out: a test has the "

@@ -35,7 +35,8 @@ def metric(book: Workbook, record: Record, event: MetricEvaluated) -> None:
         book.matured[event.model] = (event, ref)
     if event.status != "evaluated":
         return
-    for rule in pane_rules.of_pane(model, event.config_hash):
+    for stated in pane_rules.of_pane(model, event.config_hash):
+        rule = pane_rules.in_segment(stated, event.segment)
         for found in policy.matching(rule, event):
             state, silent = _rule_state(book, event.model, rule, found.feature)
             judge = alarms.tested if rule.metric in DRIFT_METRICS else policy.judge

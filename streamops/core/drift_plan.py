@@ -33,7 +33,7 @@ from streamops.values import PHASES, FeatureProfile, SeasonName
 LAG_FREE = 0.2
 LAG_MAX = 0.95
 DISPERSION_MAX = 1e6
-_SCORE_METRIC = "score_drift"
+SCORE_METRIC = "score_drift"
 
 
 class Part(NamedTuple):
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
     missing: Part | None
     places: Places
     seasons: tuple[SeasonName | None, ...]
-    alone: str = _SCORE_METRIC
+    alone: str = SCORE_METRIC
 
     @property
     def streams(self) -> int:
@@ -76,7 +76,7 @@ def plan_of(
     features: tuple[FeatureProfile, ...],
     score: FeatureProfile | None,
     pane_s: float = 0.0,
-    alone: str = _SCORE_METRIC,
+    alone: str = SCORE_METRIC,
 ) -> Plan:
     """Return the tests of these columns; no score: it isn't tested.
 
