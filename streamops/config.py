@@ -43,6 +43,7 @@ DRIFT_METRICS = ("drift", "score_drift", "label_drift")
 # Of a rule: each segment that is declared. Of a segment: values that aren't.
 EACH, OTHER = "*", "~other"
 TESTED_SEGMENTS_MAX = 16
+ERROR_TESTS = ("sr_mixture", "bf_sr")
 YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
@@ -62,7 +63,7 @@ class Rule(
     metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift;
                   drift, score_drift and label_drift are tests: their limit follows from the budget
     feature       one feature, "*" for each, empty for metrics without one
-    segment       all, or a segment as in country=de; for a drift test also "*", each declared one
+    segment       all, or a segment as in country=de; for a test also "*", each declared one
     above, below  the limit; exactly one is set (none for a detector or a drift test)
     relative      the limit bounds value minus reference instead of the value
     resolve       limit that must be kept to resolve (hysteresis); the raising one if empty
@@ -219,7 +220,8 @@ def declared_segments(config: ModelConfig) -> tuple[str, ...]:
 
 def segments_tested(config: ModelConfig) -> tuple[str, ...]:
     """Return the declared segments that a rule tests for drift."""
-    asked = {rule.segment for rule in config.rules if rule.metric in DRIFT_METRICS}
+    tests = (*DRIFT_METRICS, *ERROR_TESTS)
+    asked = {rule.segment for rule in config.rules if rule.metric in tests}
     return tuple(s for s in declared_segments(config) if s in asked or EACH in asked)
 
 
@@ -333,8 +335,11 @@ def _check_rule(who: str, rule: Rule, segments: tuple[str, ...]) -> None:
         f"set exactly {expected} of them for "
         + (f"metric {rule.metric}" if is_test else f"kind {rule.kind}"),
     )
+    if is_test or rule.metric in ERROR_TESTS:
+        known = ("all", EACH, *segments)
+        _require(rule.segment in known, f"{field}: segment", rule.segment, f"use one of {known}")
     if is_test:
-        _check_test(field, rule, segments)
+        _check_test(field, rule)
     for name, least in (("raise_after", 1), ("resolve_after", 1), ("cooldown_panes", 0)):
         value = getattr(rule, name)
         _require(
@@ -342,9 +347,7 @@ def _check_rule(who: str, rule: Rule, segments: tuple[str, ...]) -> None:
         )
 
 
-def _check_test(field: str, rule: Rule, segments: tuple[str, ...]) -> None:
-    known = ("all", EACH, *segments)
-    _require(rule.segment in known, f"{field}: segment", rule.segment, f"use one of {known}")
+def _check_test(field: str, rule: Rule) -> None:
     _require(rule.raise_after == 1, f"{field}: raise_after", rule.raise_after, "leave it at 1: a "
              "test waits as long as its budget asks")  # fmt: skip
     _require(not rule.relative, f"{field}: relative", rule.relative, "leave it out: a test has the "

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.audit.links import RecordedInbox
 from streamops.audit.pace import by_epoch
-from streamops.config import ModelConfig, config_hash, segments_tested
-from streamops.core.budget import ALL, OWN_DETECTORS, tested
+from streamops.config import ERROR_TESTS, ModelConfig, config_hash, segments_tested
+from streamops.core.budget import ALL, error_tests, tested
 from streamops.core.derived_inbox import close_hash, sources_of
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
@@ -106,10 +106,13 @@ def finds_the_same(given: ModelConfig, recorded: ModelConfig) -> bool:
     """Tell whether DETECT finds under one configuration what it finds under the other."""
     if given.detectors != recorded.detectors or given.detector_code != recorded.detector_code:
         return False
-    if not {*given.detectors} & {*OWN_DETECTORS}:
+    if not {*given.detectors} & {*ERROR_TESTS}:
         return True
     budgets = [
-        (c.false_alarms_per_month, [tested(c, s) for s in (ALL, *segments_tested(c))])
+        (
+            c.false_alarms_per_month,
+            [(s, tested(c, s), error_tests(c, s)) for s in (ALL, *segments_tested(c))],
+        )
         for c in (given, recorded)
     ]
     return budgets[0] == budgets[1]

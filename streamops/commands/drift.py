@@ -65,9 +65,9 @@ def drift(
     beyond chance.
 
     With --time both are put into its order, the current one is cut into panes of equal time, as a
-    service has them, and each alarm is told: in which pane, until which the change alarmed again,
-    and since when it is. What follows the clock
-    or the calendar is compared with its own phase, if the reference has the column and shows it.
+    service has them, and each alert is told: in which pane, up to which pane the change alarmed
+    again, and since when it is. What follows the clock or the calendar is compared with its own
+    phase, if the reference has the column and shows it.
 
     Example: streamops drift january.parquet february.parquet --time at --html drift.html
     """
@@ -90,6 +90,10 @@ def drift(
     if json:
         print_json(found)
         return
+    _show(found)
+
+
+def _show(found: Comparison) -> None:
     print_table(COLUMNS, [_row(column) for column in found.columns])
     if found.time:
         _show_panes(found)

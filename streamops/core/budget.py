@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streamops.config import DRIFT_METRICS, EACH, ModelConfig, segments_tested
+from streamops.config import DRIFT_METRICS, EACH, ERROR_TESTS, ModelConfig, segments_tested
 
 ALL = "all"
 MONTH_S = 30 * 86_400
-OWN_DETECTORS = ("sr_mixture", "bf_sr")
 
 
 def alarm_at(streams: int, panes_a_month: float, false_alarms_a_month: float) -> float:
@@ -44,11 +43,21 @@ def tested(config: ModelConfig, segment: str) -> Tested:
     return Tested(*(metric in metrics for metric in DRIFT_METRICS))
 
 
+def error_tests(config: ModelConfig, segment: str) -> tuple[str, ...]:
+    """Return the tests of the error stream: of all rows, or those that rules ask of a segment."""
+    found = tuple(name for name in config.detectors if name in ERROR_TESTS)
+    if segment == ALL:
+        return found
+    asked = {rule.metric for rule in config.rules if rule.segment in (segment, EACH)}
+    return tuple(name for name in found if name in asked)
+
+
 def streams_of(config: ModelConfig, features: int) -> int:
     """Return how many streams share the budget of a model with so many features; at least 1."""
-    streams = len([name for name in config.detectors if name in OWN_DETECTORS])
+    streams = 0
     for segment in (ALL, *segments_tested(config)):
         asked = tested(config, segment)
+        streams += len(error_tests(config, segment))
         streams += 2 * features * asked.features + asked.score + asked.labels
     return max(1, streams)
 

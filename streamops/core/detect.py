@@ -7,7 +7,8 @@ Rule 2: river's detectors sit behind a port, a bank of objects that a fold chang
         of our own are part of the state, and their conclusions hold on every machine.
 Rule 3: a user's detector is named by its host, with the hash of the source that its configuration
         names: another source is another detector, and begins anew.
-Rule 4: a version has its own detectors: another model's errors are another stream.
+Rule 4: a segment has the tests of our own that a rule asks for there, on its own outcomes.
+Rule 5: a version has its own detectors: another model's errors are another stream.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import msgspec
 
 from streamops.config import ModelConfig
 from streamops.core import error_tests
+from streamops.core.budget import error_tests as error_tests_of
 from streamops.core.budget import streams_of
-from streamops.core.error_stream import Found, Level, Stream, detected, longer
+from streamops.core.error_stream import Found, Level, Stream, counted, detected, longer
 from streamops.core.error_tests import ErrorTest
-from streamops.core.meter_state import default_config
+from streamops.core.meter_state import default_config, segments_of
 from streamops.core.processor import Batch, Closing, Output
 from streamops.core.tally import is_error
 from streamops.core.times import micros
@@ -58,6 +60,8 @@ class Detector(Protocol):
 class DetectState(msgspec.Struct, array_like=True, frozen=True):
     """Streams by model and version, last levels and own tests by detector, configuration by model.
 
+    A segment's stream and tests are there as well, by `model tab version tab segment`.
+
     features  how many features a version has: their tests share the model's budget
     """
 
@@ -87,7 +91,7 @@ class Detect:
     """The processor of outcomes-q."""
 
     name = "detect"
-    semantics = 2
+    semantics = 3
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"outcomes": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -158,6 +162,22 @@ class _Step:
                 at = Found(name, level, detector.since_back, detector.platform, reason=why)
                 found = detected(event, stream, at, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
+        if config.segments and not self.regression.get(key, False):
+            self._segments(key, event, error > 0, (config, hash_))
+
+    def _segments(
+        self, key: str, event: OutcomeJoined, is_error: bool, ruled: tuple[ModelConfig, str]
+    ) -> None:
+        """Put an outcome to the tests of its segments."""
+        for segment in segments_of(event.segments, ruled[0])[1:]:
+            names = error_tests_of(ruled[0], segment)
+            if not names:
+                continue
+            at = f"{key}\t{segment}"
+            part = counted(self.streams.get(at, Stream()), event, self.epoch)
+            self.streams[at] = msgspec.structs.replace(part, errors=part.errors + is_error)
+            for name in names:
+                self._test(key, name, event, is_error, ruled, segment)
 
     def _update(
         self, key: str, name: str, config: ModelConfig, error: float
@@ -182,9 +202,10 @@ class _Step:
         event: OutcomeJoined,
         is_error: bool,
         ruled: tuple[ModelConfig, str],
+        segment: str = "",
     ) -> None:
         config, hash_ = ruled
-        at = f"{key}\t{name}"
+        at = f"{key}\t{name}\t{segment}" if segment else f"{key}\t{name}"
         self.tests[at], alarm = error_tests.step(
             name,
             self.tests.get(at, ErrorTest()),
@@ -195,7 +216,8 @@ class _Step:
         )
         if alarm is not None:
             found = Found(name, "drift", alarm.age, error_tests.PLATFORM, *alarm[:2])
-            said = detected(event, self.streams[key], found, hash_, self.epoch)
+            part = (segment, self.streams[f"{key}\t{segment}"]) if segment else None
+            said = detected(event, self.streams[key], found, hash_, self.epoch, part)
             self.outputs.append(Output("metrics", event.model, said))
 
     def _error(self, key: str, event: OutcomeJoined) -> float:

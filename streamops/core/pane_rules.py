@@ -4,7 +4,7 @@ Rule 1: a pane is judged by the rules of the configuration it was counted under,
         and its alert name, wherever the new one's activation stands between them (EPOCHS 4).
 Rule 2: of those, only rules that the newest configuration still has, about the same thing: what a
         person took out raises nothing more.
-Rule 3: a drift test's rule for each segment is one rule a segment: it has a state, and an alert, of
+Rule 3: a test's rule for each segment is one rule a segment: it has a state, and an alert, of
         each.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from streamops.config import DRIFT_METRICS, EACH, ModelConfig, Rule, declared_segments
+from streamops.config import DRIFT_METRICS, EACH, ERROR_TESTS, ModelConfig, Rule, declared_segments
 from streamops.core.budget import ALL
 from streamops.core.model_state import EARLIER_MAX, ModelState
 from streamops.core.policy import RuleState
@@ -30,7 +30,8 @@ def of_pane(model: ModelState, config_hash: str) -> tuple[Rule, ...]:
 
 def in_segment(rule: Rule, segment: str) -> Rule:
     """Return a rule for each segment as it is for this one; any other as it is."""
-    if rule.segment != EACH or segment == ALL or rule.metric not in DRIFT_METRICS:
+    is_test = rule.metric in (*DRIFT_METRICS, *ERROR_TESTS)
+    if rule.segment != EACH or segment == ALL or not is_test:
         return rule
     return replace(rule, segment=segment)
 

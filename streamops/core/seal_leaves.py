@@ -41,9 +41,14 @@ from streamops.core.segment_drift import SegmentState
 from streamops.values import ModelVersion
 
 BEFORE_NOISE, BEFORE_TESTED_LABELS, BEFORE_TESTED_SEGMENTS = 3, 4, 5
+BEFORE_SEGMENT_ERRORS = 2
 # (processor, semantics) of sealed states that mean the same under its own.
 _SAME = frozenset(
-    {("monitor", 2), ("monitor", 3), ("controller", 3), ("controller", 4), ("controller", 5)}
+    {
+        *(("monitor", n) for n in (2, 3)),
+        ("detect", 2),
+        *(("controller", n) for n in (3, 4, 5)),
+    }
 )
 _DETECT = ("streams", "levels", "configs", "regression", "tests", "features")
 
@@ -79,6 +84,8 @@ def semantics_of(processor: Processor[Any], state: Any) -> int:
         if _tests_labels(state):
             return BEFORE_TESTED_SEGMENTS
         return BEFORE_TESTED_LABELS if is_needed(state.noise) else BEFORE_NOISE
+    if isinstance(state, DetectState) and not any(key.count("\t") > 1 for key in state.streams):
+        return BEFORE_SEGMENT_ERRORS
     if isinstance(state, MonitorState) and not state.segments:
         return BEFORE_SEGMENTS if state.labels else BEFORE_LABELS
     return processor.semantics

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streamops.audit.verify import verify
 from streamops.audit.whatif import what_if
 from streamops.config import Rule, check_config, config_hash, segments_tested
-from streamops.core import pane_rules, segment_drift
+from streamops.core import error_tests, pane_rules, segment_drift
 from streamops.core.budget import alarm_at, streams_of
 from streamops.core.model_state import ModelState
 from streamops.core.monitor import Monitor, MonitorState
@@ -220,3 +220,17 @@ def test_each_segment_has_its_own_hysteresis_and_one_that_is_declared_no_more_is
     assert pane_rules.kept_states(known, known.config) == known.rules
     gone = replace(known.config, rules=(replace(RULE, segment="all"),))
     assert pane_rules.kept_states(known, gone) == {}
+
+
+def test_an_error_test_of_a_segment_raises_its_alert_and_is_proven(tmp_path, monkeypatch):
+    monkeypatch.setattr(error_tests, "REFERENCE_BINS", {"sr_mixture": 2, "bf_sr": 2})
+    each = Rule(name="errors", kind="concept_drift", metric="bf_sr", segment="*")
+    everywhere = Rule(name="errors of all", kind="concept_drift", metric="bf_sr")
+    host = play(partitions=1, panes=10, rules=(each, everywhere), detectors=("bf_sr",))
+    alerts = [e for e in host.events("alerts") if isinstance(e, AlertRaised)]
+    segments = {(a.rule, a.segment) for a in alerts}
+    assert ("errors of all", "all") in segments
+    assert {s for rule_, s in segments if rule_ == "errors"} == {"country=de", "country=~other"}
+    found = verify(archive(host, tmp_path), make_detector=make_counting)
+    assert (found.ok, found.findings) == (True, ())
+    assert {a.id for a in found.alerts} == {a.id for a in alerts}
