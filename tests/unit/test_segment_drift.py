@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -15,14 +14,13 @@ from streamops.core.budget import alarm_at, streams_of
 from streamops.core.model_state import ModelState
 from streamops.core.monitor import Monitor, MonitorState
 from streamops.core.policy import RuleState
-from streamops.core.processor import Batch
 from streamops.core.profile import numeric_profile
 from streamops.core.seal_leaves import can_load, leaves_of, load_state, places_of, semantics_of
 from streamops.core.segment_drift import LEARNED
 from streamops.errors import ConfigError
 from streamops.events import AlertRaised, AlertResolved, ConfigActivated, PaneSummarized
 from streamops.values import FeatureCounts, PaneRows, Stamp
-from tests.builders import activated, at, config, profile, record, rule, version
+from tests.builders import activated, at, config, evaluated, profile, rule, version
 from tests.story import archive, make_counting, play
 
 BUDGET = 3000.0
@@ -50,11 +48,8 @@ class Service:
         self._fold(activated(settings, 1), activated(known, 2))
 
     def _fold(self, *events):
-        records = [record("summaries", n, event) for n, event in enumerate(events)]
-        packed = msgspec.msgpack.encode(self.state)
-        state = msgspec.msgpack.decode(packed, type=MonitorState)
-        self.state, outputs = self.monitor.step(state, Batch(1, None, records))
-        return [output.event for output in outputs]
+        self.state, said = evaluated(self.monitor, self.state, *events)
+        return said
 
     def pane(self, values, segment="country=de", version="v1"):
         start = self.number * 10
