@@ -150,10 +150,12 @@ class _Step:
         self.streams[key] = stream
         row = self.configs.get(event.model)
         config, hash_ = default_config(event.model) if row is None else (row[1], row[2])
+        has_tests = False
         for name in config.detectors:
             if name in CLASSES_ONLY and self.regression.get(key, False):
                 continue
             if name in error_tests.NAMES:
+                has_tests = True
                 self._test(key, name, event, error > 0, (config, hash_))
                 continue
             detector, before, level = self._update(key, name, config, error)
@@ -162,7 +164,7 @@ class _Step:
                 at = Found(name, level, detector.since_back, detector.platform, reason=why)
                 found = detected(event, stream, at, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
-        if config.segments and not self.regression.get(key, False):
+        if config.segments and has_tests:
             self._segments(key, event, error > 0, (config, hash_))
 
     def _segments(
