@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,9 +29,21 @@ AlertKind = Literal[
     "throughput",
 ]
 Strategy = Literal["recent", "all", "since_change", "online"]
-DetectorName = Literal["adwin", "page_hinkley", "ddm", "sr_mixture", "bf_sr"]
+# Ours and river's, or module:function of the user's.
+DetectorName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(adwin|page_hinkley|ddm|sr_mixture|bf_sr"
+        r"|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)$",
+        max_length=200,
+    ),
+]
 Cut = Literal["closed", "mature", "restated"]
 DRIFT_METRICS = ("drift", "score_drift", "label_drift")
+# Of a rule: each segment that is declared. Of a segment: values that aren't.
+EACH, OTHER = "*", "~other"
+TESTED_SEGMENTS_MAX = 16
+ERROR_TESTS = ("sr_mixture", "bf_sr")
 YEAR_S = 366 * 86_400
 SPAN_MAX_S = 10 * YEAR_S
 COUNT_MAX = 1 << 40
@@ -50,6 +63,7 @@ class Rule(
     metric        name of a metric (docs/reference/metrics.md), or a detector for concept_drift;
                   drift, score_drift and label_drift are tests: their limit follows from the budget
     feature       one feature, "*" for each, empty for metrics without one
+    segment       all, or a segment as in country=de; for a test also "*", each declared one
     above, below  the limit; exactly one is set (none for a detector or a drift test)
     relative      the limit bounds value minus reference instead of the value
     resolve       limit that must be kept to resolve (hysteresis); the raising one if empty
@@ -165,8 +179,10 @@ class ModelConfig(
     false_alarms_per_month  how many false alarms in 30 days the model's drift tests may raise: all
                         features, score, labels and error streams together; above 0
     segments            segment name -> values counted on their own; the rest is `~other`
-    detectors           detectors on the error stream: river's, and sr_mixture and bf_sr, tests that
-                        share the budget of false alarms
+    detectors           detectors on the error stream: river's adwin, page_hinkley and ddm;
+                        sr_mixture and bf_sr, tests that share the budget of false alarms; or
+                        module:function of your own
+    detector_code       SHA-256 of the source of each of your own: `streamops apply` fills it in
     noise               which alerts page: an empty table groups and damps them; none: each pages
     """
 
@@ -188,11 +204,25 @@ class ModelConfig(
     gate: GatePolicy = GatePolicy()
     false_alarms_per_month: float = 1.0
     noise: NoisePolicy | None = None
+    detector_code: dict[str, str] = {}
 
 
 def config_hash(config: ModelConfig) -> str:
     """Return the SHA-256 (hex) of the configuration's canonical encoding."""
     return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
+
+
+def declared_segments(config: ModelConfig) -> tuple[str, ...]:
+    """Return the segments that a model's predictions are counted in, all rows aside."""
+    names = sorted(config.segments)
+    return tuple(f"{name}={v}" for name in names for v in (*config.segments[name], OTHER))
+
+
+def segments_tested(config: ModelConfig) -> tuple[str, ...]:
+    """Return the declared segments that a rule tests for drift."""
+    tests = (*DRIFT_METRICS, *ERROR_TESTS)
+    asked = {rule.segment for rule in config.rules if rule.metric in tests}
+    return tuple(s for s in declared_segments(config) if s in asked or EACH in asked)
 
 
 def check_ticks(config: ModelConfig, interval_s: float) -> ModelConfig:
@@ -239,11 +269,19 @@ def check_config(config: ModelConfig) -> ModelConfig:
         budget,
         "use a number above 0: 1 allows one false alarm in 30 days",
     )
+    _check_code(who, config)
     names = [rule.name for rule in config.rules]
     for name in names:
         _require(names.count(name) == 1, f"{who}: rules", name, "give each rule its own name")
     for rule in config.rules:
-        _check_rule(who, rule)
+        _check_rule(who, rule, declared_segments(config))
+    tested = segments_tested(config)
+    _require(
+        len(tested) <= TESTED_SEGMENTS_MAX,
+        f"{who}: segments that rules test for drift",
+        len(tested),
+        f"test at most {TESTED_SEGMENTS_MAX}: name those that matter",
+    )
     _check_counts(f"{who}: retrain", config.retrain, RETRAIN_COUNTS)
     _check_counts(f"{who}: retrain", config.retrain, ("recent_rows", "holdout_rows"), least=1)
     if config.noise is not None:
@@ -271,7 +309,21 @@ def _check_noise(who: str, noise: NoisePolicy) -> None:
     )
 
 
-def _check_rule(who: str, rule: Rule) -> None:
+def _check_code(who: str, config: ModelConfig) -> None:
+    own = {name for name in config.detectors if ":" in name}
+    for name in sorted(own | config.detector_code.keys()):
+        code = config.detector_code.get(name, "")
+        _require(
+            name in own and re.fullmatch("[0-9a-f]{64}", code) is not None,
+            f"{who}: detector_code of {name!r}",
+            code,
+            "name the detector's source by its SHA-256, as `streamops apply` does"
+            if name in own
+            else "name it in detectors, too",
+        )
+
+
+def _check_rule(who: str, rule: Rule, segments: tuple[str, ...]) -> None:
     field = f"{who}: rule {rule.name!r}"
     limits = (rule.above is not None) + (rule.below is not None)
     is_test = rule.metric in DRIFT_METRICS
@@ -283,6 +335,9 @@ def _check_rule(who: str, rule: Rule) -> None:
         f"set exactly {expected} of them for "
         + (f"metric {rule.metric}" if is_test else f"kind {rule.kind}"),
     )
+    if is_test or rule.metric in ERROR_TESTS:
+        known = ("all", EACH, *segments)
+        _require(rule.segment in known, f"{field}: segment", rule.segment, f"use one of {known}")
     if is_test:
         _check_test(field, rule)
     for name, least in (("raise_after", 1), ("resolve_after", 1), ("cooldown_panes", 0)):
@@ -293,7 +348,6 @@ def _check_rule(who: str, rule: Rule) -> None:
 
 
 def _check_test(field: str, rule: Rule) -> None:
-    _require(rule.segment == "all", f"{field}: segment", rule.segment, "drift is tested on all")
     _require(rule.raise_after == 1, f"{field}: raise_after", rule.raise_after, "leave it at 1: a "
              "test waits as long as its budget asks")  # fmt: skip
     _require(not rule.relative, f"{field}: relative", rule.relative, "leave it out: a test has the "

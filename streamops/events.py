@@ -58,8 +58,7 @@ class PredictionMade(Event, frozen=True, kw_only=True, tag=True, gc=False):
     time        when the answer left the serving host, by that host's clock
     score       probability of the positive class (binary) or of the predicted class, 0..1
     features    object of the model's columns; read once its version is known
-    latency_ms  from request to answer, milliseconds, at least 0
-    segments    declared segment -> value
+    latency_ms  from request to answer, milliseconds, at least 0; segments: declared -> value
     deployment_step  id of the StageChanged under which it was served
     """
 
@@ -204,7 +203,7 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
 
     status  evaluated, or why not: mixed (two configurations), coverage (too few labels)
     drift   alarms of drift tests; metrics of their names hold every test's evidence
-    semantics  2 where drift tests ran, 3 where one of the labels did
+    semantics  2 where drift tests ran, 3 where one of the labels did, 4 of a segment
     """
 
     model: str
@@ -227,13 +226,14 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
 
     since     prediction time at which the detector puts the change
     platform  library, version and machine that computed it; `streamops` holds on every machine
-    score, limit  a test's evidence and what an alarm takes; none of river's detectors has them
+    score, limit  a test's evidence and what an alarm takes; reason: why a user's detector failed
+    segment   whose outcomes a test read; `outcomes` and evidence are the version's all the same
     """
 
     model: str
     version: str
     detector: str
-    level: Literal["warning", "drift"]
+    level: Literal["warning", "drift", "failed"]
     since: datetime
     outcomes: Integer
     error_rate: float
@@ -241,6 +241,8 @@ class DriftDetected(Event, frozen=True, kw_only=True, tag=True):
     config_hash: str
     score: float | None = None
     limit: float | None = None
+    reason: str = ""
+    segment: str = "all"
     stamp: Stamp | None = None
     evidence: OutcomeEvidence | None = None
 

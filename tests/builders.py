@@ -17,6 +17,7 @@ from streamops import codec
 from streamops.config import DRIFT_METRICS, ModelConfig, Rule, check_config, config_hash
 from streamops.core.controller import Controller
 from streamops.core.meter import Meter
+from streamops.core.monitor import Monitor, MonitorState
 from streamops.core.processor import Batch, Output, Record, Refusal
 from streamops.core.profile import category_profile, numeric_profile
 from streamops.core.times import SECOND_US, moment
@@ -292,3 +293,13 @@ def scored(
 def of_type(events: Sequence[Any], kind: type[Any]) -> list[Any]:
     """The events of one type."""
     return [event for event in events if isinstance(event, kind)]
+
+
+def evaluated(
+    monitor: Monitor, state: MonitorState, *events: Event
+) -> tuple[MonitorState, list[Event]]:
+    """Fold one epoch of summaries into MONITOR, its state saved and read again before."""
+    records = [record("summaries", n, event) for n, event in enumerate(events)]
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=MonitorState)
+    after, outputs = monitor.step(read, Batch(1, None, records))
+    return after, [output.event for output in outputs]

@@ -54,6 +54,8 @@ def values_of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(info.values)
         case inspect.FloatType():
             return st.floats(info.ge, info.le, allow_nan=False, allow_infinity=False)
+        case inspect.StrType(pattern=str()):
+            return st.sampled_from(["adwin", "bf_sr", "cusum:make", "a.b_1:C"])
         case inspect.IntType():
             return INTEGERS
         case inspect.RawType():

@@ -44,6 +44,8 @@ NAMED: dict[str, Any] = {
     "topic": "predictions",
     "platform": "river 0.25.1, Linux-x86_64",
     "detector": "adwin",
+    "detectors": "cusum:make",
+    "detector_code": "0f" * 32,
     "deployment_step": "stage/churn/3",
     "reason": "income moved",
 }

@@ -8,7 +8,9 @@ on. Some records are bad, late or repeated. Everything follows from the argument
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -101,16 +103,17 @@ def play(
     per_s: int = 2,
     veil: Veil | None = None,
     open_: Open = unopened,
+    make: Callable[[str], Any] = make_counting,
+    code: dict[str, str] | None = None,
 ) -> MemoryHost:
     """Play the story, models asked every so many seconds; the host holds every topic's records.
 
     said         what people said of alerts, at the beginning
     per_s        predictions a model in such a second
     veil, open_  hides x of nine persons by turns, and opens it for METER
+    make, code   of detectors: what makes them, and the sources of a user's
     """
-    host = MemoryHost(
-        partitions=partitions, make_detector=make_counting, seal_every=seal_every, open_=open_
-    )
+    host = MemoryHost(partitions=partitions, make_detector=make, seal_every=seal_every, open_=open_)
     chance = random.Random(seed)
     topology = TopologyActivated(
         id="topology", time=at(0), partitions=partitions, driven=True, seal_every=seal_every
@@ -118,7 +121,7 @@ def play(
     host.broadcast(topology)
     host.tick(0, at(0))
     for number, model in enumerate(("churn", "calm")):
-        introduce(host, model, number * 2 + 1, rules, detectors, noise)
+        introduce(host, model, number * 2 + 1, rules, detectors, noise, code)
     for event in said:
         host.append("lifecycle", event.model, event)
     answered: set[str] = set()
@@ -146,6 +149,7 @@ def introduce(
     rules: tuple[Rule, ...],
     detectors: tuple[str, ...],
     noise: NoisePolicy | None = None,
+    code: dict[str, str] | None = None,
 ) -> None:
     """Configure a model, register its first version and ask for its promotion."""
     config = ModelConfig(
@@ -158,6 +162,7 @@ def introduce(
         rules=rules,
         retrain=RetrainPolicy(min_labels=50, strategies=("recent",), holdout_rows=20),
         noise=noise,
+        detector_code=code or {},
     )
     applied = ConfigActivated(
         id=f"config/{model}",

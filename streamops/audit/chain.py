@@ -95,7 +95,7 @@ class Chains:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._metrics = Shelf(Metered)
-        self._tested: dict[tuple[Version, str], Stamp] = {}
+        self._tested: dict[tuple[Version, str, str], Stamp] = {}
         self._counts: dict[Version, int] = {}
         self._doubted: dict[Key, OutcomeAt] = {}
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
@@ -113,8 +113,10 @@ class Chains:
         if stamp is None or stamp in self._metrics:
             return
         if isinstance(event, MetricEvaluated):
-            # Tests of labels read mature panes, others closed ones: each has a chain of its own.
-            evidence, tests = event.evidence or MetricEvidence(), (_version(event), event.cut)
+            # Tests of labels read mature panes, others closed ones, and each segment has its own:
+            # each has a chain of its own.
+            evidence = event.evidence or MetricEvidence()
+            tests = _version(event), event.cut, event.segment
             before = self._tested.get(tests) if evidence.panes > 1 else None
             self._metrics[stamp] = Metered(event.id, _packed(evidence.summaries), earlier=before)
             if evidence.panes:

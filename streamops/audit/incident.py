@@ -86,7 +86,7 @@ def save_incident(
     if out.exists():
         raise ConfigError(f"{out} is there already: give another --out, or remove it")
     if make_detector is None:
-        from streamops.training.detectors import make_detector as river
+        from streamops.training.detectors import make_audited as river
 
         make_detector = river
     namespace = namespace_of(archive)

@@ -32,10 +32,11 @@ from streamops.values import MetricEvidence, Proof, SealEvidence, Stamp
 WINDOW = 64
 # How reasons begin that are more than a difference.
 FOREIGN = "not recomputable here: platform "
+OTHER_CODE = "not recomputable here: detector "
 NO_KEY = "not recomputable here: keys of persons' values are not in the key store"
 ERASED = "erased by request "
 # Those that say nothing against a record: it can't be computed again.
-OPEN = (FOREIGN, NO_KEY, ERASED)
+OPEN = (FOREIGN, OTHER_CODE, NO_KEY, ERASED)
 ENDED = "its inputs in the archive end before epoch "
 FORGOTTEN = frozenset({"outcomes", "dlq"})
 FROM_RAW = frozenset({"outcomes", "summaries"})

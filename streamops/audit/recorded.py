@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.audit.links import RecordedInbox
 from streamops.audit.pace import by_epoch
-from streamops.config import ModelConfig, config_hash
-from streamops.core.budget import OWN_DETECTORS, tested
+from streamops.config import ERROR_TESTS, ModelConfig, config_hash, segments_tested
+from streamops.core.budget import ALL, error_tests, tested
 from streamops.core.derived_inbox import close_hash, sources_of
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
@@ -92,16 +92,29 @@ class Rehash:
 def differs_in(given: ModelConfig, recorded: ModelConfig) -> str:
     """Return the first setting that METER counts by and that is another; empty for none."""
     others = (name for name in COUNTING if getattr(given, name) != getattr(recorded, name))
+    if _counted(given) != _counted(recorded):
+        return next(others, "rules of segments")
     return next(others, "")
+
+
+def _counted(config: ModelConfig) -> set[str]:
+    """Segments whose features METER counts."""
+    return {s for s in segments_tested(config) if tested(config, s).features}
 
 
 def finds_the_same(given: ModelConfig, recorded: ModelConfig) -> bool:
     """Tell whether DETECT finds under one configuration what it finds under the other."""
-    if given.detectors != recorded.detectors:
+    if given.detectors != recorded.detectors or given.detector_code != recorded.detector_code:
         return False
-    if not {*given.detectors} & {*OWN_DETECTORS}:
+    if not {*given.detectors} & {*ERROR_TESTS}:
         return True
-    budgets = [(c.false_alarms_per_month, tested(c)) for c in (given, recorded)]
+    budgets = [
+        (
+            c.false_alarms_per_month,
+            [(s, tested(c, s), error_tests(c, s)) for s in (ALL, *segments_tested(c))],
+        )
+        for c in (given, recorded)
+    ]
     return budgets[0] == budgets[1]
 
 

@@ -104,7 +104,7 @@ def run_replay(
             raise ConfigError(f"--topics has {topic!r}; use some of {','.join(known)}")
     namespace = namespace_of(archive)
     if make_detector is None:
-        from streamops.training.detectors import make_detector as river
+        from streamops.training.detectors import make_audited as river
 
         make_detector = river
     conclusions = replay(

@@ -51,6 +51,7 @@ class Silent:
 
     platform = ""
     since_back = 0
+    reason = ""
 
     def update(self, error: float) -> Literal["none", "warning", "drift"]:
         """Say nothing."""

@@ -22,7 +22,6 @@ from streamops.audit.erased import Unreadable, keys_of
 from streamops.audit.ledger import (
     ENDED,
     ERASED,
-    FOREIGN,
     OPEN,
     Key,
     Ledger,
@@ -34,6 +33,7 @@ from streamops.audit.links import Links
 from streamops.audit.metering import TOPICS, Job, Metered, metering
 from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import epochs_of, merged, rank_of
+from streamops.audit.platforms import Platforms
 from streamops.audit.proven import Run, outcome_runs, run_of
 from streamops.audit.record_chain import ChainCheck, check_chain
 from streamops.audit.records import Hole, PartitionReader, rows_again
@@ -43,7 +43,6 @@ from streamops.audit.workers import Workers, workers_for
 from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
-from streamops.core.error_tests import PLATFORM
 from streamops.core.output_rows import Addressed, AddressedRows
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Rows
@@ -147,7 +146,7 @@ def verify(
 
     alert, since   only the alert of this id, or those from a time on: from the last seal before all
                    that their proofs name. What comes before it is taken as sealed, not looked at.
-    make_detector  detectors by name; river's unless given
+    make_detector  detectors by name; river's and the user's unless given
     on_progress    called now and then with (records done, records in all)
     workers        processes that fold METER; 1: this one, None: as many as serve. From a seal on
                    it is always this one. It changes nothing that is found.
@@ -182,7 +181,7 @@ def recompute(
     """
     numeric.self_test()
     if make_detector is None:
-        from streamops.training.detectors import make_detector as river
+        from streamops.training.detectors import make_audited as river
 
         make_detector = river
     namespace = namespace_of(archive)
@@ -248,7 +247,7 @@ class _Audit:
         self.foreign: set[str] = set()
         self._unreadable: dict[Place, str] = {}
         self._refused: set[Place] = set()
-        self._ours = {make_detector("adwin").platform, PLATFORM}
+        self._platforms = Platforms(make_detector("adwin").platform)
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self.records = 0
         firsts = {} if start is None else start.firsts
@@ -423,7 +422,7 @@ class _Audit:
             self.alerts.append((record, event))
         elif isinstance(event, Sealed):
             self._check(record, event)
-        elif isinstance(event, DriftDetected) and event.platform not in self._ours:
+        elif isinstance(event, DriftDetected) and self._platforms.why_foreign(event):
             self.foreign.add(event.platform)
         if record.topic == "metrics":
             self.chains.note(event)
@@ -448,8 +447,8 @@ class _Audit:
 
     def _unfounded(self, key: Key, record: Record) -> str:
         event = record.event
-        if isinstance(event, DriftDetected) and event.platform not in self._ours:
-            return f"{FOREIGN}{event.platform}"
+        if isinstance(event, DriftDetected) and (why := self._platforms.why_foreign(event)):
+            return why
         last = self.links.epoch_of(key.source)
         if key.epoch > last:
             return f"{ENDED}{key.epoch} ({key.source} reaches {last}), so nothing concludes it"

@@ -105,7 +105,7 @@ def what_if(
     TransportError where records are missing.
     """
     if make_detector is None:
-        from streamops.training.detectors import make_detector as river
+        from streamops.training.detectors import make_audited as river
 
         make_detector = river
     given = {config.model: config for config in configs}

@@ -16,33 +16,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from streamops.errors import ConfigError
+from streamops.training.own_detectors import STATE_BYTES_MAX, Make, OwnDetector
 
 OUTCOMES = 2_000
 CUTS = (1, 2, 50, 333, 999, 1000, 1500)
-STATE_BYTES_MAX = 65_536
 CHILD_S = 120
 # Python's order of sets and of texts' hashes differs between these.
 HASH_SEEDS = ("1", "2")
 
 Alarm = tuple[int, int]
-
-
-class OwnDetector(Protocol):
-    """What a user's detector has."""
-
-    def initial(self) -> Any:
-        """Return the state before the first outcome."""
-        ...
-
-    def step(self, state: Any, error: float) -> tuple[Any, int]:
-        """Return the next state, and since how many outcomes; 0 for no alarm."""
-        ...
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,20 +41,7 @@ class Law(msgspec.Struct, frozen=True, kw_only=True):
     seen: str = ""
 
 
-Make = Callable[[], OwnDetector]
 Check = Callable[[Make, Sequence[float]], str]
-
-
-def checked(make: Any) -> Make:
-    """Return the function that makes detectors, or raise ConfigError for what makes none."""
-    try:
-        found = make()
-    except Exception as error:
-        raise ConfigError(f"detector can't be made ({type(error).__name__}: {error})") from None
-    for name in ("initial", "step"):
-        if not callable(getattr(found, name, None)):
-            raise ConfigError(f"detector is {found!r}, which has no {name}(): see `--help`")
-    return make  # type: ignore[no-any-return]
 
 
 def laws(make: Make, where: str = "") -> Iterator[Law]:

@@ -8,8 +8,9 @@ from itertools import count
 import msgspec
 
 from streamops.bench.errors import Alarms, Errors, delays_of, false_alarms_of
-from streamops.bench.own_detector import Make, alarms_of
+from streamops.bench.own_detector import alarms_of
 from streamops.errors import ConfigError
+from streamops.training.own_detectors import Make
 
 RATES = ((0.05, 0.0), (0.2, 0.0), (0.3, 0.0), (0.2, 0.5))
 CHANGES = ((0.2, 0.3), (0.1, 0.3))

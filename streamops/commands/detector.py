@@ -54,9 +54,10 @@ def check(
 
     Example: streamops detector check cusum:make --at-most 5
     """
-    from streamops.bench.own_detector import checked, laws
+    from streamops.bench.own_detector import laws
     from streamops.bench.own_figures import measure
     from streamops.training.fitting import load_function
+    from streamops.training.own_detectors import checked
 
     sys.path.insert(0, os.getcwd())
     make = checked(load_function(detector))

@@ -113,8 +113,8 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
     model = book.get(event.config.model)
     if event.revision <= model.config_revision:
         return
-    kept = {rule.name for rule in pane_rules.surviving(model.config.rules, event.config.rules)}
-    gone = replace(model, rules={k: s for k, s in model.rules.items() if s.rule not in kept})
+    kept = pane_rules.kept_states(model, event.config)
+    gone = replace(model, rules={k: s for k, s in model.rules.items() if k not in kept})
     resting, resolved = without_alerts(book, gone, "configuration changed")
     last = {key: state.revision for key, state in resting.rules.items()}
     book.put(
@@ -123,7 +123,7 @@ def _configured(book: Workbook, event: ConfigActivated) -> None:
             config=event.config,
             config_hash=event.config_hash,
             config_revision=event.revision,
-            rules={k: s for k, s in model.rules.items() if s.rule in kept},
+            rules=kept,
             revisions={**model.revisions, **last},
             earlier=pane_rules.remembered(model),
         ),

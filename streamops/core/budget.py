@@ -2,17 +2,18 @@
 
 Rule 1: a stream is whatever is tested on its own: a feature, its missing values, a version's
         errors. Every one of them spends the same share of the model's budget.
-Rule 2: only what the configuration asks for is tested and counted.
+Rule 2: only what the configuration asks for is tested and counted. What is asked of a segment is
+        as many streams again.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from streamops.config import DRIFT_METRICS, ModelConfig
+from streamops.config import DRIFT_METRICS, EACH, ERROR_TESTS, ModelConfig, segments_tested
 
+ALL = "all"
 MONTH_S = 30 * 86_400
-OWN_DETECTORS = ("sr_mixture", "bf_sr")
 
 
 def alarm_at(streams: int, panes_a_month: float, false_alarms_a_month: float) -> float:
@@ -35,17 +36,30 @@ class Tested(NamedTuple):
     labels: bool
 
 
-def tested(config: ModelConfig) -> Tested:
-    """Tell what rules ask to be tested."""
-    metrics = {rule.metric for rule in config.rules}
+def tested(config: ModelConfig, segment: str) -> Tested:
+    """Tell what rules ask to be tested, of all rows or of a segment."""
+    named = (segment,) if segment == ALL else (segment, EACH)
+    metrics = {rule.metric for rule in config.rules if rule.segment in named}
     return Tested(*(metric in metrics for metric in DRIFT_METRICS))
+
+
+def error_tests(config: ModelConfig, segment: str) -> tuple[str, ...]:
+    """Return the tests of the error stream: of all rows, or those that rules ask of a segment."""
+    found = tuple(name for name in config.detectors if name in ERROR_TESTS)
+    if segment == ALL:
+        return found
+    asked = {rule.metric for rule in config.rules if rule.segment in (segment, EACH)}
+    return tuple(name for name in found if name in asked)
 
 
 def streams_of(config: ModelConfig, features: int) -> int:
     """Return how many streams share the budget of a model with so many features; at least 1."""
-    asked = tested(config)
-    errors = len([name for name in config.detectors if name in OWN_DETECTORS])
-    return max(1, 2 * features * asked.features + asked.score + asked.labels + errors)
+    streams = 0
+    for segment in (ALL, *segments_tested(config)):
+        asked = tested(config, segment)
+        streams += len(error_tests(config, segment))
+        streams += 2 * features * asked.features + asked.score + asked.labels
+    return max(1, streams)
 
 
 def panes_a_month(config: ModelConfig) -> float:

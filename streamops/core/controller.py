@@ -23,7 +23,7 @@ class Controller:
     """The processor of lifecycle-q and metrics-q."""
 
     name = "controller"
-    semantics = 5
+    semantics = 6
     raw = ("lifecycle",)
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"metrics": ("monitor", "detect")}
     closing = Closing((), "own")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from streamops.config import DRIFT_METRICS, Rule
+from streamops.config import DRIFT_METRICS, ERROR_TESTS, Rule
 from streamops.core import alarms, pane_rules, policy, promotion, retrain
 from streamops.core.model_state import BEGINNING_US, Ask, ModelState, is_answered
 from streamops.core.policy import RuleState
@@ -35,7 +35,8 @@ def metric(book: Workbook, record: Record, event: MetricEvaluated) -> None:
         book.matured[event.model] = (event, ref)
     if event.status != "evaluated":
         return
-    for rule in pane_rules.of_pane(model, event.config_hash):
+    for stated in pane_rules.of_pane(model, event.config_hash):
+        rule = pane_rules.in_segment(stated, event.segment)
         for found in policy.matching(rule, event):
             state, silent = _rule_state(book, event.model, rule, found.feature)
             judge = alarms.tested if rule.metric in DRIFT_METRICS else policy.judge
@@ -48,12 +49,19 @@ def drift(book: Workbook, record: Record, event: DriftDetected) -> None:
     model = book.get(event.model)
     if event.level != "drift" or event.version != (model.champion or event.version):
         return
-    for rule in pane_rules.of_pane(model, event.config_hash):
-        if rule.kind == "concept_drift" and rule.metric == event.detector:
-            book.drifted.add((event.model, rule.name))
+    for stated in pane_rules.of_pane(model, event.config_hash):
+        rule = pane_rules.in_segment(stated, event.segment)
+        if _is_about(rule, event):
+            book.drifted.add((event.model, policy.fingerprint(event.model, rule, "")))
             state, silent = _rule_state(book, event.model, rule, "")
             verdict = alarms.detected(rule, state, event, _ref(record, event), silent)
             _keep(book, event.model, rule, verdict)
+
+
+def _is_about(rule: Rule, event: DriftDetected) -> bool:
+    """Only our tests know segments: a rule of another detector is about all rows."""
+    is_same = rule.segment == event.segment or rule.metric not in ERROR_TESTS
+    return rule.kind == "concept_drift" and rule.metric == event.detector and is_same
 
 
 def decide(book: Workbook) -> None:
@@ -97,10 +105,18 @@ def _calm(book: Workbook, name: str) -> None:
     if seen is None:
         return
     for rule in book.get(name).config.rules:
-        if rule.kind == "concept_drift" and (name, rule.name) not in book.drifted:
-            state, _ = _rule_state(book, name, rule, "")
-            if state.alert_id:
-                _keep(book, name, rule, alarms.quieter(rule, state, *seen))
+        if rule.kind != "concept_drift":
+            continue
+        for segment in _segments(book.get(name), rule):
+            own = pane_rules.in_segment(rule, segment)
+            state, _ = _rule_state(book, name, own, "")
+            if state.alert_id and (name, policy.fingerprint(name, own, "")) not in book.drifted:
+                _keep(book, name, own, alarms.quieter(own, state, *seen))
+
+
+def _segments(model: ModelState, rule: Rule) -> list[str]:
+    """Segments that a rule has a state of; one at most, unless it is for each."""
+    return sorted({state.segment for state in model.rules.values() if state.rule == rule.name})
 
 
 def _retrain(book: Workbook, name: str) -> None:

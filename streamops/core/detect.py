@@ -5,7 +5,10 @@ Rule 1: an outcome that missed its cohort, and a correction, are skipped: early 
 Rule 2: river's detectors sit behind a port, a bank of objects that a fold changes in place and the
         host saves with the checkpoint; what they conclude names their library and platform. Tests
         of our own are part of the state, and their conclusions hold on every machine.
-Rule 3: a version has its own detectors: another model's errors are another stream.
+Rule 3: a user's detector is named by its host, with the hash of the source that its configuration
+        names: another source is another detector, and begins anew.
+Rule 4: a segment has the tests of our own that a rule asks for there, on its own outcomes.
+Rule 5: a version has its own detectors: another model's errors are another stream.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ import msgspec
 
 from streamops.config import ModelConfig
 from streamops.core import error_tests
+from streamops.core.budget import error_tests as error_tests_of
 from streamops.core.budget import streams_of
-from streamops.core.error_stream import Found, Level, Stream, detected, longer
+from streamops.core.error_stream import Found, Level, Stream, counted, detected, longer
 from streamops.core.error_tests import ErrorTest
-from streamops.core.meter_state import default_config
+from streamops.core.meter_state import default_config, segments_of
 from streamops.core.processor import Batch, Closing, Output
 from streamops.core.tally import is_error
 from streamops.core.times import micros
@@ -43,6 +47,11 @@ class Detector(Protocol):
         """How many outcomes ago the last detection puts the change."""
         ...
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, where the last level says so."""
+        ...
+
     def update(self, error: float) -> Level:
         """Take the next error; a drift resets the detector."""
         ...
@@ -50,6 +59,8 @@ class Detector(Protocol):
 
 class DetectState(msgspec.Struct, array_like=True, frozen=True):
     """Streams by model and version, last levels and own tests by detector, configuration by model.
+
+    A segment's stream and tests are there as well, by `model tab version tab segment`.
 
     features  how many features a version has: their tests share the model's budget
     """
@@ -63,7 +74,7 @@ class DetectState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Bank:
-    """The detectors of a partition, by `model tab version tab name`."""
+    """The detectors of a partition, by `model tab version tab name`; a user's: `name@code`."""
 
     def __init__(self, make: Callable[[str], Detector]) -> None:
         self.make = make
@@ -80,7 +91,7 @@ class Detect:
     """The processor of outcomes-q."""
 
     name = "detect"
-    semantics = 2
+    semantics = 3
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"outcomes": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -139,20 +150,52 @@ class _Step:
         self.streams[key] = stream
         row = self.configs.get(event.model)
         config, hash_ = default_config(event.model) if row is None else (row[1], row[2])
+        has_tests = False
         for name in config.detectors:
             if name in CLASSES_ONLY and self.regression.get(key, False):
                 continue
             if name in error_tests.NAMES:
+                has_tests = True
                 self._test(key, name, event, error > 0, (config, hash_))
                 continue
-            detector = self.bank.get(f"{key}\t{name}", name)
-            level = detector.update(error)
-            before = self.levels.get(f"{key}\t{name}", "none")
-            self.levels[f"{key}\t{name}"] = level
-            if level == "drift" or (level == "warning" and before == "none"):
-                at = Found(name, level, detector.since_back, detector.platform)
+            detector, before, level = self._update(key, name, config, error)
+            if level in ("drift", "failed") or (level == "warning" and before == "none"):
+                why = detector.reason if level == "failed" else ""
+                at = Found(name, level, detector.since_back, detector.platform, reason=why)
                 found = detected(event, stream, at, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
+        if config.segments and has_tests:
+            self._segments(key, event, error > 0, (config, hash_))
+
+    def _segments(
+        self, key: str, event: OutcomeJoined, is_error: bool, ruled: tuple[ModelConfig, str]
+    ) -> None:
+        """Put an outcome to the tests of its segments."""
+        for segment in segments_of(event.segments, ruled[0])[1:]:
+            names = error_tests_of(ruled[0], segment)
+            if not names:
+                continue
+            at = f"{key}\t{segment}"
+            part = counted(self.streams.get(at, Stream()), event, self.epoch)
+            self.streams[at] = msgspec.structs.replace(part, errors=part.errors + is_error)
+            for name in names:
+                self._test(key, name, event, is_error, ruled, segment)
+
+    def _update(
+        self, key: str, name: str, config: ModelConfig, error: float
+    ) -> tuple[Detector, str, Level]:
+        """Give a detector the next error; return it with its last level and this one."""
+        code = config.detector_code.get(name, "")
+        full = f"{name}@{code}" if ":" in name else name
+        at = f"{key}\t{full}"
+        if code and at not in self.levels:
+            for stale in [k for k in self.levels if k.startswith(f"{key}\t{name}@")]:
+                del self.levels[stale]
+                self.bank.detectors.pop(stale, None)
+        detector = self.bank.get(at, full)
+        before, level = self.levels.get(at, "none"), detector.update(error)
+        self.levels[at] = level
+        return detector, before, level
 
     def _test(
         self,
@@ -161,9 +204,10 @@ class _Step:
         event: OutcomeJoined,
         is_error: bool,
         ruled: tuple[ModelConfig, str],
+        segment: str = "",
     ) -> None:
         config, hash_ = ruled
-        at = f"{key}\t{name}"
+        at = f"{key}\t{name}\t{segment}" if segment else f"{key}\t{name}"
         self.tests[at], alarm = error_tests.step(
             name,
             self.tests.get(at, ErrorTest()),
@@ -174,7 +218,8 @@ class _Step:
         )
         if alarm is not None:
             found = Found(name, "drift", alarm.age, error_tests.PLATFORM, *alarm[:2])
-            said = detected(event, self.streams[key], found, hash_, self.epoch)
+            part = (segment, self.streams[f"{key}\t{segment}"]) if segment else None
+            said = detected(event, self.streams[key], found, hash_, self.epoch, part)
             self.outputs.append(Output("metrics", event.model, said))
 
     def _error(self, key: str, event: OutcomeJoined) -> float:

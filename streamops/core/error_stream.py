@@ -16,7 +16,7 @@ from streamops.core.times import micros, moment
 from streamops.events import DriftDetected, OutcomeJoined
 from streamops.values import OutcomeEvidence
 
-Level = Literal["none", "warning", "drift"]
+Level = Literal["none", "warning", "drift", "failed"]
 MARKS_MAX = 2000
 
 
@@ -24,11 +24,12 @@ class Found(NamedTuple):
     """What a detector said: since how many outcomes, and a test's evidence with its limit."""
 
     name: str
-    level: Literal["warning", "drift"]
+    level: Literal["warning", "drift", "failed"]
     since_back: int
     platform: str
     evidence: float | None = None
     alarm_at: float | None = None
+    reason: str = ""
 
 
 class Stream(msgspec.Struct, array_like=True, frozen=True):
@@ -43,6 +44,12 @@ class Stream(msgspec.Struct, array_like=True, frozen=True):
 
 def longer(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
     """Return the stream with one more outcome; whether it was an error is added by the caller."""
+    chain = hashlib.sha256(stream.chain + codec.conclusion(event)).digest()
+    return msgspec.structs.replace(counted(stream, event, epoch), chain=chain)
+
+
+def counted(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
+    """Return the stream with one more outcome, not chained: a segment's, part of another one."""
     marks = stream.marks
     if not marks or marks[-1][2] != epoch:
         marks = (*marks[-MARKS_MAX:], (stream.outcomes, micros(event.time), epoch))
@@ -50,7 +57,7 @@ def longer(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
         stream.outcomes + 1,
         stream.errors,
         epoch if stream.first_epoch < 0 else stream.first_epoch,
-        hashlib.sha256(stream.chain + codec.conclusion(event)).digest(),
+        stream.chain,
         marks,
     )
 
@@ -61,28 +68,38 @@ def detected(
     found: Found,
     hash_: str,
     epoch: int,
+    part: tuple[str, Stream] | None = None,
 ) -> DriftDetected:
-    """Return the event of what was found at a version's last outcome."""
+    """Return the event of what was found at a version's last outcome.
+
+    part  the segment that it was found in, and its outcomes
+    """
+    segment, whole = "all", stream
+    if part is not None:
+        segment, stream = part
+    about = found.name if part is None else f"{found.name}/{segment}"
     at = stream.outcomes - found.since_back
     since_us = max((m for m in stream.marks if m[0] <= at), default=stream.marks[0])[1]
     return DriftDetected(
-        id=f"drift/{event.model}/{event.version}/{found.name}/{stream.outcomes}",
+        id=f"drift/{event.model}/{event.version}/{about}/{whole.outcomes}",
         time=event.time,
         model=event.model,
         version=event.version,
         detector=found.name,
         level=found.level,
         since=moment(since_us),
-        outcomes=stream.outcomes,
+        outcomes=whole.outcomes,
         error_rate=stream.errors / stream.outcomes,
         platform=found.platform,
         config_hash=hash_,
         score=found.evidence,
         limit=found.alarm_at,
+        reason=found.reason,
+        segment=segment,
         evidence=OutcomeEvidence(
-            first_epoch=stream.first_epoch,
+            first_epoch=whole.first_epoch,
             last_epoch=epoch,
-            outcomes=stream.outcomes,
-            chain=stream.chain.hex(),
+            outcomes=whole.outcomes,
+            chain=whole.chain.hex(),
         ),
     )

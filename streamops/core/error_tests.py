@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from streamops.config import ERROR_TESTS
 from streamops.core import bf_sr, sr_mixture
-from streamops.core.budget import MONTH_S, OWN_DETECTORS, alarm_at
+from streamops.core.budget import MONTH_S, alarm_at
 from streamops.core.outcome_bins import OUTCOMES, OpenBin, add, dispersion
 from streamops.core.times import SECOND_US
 
-NAMES = OWN_DETECTORS
+NAMES = ERROR_TESTS
 REFERENCE_BINS = {"sr_mixture": 40, "bf_sr": 20}
 PLATFORM = "streamops"
 

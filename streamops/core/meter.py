@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from streamops.config import ModelConfig
 from streamops.core import cuts
+from streamops.core.budget import tested
 from streamops.core.edges import prepare
 from streamops.core.fitness import another_profile, unfit
 from streamops.core.join import JoinTable
@@ -182,7 +183,7 @@ class _Step(Workspace):
             key = PaneKey(event.model, event.version, segment, start_us, end_us, hash_)
             pane = self.pane(key, after=late)
             count_prediction(pane, event, version)
-            if version is not None and segment == ALL:
+            if version is not None and (segment == ALL or tested(config, segment).features):
                 count_features(pane, features, version)
             note_evidence(pane, "predictions", record.offset, record.value)
         if time_us + horizon_us > self.state.labels_us:

@@ -11,13 +11,12 @@ from functools import lru_cache
 
 import msgspec
 
-from streamops.config import ModelConfig, config_hash
+from streamops.config import OTHER, ModelConfig, config_hash
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.times import SECOND_US
 from streamops.values import ModelVersion
 
 ALL = "all"
-OTHER = "~other"
 BEGINNING_US = -(1 << 62)
 
 

@@ -9,53 +9,62 @@ Rule 5: drift tests run where a rule of the pane's configuration asks for one, i
         panes' starts: of features and score on closed panes, of labels on mature ones that can be
         evaluated. A configuration without such a rule means what it meant under semantics 1, one
         without a test of labels what it meant under 2, to the byte: logs from before are folded
-        as they were.
+        as they were. Segments are tested where a rule names them (`segment_drift`).
 Rule 6: tests of a model's last TESTED_MAX versions are kept, by the starts of their last panes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig
-from streamops.core import budget, drift
+from streamops.core import budget, drift, segment_drift
 from streamops.core.cuts import merge_summaries
 from streamops.core.drift import DriftState
-from streamops.core.drift_plan import Plan, plan_of
+from streamops.core.drift_plan import plan_of
 from streamops.core.evaluate import closed_metrics, mature_metrics
 from streamops.core.meter_state import ALL
 from streamops.core.processor import Batch, Closing, Output, Record
+from streamops.core.segment_drift import SegmentState
+from streamops.core.tested_pane import Asked, asked_of
 from streamops.core.times import micros
 from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, VersionActivated
-from streamops.values import Metric, MetricEvidence, ModelVersion, RawEvidence, Stamp, SummaryRef
+from streamops.values import (
+    Metric,
+    MetricEvidence,
+    ModelVersion,
+    RawEvidence,
+    Stamp,
+    SummaryRef,
+)
 
 GroupKey = tuple[str, str, str, int, str]
 TESTED_MAX = 2
-LABEL_METRIC = "label_drift"
-BEFORE_LABELS = 2
+BEFORE_LABELS, BEFORE_SEGMENTS = 2, 3
 
 
 class MonitorState(msgspec.Struct, frozen=True, array_like=True):
     """Activated versions and drift tests (by model and version), configurations (by hash).
 
     drift  tests of features and score, by model and version; labels: those of the labels
+    segments  tests of segments, by model, version, segment and cut
     """
 
     versions: dict[str, ModelVersion] = {}
     configs: dict[str, ModelConfig] = {}
     drift: dict[str, DriftState] = {}
     labels: dict[str, DriftState] = {}
+    segments: dict[str, SegmentState] = {}
 
 
 class Monitor:
     """The processor of summaries-q."""
 
     name = "monitor"
-    semantics = 3
+    semantics = 4
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"summaries": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -76,7 +85,8 @@ class Monitor:
                 configs[event.config_hash] = event.config
             elif isinstance(event, PaneSummarized):
                 groups.setdefault(_group(event), []).append(record)
-        state = MonitorState(versions, configs, dict(state.drift), dict(state.labels))
+        tests = dict(state.drift), dict(state.labels), dict(state.segments)
+        state = MonitorState(versions, configs, *tests)
         cut = [groups[key] for key in sorted(groups)]
         events = [_evaluate(state, records) for records in cut if _has_news(records)]
         return state, [Output("metrics", event.model, event) for event in events]
@@ -107,8 +117,7 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         metrics, status = _metrics(state, merged)
         tests = _test_drift(state, merged) if status == "evaluated" else None
     if tests is not None:
-        known = _tests_of(state, first.cut)[_name(first)]
-        evidence = replace(evidence, panes=known.panes, chain=known.chain.hex())
+        evidence = replace(evidence, panes=tests.panes, chain=tests.chain.hex())
     return MetricEvaluated(
         id=f"metric/{first.model}/{first.version}/{first.segment}/{micros(first.pane_start)}"
         f"/{first.config_hash[:12]}/{first.cut}/{restatement}",
@@ -119,11 +128,11 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         pane_start=first.pane_start,
         cut=first.cut,
         config_hash=first.config_hash,
-        metrics=metrics if tests is None else metrics + tests.metrics,
+        metrics=metrics if tests is None else metrics + tests.read.metrics,
         status=status,  # type: ignore[arg-type]
         restatement=restatement,
-        semantics=1 if tests is None else _meaning(first.cut),
-        drift=() if tests is None else tests.alarms,
+        semantics=1 if tests is None else _meaning(first),
+        drift=() if tests is None else tests.read.alarms,
         evidence=evidence,
     )
 
@@ -132,72 +141,62 @@ def _name(event: PaneSummarized) -> str:
     return f"{event.model}\t{event.version}"
 
 
-class _Asked(NamedTuple):
-    """A pane as its version's tests read it; about: what their state belongs to."""
+class _Tests(NamedTuple):
+    """What tests said of a pane, and which panes they had read then."""
 
-    plan: Plan
-    about: str
-    counts: Sequence[tuple[int, ...]]
+    read: drift.Read
+    panes: int
+    chain: bytes
 
 
-def _meaning(cut: str) -> int:
-    return BEFORE_LABELS if cut == "closed" else Monitor.semantics
+def _meaning(event: PaneSummarized) -> int:
+    if event.segment != ALL:
+        return Monitor.semantics
+    return BEFORE_LABELS if event.cut == "closed" else BEFORE_SEGMENTS
 
 
 def _tests_of(state: MonitorState, cut: str) -> dict[str, DriftState]:
     return state.labels if cut == "mature" else state.drift
 
 
-def _test_drift(state: MonitorState, merged: PaneSummarized) -> drift.Read | None:
+def _test_drift(state: MonitorState, merged: PaneSummarized) -> _Tests | None:
     """Put a pane to its version's drift tests; None where there is none to run.
 
     Changes the tests in `state`, which are this step's own copy.
     """
     version, config = state.versions.get(_name(merged)), state.configs.get(merged.config_hash)
-    if merged.segment != ALL or version is None or config is None:
+    if version is None or config is None:
         return None
-    asked = _asked_of(merged, version, config)
+    asked = asked_of(merged, version, config)
     if asked is None:
         return None
+    streams = budget.streams_of(config, len(version.profile.features))
+    limit = budget.alarm_at(streams, budget.panes_a_month(config), config.false_alarms_per_month)
+    if merged.segment != ALL:
+        return _test_segment(state, merged, asked, config.pane_s, limit)
+    plan = plan_of(asked.features, asked.alone, config.pane_s, asked.metric)
     tests = _tests_of(state, merged.cut)
     known = tests.get(_name(merged))
     if known is None or known.about != asked.about:
-        known = drift.initial(asked.plan, asked.about)
-    streams = budget.streams_of(config, len(version.profile.features))
-    limit = budget.alarm_at(streams, budget.panes_a_month(config), config.false_alarms_per_month)
-    known, read = drift.step(asked.plan, known, asked.counts, micros(merged.pane_start), limit)
+        known = drift.initial(plan, asked.about)
+    known, read = drift.step(plan, known, asked.counts, micros(merged.pane_start), limit)
     tests[_name(merged)] = known
     _forget(tests, merged.model)
-    return read
+    return _Tests(read, known.panes, known.chain)
 
 
-def _asked_of(merged: PaneSummarized, version: ModelVersion, config: ModelConfig) -> _Asked | None:
-    if merged.cut == "closed":
-        return _inputs(merged, version, config)
-    return _labels(merged, version, config) if merged.cut == "mature" else None
-
-
-def _inputs(merged: PaneSummarized, version: ModelVersion, config: ModelConfig) -> _Asked | None:
-    tested, profile = budget.tested(config), version.profile
-    features = profile.features if tested.features and merged.features else ()
-    score = profile.score if tested.score else None
-    if not features and score is None:
-        return None
-    about = f"{merged.profile_hash}/{config.pane_s}/{len(features)}/{score is not None}"
-    counts = [feature.counts for feature in merged.features] if features else []
-    if score is not None:
-        counts.append((0,) * len(score.counts) if merged.score is None else merged.score.counts)
-    return _Asked(plan_of(features, score, config.pane_s), about, counts)
-
-
-def _labels(merged: PaneSummarized, version: ModelVersion, config: ModelConfig) -> _Asked | None:
-    label = version.profile.label
-    if not budget.tested(config).labels or label is None:
-        return None
-    labels = () if merged.performance is None else merged.performance.labels
-    about = f"{merged.profile_hash}/{config.pane_s}/labels"
-    plan = plan_of((), label, config.pane_s, LABEL_METRIC)
-    return _Asked(plan, about, (labels or (0,) * len(label.counts),))
+def _test_segment(
+    state: MonitorState, merged: PaneSummarized, asked: Asked, pane_s: int, limit: float
+) -> _Tests:
+    name = f"{_name(merged)}\t{merged.segment}\t{merged.cut}"
+    known = state.segments.get(name)
+    if known is None or known.about != asked.about:
+        known = SegmentState(asked.about)
+    start_us = micros(merged.pane_start)
+    known, read = segment_drift.step(asked, known, start_us, pane_s, limit)
+    state.segments[name] = known
+    segment_drift.forget(state.segments, merged.model, TESTED_MAX)
+    return _Tests(read, known.panes, known.chain)
 
 
 def _forget(tests: dict[str, DriftState], model: str) -> None:

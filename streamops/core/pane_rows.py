@@ -110,17 +110,23 @@ def measure_rows(
         seasonal = seasons.find(bins.astype(np.int64), len(feature.counts), times_us, most)
     if seasonal is not None:
         panes = seasonal.panes
-    width = next(w for w in _TYPES if int(panes.max(initial=0)) < 1 << (8 * w))
+    width, kept_panes = packed_panes(panes)
     return PaneRows(
         is_independent=is_independent,
         dispersion=_divisor(values, len(short)),
         missing_dispersion=_divisor(missing, len(short)),
         panes=len(panes),
         width=width,
-        counts=panes.astype(_TYPES[width]).tobytes(),
+        counts=kept_panes,
         season=None if seasonal is None else seasonal.season,
         phases=b"" if seasonal is None else seasonal.phases.astype(np.uint8).tobytes(),
     )
+
+
+def packed_panes(panes: Integers) -> tuple[int, bytes]:
+    """Return bytes a count, and the counts pane by pane."""
+    width = next(w for w in _TYPES if int(panes.max(initial=0)) < 1 << (8 * w))
+    return width, panes.astype(_TYPES[width]).tobytes()
 
 
 def panes_of(feature: FeatureProfile) -> Integers:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from streamops.core.binning import count_rows
+from streamops.core.budget import tested
 from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
@@ -141,7 +142,8 @@ def _group(state: MeterState, key: tuple[Any, ...], ruler: Ruler) -> Group:
         PaneKey(model, name, segment, start_us, start_us + ruler.pane_us, ruler.hash)
         for segment in segments or segments_of({}, ruler.config)
     )
-    return Group(keys, version, None if version is None else reader_of(version))
+    counted = (keys[0], *(key for key in keys[1:] if tested(ruler.config, key.segment).features))
+    return Group(keys, counted, version, None if version is None else reader_of(version))
 
 
 def _fold(work: Step, run: Run) -> None:
@@ -159,7 +161,7 @@ def _fold(work: Step, run: Run) -> None:
     counted = [(work.pane(key, after=False), joined(parts)) for key, parts in panes.items()]
     for key, (pane, rows) in zip(panes, counted, strict=True):
         group = owners[key]
-        is_scored = key == group.keys[0] and group.reader is not None and group.reader.scored
+        is_scored = key in group.counted and group.reader is not None and group.reader.scored
         count_predictions(pane, run, rows, None if is_scored else group.version)
     count_latencies(counted, run)
     _count_features(work, run)
@@ -180,15 +182,21 @@ def _made(run: Run) -> Made:
 
 
 def _count_features(work: Step, run: Run) -> None:
-    """Count the features of profiled versions, of all panes together."""
+    """Count the features of profiled versions: of all rows, then of each tested segment."""
+    for at in range(max(len(group.counted) for group in run.groups)):
+        _count_keys(work, run, at)
+
+
+def _count_keys(work: Step, run: Run, at: int) -> None:
+    """Count features in panes of the groups' keys at one place, of all panes together."""
     numbers: dict[PaneKey, int] = {}
     panes, readers = list[Pane](), list[Reader]()
     of_group = np.full(len(run.groups), -1, dtype=np.int64)
     for code in dict.fromkeys(run.codes.tolist()):
         group = run.groups[code]
-        key = group.keys[0]
-        if group.reader is None:
+        if group.reader is None or at >= len(group.counted):
             continue
+        key = group.counted[at]
         if key not in numbers:
             numbers[key] = len(panes)
             panes.append(work.pane(key, after=False))

@@ -24,9 +24,13 @@ _FIELDS = PredictionMade.__struct_fields__
 
 
 class Group(NamedTuple):
-    """Where predictions of one model, version, pane and segments count; keys[0] is all of them."""
+    """Where predictions of one model, version, pane and segments count; keys[0] is all of them.
+
+    counted  keys whose panes count features, the first of keys before the others
+    """
 
     keys: tuple[PaneKey, ...]
+    counted: tuple[PaneKey, ...]
     version: ModelVersion | None
     reader: Reader | None
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamops.config import ModelConfig
-from streamops.core.budget import tested
+from streamops.config import ModelConfig, segments_tested
+from streamops.core.budget import ALL, tested
 from streamops.core.detect import DetectState
 from streamops.core.drift import DriftState
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.model_state import ControllerState, ModelState
-from streamops.core.monitor import BEFORE_LABELS, MonitorState
+from streamops.core.monitor import BEFORE_LABELS, BEFORE_SEGMENTS, MonitorState
 from streamops.core.noise_state import NoiseState, is_needed
 from streamops.core.processor import Processor
 from streamops.core.seal_leaf import (
@@ -37,11 +37,19 @@ from streamops.core.seal_leaf import (
     version_leaves,
 )
 from streamops.core.seal_meter import Places, load_meter, meter_leaves, meter_places
+from streamops.core.segment_drift import SegmentState
 from streamops.values import ModelVersion
 
-BEFORE_NOISE, BEFORE_TESTED_LABELS = 3, 4
+BEFORE_NOISE, BEFORE_TESTED_LABELS, BEFORE_TESTED_SEGMENTS = 3, 4, 5
+BEFORE_SEGMENT_ERRORS = 2
 # (processor, semantics) of sealed states that mean the same under its own.
-_SAME = frozenset({("monitor", 2), ("controller", 3), ("controller", 4)})
+_SAME = frozenset(
+    {
+        *(("monitor", n) for n in (2, 3)),
+        ("detect", 2),
+        *(("controller", n) for n in (3, 4, 5)),
+    }
+)
 _DETECT = ("streams", "levels", "configs", "regression", "tests", "features")
 
 
@@ -69,18 +77,26 @@ def places_of(processor: Processor[Any], state: Any) -> Places:
 def semantics_of(processor: Processor[Any], state: Any) -> int:
     """Return the semantics that a state needs: earlier ones where it holds nothing newer.
 
-    So seals from before CONTROLLER told which alerts page, or labels were tested, are those that
-    are arrived at today.
+    So seals from before CONTROLLER told which alerts page, or labels or segments were tested, are
+    those that are arrived at today.
     """
-    if isinstance(state, ControllerState) and not _tests_labels(state):
+    if isinstance(state, ControllerState) and not _tests_segments(state):
+        if _tests_labels(state):
+            return BEFORE_TESTED_SEGMENTS
         return BEFORE_TESTED_LABELS if is_needed(state.noise) else BEFORE_NOISE
-    if isinstance(state, MonitorState) and not state.labels:
-        return BEFORE_LABELS
+    if isinstance(state, DetectState) and not any(key.count("\t") > 1 for key in state.streams):
+        return BEFORE_SEGMENT_ERRORS
+    if isinstance(state, MonitorState) and not state.segments:
+        return BEFORE_SEGMENTS if state.labels else BEFORE_LABELS
     return processor.semantics
 
 
+def _tests_segments(state: ControllerState) -> bool:
+    return any(segments_tested(model.config) for model in state.models.values())
+
+
 def _tests_labels(state: ControllerState) -> bool:
-    return any(tested(model.config).labels for model in state.models.values())
+    return any(tested(model.config, ALL).labels for model in state.models.values())
 
 
 def can_load(name: str, semantics: int, own: int) -> bool:
@@ -100,7 +116,8 @@ def load_state(kind: type[Any], leaves: Iterable[Leaf], places: Places) -> Any:
         configs = merged(dict[str, ModelConfig], by_kind.get("monitor", ()))
         drift = merged(dict[str, DriftState], by_kind.get("drift", ()))
         labels = merged(dict[str, DriftState], by_kind.get("label_drift", ()))
-        return MonitorState(versions, configs, drift, labels)
+        segments = merged(dict[str, SegmentState], by_kind.get("segment_drift", ()))
+        return MonitorState(versions, configs, drift, labels, segments)
     if kind is DetectState:
         return _load_detect([decoded(one, DetectState) for one in by_kind.get("detect", ())])
     models = {one.model: decoded(one, ModelState) for one in by_kind.get("model", ())}
@@ -116,6 +133,8 @@ def _monitor(state: MonitorState) -> Iterator[Leaf]:
         yield leaf("drift", model, tests)
     for model, tests in grouped(state.labels, by_first).items():
         yield leaf("label_drift", model, tests)
+    for model, parts in grouped(state.segments, by_first).items():
+        yield leaf("segment_drift", model, parts)
 
 
 def _detect(state: DetectState) -> Iterator[Leaf]:

@@ -11,6 +11,7 @@ import msgspec
 
 from streamops.config import ModelConfig, check_config
 from streamops.errors import ConfigError
+from streamops.training.own_detectors import with_code
 
 DEFAULT_FILE = Path("streamops.toml")
 
@@ -156,4 +157,4 @@ def read_config(file: Path) -> tuple[ModelConfig, ...]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{file}: model is {name!r} twice; give each model one table")
-    return tuple(map(check_config, found.models))
+    return tuple(check_config(with_code(config)) for config in found.models)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import platform as machine
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
+from streamops.core.detect import Detector
+from streamops.core.error_stream import Level
 from streamops.errors import ConfigError
 from streamops.training import artifacts
+from streamops.training.own_detectors import ServedDetector
 
-Level = Literal["none", "warning", "drift"]
 NAMES = ("adwin", "page_hinkley", "ddm")
 SEALED = "detector"
 # The square of a larger error may be infinite, and a variance is no number from then on.
@@ -44,6 +46,11 @@ class RiverDetector:
     def platform(self) -> str:
         """Library, version and machine: what its conclusions hold on."""
         return platform_name()
+
+    @property
+    def reason(self) -> str:
+        """Why it failed: it never says so."""
+        return ""
 
     @property
     def since_back(self) -> int:
@@ -88,9 +95,14 @@ class RiverDetector:
         return self._seen - self._since_start
 
 
-def make_detector(name: str) -> RiverDetector:
-    """Return a new detector; raises ConfigError for an unknown name."""
-    return RiverDetector(name)
+def make_detector(name: str) -> Detector:
+    """Return a new detector: river's, or a user's; raises ConfigError for an unknown name."""
+    return ServedDetector(name) if ":" in name else RiverDetector(name)
+
+
+def make_audited(name: str) -> Detector:
+    """Return a new detector for an audit: a user's is silent where its source isn't here."""
+    return ServedDetector(name, is_audit=True) if ":" in name else RiverDetector(name)
 
 
 def _make(name: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from streamops.core.profile import category_text
 from streamops.errors import ConfigError, InputError
 from streamops.training.frames import Columns, Row, column_profiles, to_label, to_matrix
+from streamops.training.modules import current_folder
 from streamops.training.scoring import About, SklearnModel, Task
 from streamops.values import Value
 
@@ -126,15 +126,9 @@ def check_model(model: str) -> None:
     """Raise ConfigError for a model that a training child of this process would not find."""
     if model == DEFAULT_MODEL:
         return
-    # The child has the current folder on its path; a console script has not.
-    here, path = os.getcwd(), list(sys.path)
-    sys.path.insert(0, here)
-    try:
-        # What a module prints as it is loaded is no result of the command.
-        with contextlib.redirect_stdout(sys.stderr):
-            load_function(model)
-    finally:
-        sys.path[:] = path
+    # What a module prints as it is loaded is no result of the command.
+    with current_folder(), contextlib.redirect_stdout(sys.stderr):
+        load_function(model)
 
 
 def load_function(model: str) -> Any:

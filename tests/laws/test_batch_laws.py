@@ -25,7 +25,7 @@ from streamops.core.processor import Batch, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
 from streamops.core.times import micros
 from streamops.hosts.memory import to_record
-from tests.builders import activated, at, config, profile, record, tick, version
+from tests.builders import activated, at, config, profile, record, rule, tick, version
 
 HUGE = [0, -0.0, 2**53, 2**53 + 1, -(2**53) - 1, 2**64, 10**400, 1e308, -1e308, 5e-324, 0.5, 1]
 TEXTS = ["a", "b", "", "é", "日本", "x" * 257, "true", "1", '"', "\n"]
@@ -87,7 +87,19 @@ OPENING = (
     activated(version("v1"), 1),
     activated(version("v2", model="n", profile=REGRESSION, task="regression"), 2),
     activated(version("v1", model="n", profile=CLASSES, task="multiclass"), 3),
-    activated(config(segments={"s": ("a",)}, cohort_delay_s=5, maturity_s=8, horizon_s=30), 4),
+    activated(
+        config(
+            segments={"r": ("a",), "s": ("a", "b")},
+            cohort_delay_s=5,
+            maturity_s=8,
+            horizon_s=30,
+            rules=[
+                rule("s", metric="drift", segment="s=a"),
+                rule("r", metric="drift", segment="r=~other"),
+            ],
+        ),
+        4,
+    ),
     activated(config(model="n", horizon_s=20, allowed_lateness_s=2), 5),
     activated(
         config(model="n", horizon_s=2, maturity_s=1, allowed_lateness_s=9, pane_s=5),

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from streamops.core.budget import streams_of
 from streamops.core.detect import Bank, Detect, DetectState
 from streamops.core.processor import Batch
+from streamops.core.seal_leaves import leaves_of, load_state, places_of, semantics_of
 from streamops.core.times import moment
 from streamops.events import OutcomeJoined
 from streamops.values import Stamp
@@ -180,3 +182,64 @@ def test_after_a_rise_the_mixture_learns_the_new_rate_and_is_silent():
     bench = Bench(detectors=("sr_mixture",))
     found = stream(bench, *[10] * 40, *[25] * 90)
     assert [event.outcomes <= 2400 for event in found] == [True]
+
+
+def parted(bench, number, errors):
+    """Fold fifty outcomes of two segments by turns, with so many errors in `a` and none in `b`."""
+    found = []
+    for n in range(50):
+        first = number * 100 + 2 * n
+        wrong = (n + 1) * errors // 50 > n * errors // 50
+        found += bench.fold(
+            outcome(first, 0 if wrong else 1, segments={"s": "a"}),
+            outcome(first + 1, segments={"s": "b"}),
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", ["bf_sr", "sr_mixture"])
+def test_a_segment_has_tests_of_its_own_that_date_by_its_own_outcomes(name):
+    asked = rule("errors", kind="concept_drift", metric=name, feature="", segment="s=a")
+    settings = {"segments": {"s": ("a",)}, "false_alarms_per_month": 100.0}
+    bench = Bench(detectors=(name,), rules=(asked,), **settings)
+    assert streams_of(bench.state.configs["m"][1], 2) == 2
+    for number in range(42):
+        assert parted(bench, number, 5) == []
+    found = []
+    for number in range(42, 54):
+        found += parted(bench, number, 25)
+    of_part = [event for event in found if event.segment == "s=a"]
+    assert of_part
+    first = of_part[0]
+    assert (first.detector, first.level) == (name, "drift")
+    assert first.id == f"drift/m/v1/{name}/s=a/{first.outcomes}"
+    assert first.outcomes == first.evidence.outcomes, "of the version: what the chain holds"
+    assert at(4200) <= first.since <= at(4400)
+    # Half of the version's outcomes are another segment's, and right.
+    stream, part = (bench.state.streams[f"m\tv1{own}"] for own in ("", "\ts=a"))
+    assert (stream.errors, stream.outcomes) == (part.errors, 2 * part.outcomes)
+    keys = sorted(bench.state.tests)
+    assert keys == [f"m\tv1\t{name}", f"m\tv1\t{name}\ts=a"]
+
+
+def test_a_segments_test_survives_its_checkpoint_and_is_sealed_under_its_semantics():
+    asked = rule("errors", kind="concept_drift", metric="bf_sr", feature="", segment="*")
+    given = {"detectors": ("bf_sr",), "rules": (asked,), "segments": {"s": ("a",)}}
+    whole, cut, plain = Bench(**given), Bench(**given), Bench(detectors=("bf_sr",))
+    assert streams_of(whole.state.configs["m"][1], 2) == 3
+    for number, errors in enumerate([5] * 3 + [30] * 2):
+        packed = msgspec.msgpack.encode(cut.state)
+        cut.state = msgspec.msgpack.decode(packed, type=DetectState)
+        assert parted(cut, number, errors) == parted(whole, number, errors)
+        parted(plain, number, errors)
+    assert cut.state == whole.state
+    assert sorted(whole.state.tests) == [
+        "m\tv1\tbf_sr",
+        "m\tv1\tbf_sr\ts=a",
+        "m\tv1\tbf_sr\ts=~other",
+    ]
+    assert semantics_of(whole.detect, whole.state) == Detect.semantics == 3
+    leaves = leaves_of(whole.detect, whole.state)
+    assert load_state(DetectState, leaves, places_of(whole.detect, whole.state)) == whole.state
+    assert semantics_of(plain.detect, plain.state) == 2
+    assert sorted(plain.state.streams) == ["m\tv1"]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 import pytest
 
 from streamops.config import config_hash
 from streamops.core.budget import alarm_at, streams_of
 from streamops.core.label_counts import bin_of
-from streamops.core.monitor import Monitor, MonitorState
-from streamops.core.processor import Batch
+from streamops.core.monitor import Monitor
 from streamops.core.seal_leaves import can_load, semantics_of
 from streamops.events import PaneSummarized
 from streamops.training.frames import profile_rows
 from streamops.values import Performance, Stamp
-from tests.builders import activated, at, config, record, rule, version
+from tests.builders import activated, at, config, evaluated, rule, version
 
 RULE = rule("labels", kind="label_drift", metric="label_drift", feature="")
 BUDGET = 3000.0
@@ -53,11 +51,8 @@ class Service:
         self._fold(activated(settings, 1), activated(known, 2))
 
     def _fold(self, *events):
-        records = [record("summaries", n, event) for n, event in enumerate(events)]
-        packed = msgspec.msgpack.encode(self.state)
-        state = msgspec.msgpack.decode(packed, type=MonitorState)
-        self.state, outputs = self.monitor.step(state, Batch(1, None, records))
-        return [output.event for output in outputs]
+        self.state, said = evaluated(self.monitor, self.state, *events)
+        return said
 
     def pane(self, values, **fields):
         found = summary(self.number, self.label, values, settings=self.settings, **fields)

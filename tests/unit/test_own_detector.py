@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from streamops.bench import own_detector, own_figures
-from streamops.bench.own_detector import STATE_BYTES_MAX, checked, laws
+from streamops.bench.own_detector import STATE_BYTES_MAX, laws
 from streamops.cli import main
 from streamops.errors import ConfigError
+from streamops.training.own_detectors import checked
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/check-a-detector.md"
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]

@@ -107,7 +107,7 @@ def folder(host: MemoryHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def counting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The story's own detector, in place of river's."""
-    monkeypatch.setattr("streamops.training.detectors.make_detector", make_counting)
+    monkeypatch.setattr("streamops.training.detectors.make_audited", make_counting)
 
 
 def reported(folder: Path, **span: Any) -> Report:
@@ -121,7 +121,7 @@ def raised(host: MemoryHost) -> list[AlertRaised]:
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streamops.training.detectors.make_detector", make_counting)
+        patch.setattr("streamops.training.detectors.make_audited", make_counting)
         return reported(folder)
 
 

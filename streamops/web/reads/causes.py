@@ -77,7 +77,7 @@ WHERE model = ? AND version = ? AND pane_start = ?
 """
 PANES = """
 SELECT CAST(drift AS VARCHAR) AS drift, CAST(metrics AS VARCHAR) AS metrics, pane_start
-FROM metrics_evaluated WHERE model = ? AND version = ? AND segment = 'all'
+FROM metrics_evaluated WHERE model = ? AND version = ? AND segment = ?
     AND pane_start BETWEEN ? AND ? AND epoch <= (SELECT epoch FROM concluded)
     AND (json_array_length(drift) > 0 OR pane_start = ?)
 ORDER BY pane_start, id
@@ -99,7 +99,13 @@ def causes_of(con: Any, about: About) -> Causes:
 def _features(con: Any, about: About) -> tuple[Cause, ...]:
     length = one(con, LENGTH, [about.model, about.version, about.pane_start]) or timedelta()
     last = one(con, LAST, [about.alert_id]) or about.pane_start
-    given = [about.model, about.version, about.pane_start - PANES_BACK * length, last]
+    given = [
+        about.model,
+        about.version,
+        about.segment,
+        about.pane_start - PANES_BACK * length,
+        last,
+    ]
     alarms: list[Drift] = []
     own: list[Metric] = []
     for pane in read(con, _Pane, PANES, [*given, about.pane_start]):

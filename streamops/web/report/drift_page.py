@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,19 @@ COLUMNS = (
     "#", "column", "drift", "severity", "#evidence", "what", "#since row", "#PSI",
     "#beyond chance", "#at least", "#missing before", "#missing now", "test",
 )  # fmt: skip
-DRAWN_MAX = 100
+ALARMS = (
+    "#pane",
+    "starts",
+    "#until pane",
+    "#alarms",
+    "column",
+    "what",
+    "test",
+    "#evidence",
+    "changed since",
+    "#row",
+)
+DRAWN_MAX, ALARMS_MAX = 100, 500
 WIDTH, HEIGHT, BASE, LEFT = 760, 150, 128, 44
 BEFORE, NOW = "#8a929b", "#0072b2"
 LEGEND = (
@@ -37,8 +50,9 @@ def document(found: Comparison, reference: Path, current: Path) -> bytes:
         tag("h1", f"{current.name} against {reference.name}"),
         *summary(found),
         tag("section", tag("h2", "Columns, strongest first"), *columns(found), id="columns"),
+        alarms(found),
         tag("section", tag("h2", "Reference and current"), tag("p", LEGEND, class_="note"),
-            [section(rank, c, found.alarm_at) for rank, c in enumerate(drawn, 1)], id="bins"),
+            [section(rank, c, found) for rank, c in enumerate(drawn, 1)], id="bins"),
         beyond(len(found.columns) - len(drawn)),
     )  # fmt: skip
     html = tag("html", head(f"Drift of {current.name}"), body, lang="en")
@@ -61,7 +75,8 @@ def summary(found: Comparison) -> Iterator[Node]:
         ("rows of the reference, of the current table", [
             count(found.reference_rows), ", ", count(found.current_rows)
         ]),
-        ("panes, in the order of rows", count(found.panes)),
+        (f"panes of {found.pane_s:,} s by {found.time}" if found.time
+         else "panes, in the order of rows", count(found.panes)),
         ("chance of any false alarm, at most", f"{found.false_alarms:g}"),
         ("evidence that an alarm takes", number(found.alarm_at, "distance")),
         ("only in the reference", ", ".join(found.gone) or "none"),
@@ -79,6 +94,33 @@ def columns(found: Comparison) -> Iterator[Node]:
         "alarmed or in the whole table. It says how large a change is; the evidence says how sure.",
         class_="note",
     )
+
+
+def alarms(found: Comparison) -> Markup | None:
+    """Return every alarm by pane, where panes have times."""
+    told = [(alarm, c.name) for c in found.columns for alarm in c.alarms]
+    if not found.time or not told:
+        return None
+    told.sort(key=lambda pair: (pair[0].pane, pair[1]))
+    rows = [
+        (
+            count(a.pane), moment_of(a.start), count(a.until), count(a.alarms), name,
+            f"{a.stream} {a.direction}".strip(), a.test,
+            number(a.evidence, "distance"), moment_of(a.since), count(a.since_row),
+        )
+        for a, name in told[:ALARMS_MAX]
+    ]  # fmt: skip
+    return tag(
+        "section",
+        tag("h2", "Alarms, pane by pane"),
+        table("Alarms", ALARMS, rows, empty=""),
+        id="alarms",
+    )
+
+
+def moment_of(at: datetime | None) -> str:
+    """Return a time to the second, UTC."""
+    return "–" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def row(rank: int, column: ColumnDrift) -> tuple[Node, ...]:
@@ -105,14 +147,14 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
-def section(rank: int, column: ColumnDrift, alarm_at: float) -> Markup:
+def section(rank: int, column: ColumnDrift, found: Comparison) -> Markup:
     """Return a column's bins beside each other, and its evidence pane by pane."""
     said = f"drifted, {column.severity}" if column.drifted else "no drift"
     return tag(
         "figure",
         tag("figcaption", tag("b", column.name), f" {said}; {words(column.sight)}"),
         bars(column),
-        evidence(column, alarm_at) if len(column.pane_evidence) > 1 else None,
+        evidence(column, found) if len(column.pane_evidence) > 1 else None,
         id=f"column-{rank}",
     )
 
@@ -157,12 +199,15 @@ def pair(x: float, room: float, found: BinCount, shares: tuple[float, float], to
     )  # fmt: skip
 
 
-def evidence(column: ColumnDrift, alarm_at: float) -> Markup:
+def evidence(column: ColumnDrift, found: Comparison) -> Markup:
     """Return the evidence of each pane, in powers of ten, and what an alarm takes."""
-    limit = math.log10(max(alarm_at, 10.0))
+    limit = math.log10(max(found.alarm_at, 10.0))
     top = 2.5 * limit  # evidence of hundreds of digits would flatten all below it
     logs = [min(math.log10(max(value, 1.0)), top) for value in column.pane_evidence]
     step = (WIDTH - LEFT) / (len(logs) - 1)
+    ends = "pane 1", f"pane {len(logs)}"
+    if found.pane_starts:
+        ends = moment_of(found.pane_starts[0]), moment_of(found.pane_starts[-1])
 
     def y(value: float) -> float:
         return round(70 - value / top * 60, 1)
@@ -174,8 +219,8 @@ def evidence(column: ColumnDrift, alarm_at: float) -> Markup:
             stroke_dasharray="4 4"),
         tag("text", f"10^{limit:.0f}", x=LEFT - 6, y=y(limit) + 4, text_anchor="end"),
         tag("g", tag("path", d=path, stroke="#d55e00"), class_="line"),
-        tag("text", "pane 1", x=LEFT, y=84),
-        tag("text", f"pane {len(logs)}", x=WIDTH, y=84, text_anchor="end"),
+        tag("text", ends[0], x=LEFT, y=84),
+        tag("text", ends[1], x=WIDTH, y=84, text_anchor="end"),
         viewBox=f"0 0 {WIDTH} 90",
         role="img",
         aria_label=f"Evidence of {column.name} over {len(logs)} panes",
