@@ -50,6 +50,7 @@ def measure() -> dict[str, object]:
     features = {n: per_byte(Mix(rows=10_000, epochs=8, features=n)) for n in (10, 30, 100)}
     hours = (1, 24)
     panes = {h: cost_us(Mix(rows=57_600, epochs=1440, horizon_s=h * HOUR_S)) for h in hours}
+    bytes_each = pending_bytes(base)
     return {
         "cost_us_by_models": models,
         "models_1_to_1000": round(models[1000] / models[1], 2),
@@ -57,7 +58,9 @@ def measure() -> dict[str, object]:
         "features_10_to_100_per_byte": round(features[100] / features[10], 2),
         "cost_us_by_hours_of_open_panes": panes,
         "open_panes_1h_to_24h": round(panes[24] / panes[1], 2),
-        "pending_bytes_each": pending_bytes(base),
+        "pending_bytes_each": bytes_each,
+        # Reckoned: ten million of them.
+        "pending_10m_rss_mb": round(10_000_000 * bytes_each / 2**20),
     }
 
 

@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.events import Event, OutcomeJoined
-from streamops.views.archive import DAMAGE, file_name, raw_folder, read_file, records_at, unreadable
+from streamops.views.archive import (
+    DAMAGE,
+    file_name,
+    raw_folder,
+    read_cover,
+    read_file,
+    records_at,
+    unreadable,
+)
 from streamops.views.key_index import Block, KeyIndex
 from streamops.views.log import Partition, RawRecord, missing, to_record
 
@@ -83,7 +91,10 @@ def _looked_up(
 
 
 def _files(archive: Path, place: Partition) -> Iterator[tuple[Path, Block | None]]:
-    """Yield a partition's raw files in order, each with what the index has of it."""
+    """Yield a partition's raw files in order, each with what the index has of it.
+
+    Raises TransportError where one is missing between, or the index knows one that isn't there.
+    """
     folder = raw_folder(archive, *place)
     names = os.listdir(folder) if folder.exists() else []
     there = {
@@ -92,8 +103,13 @@ def _files(archive: Path, place: Partition) -> Iterator[tuple[Path, Block | None
     known = {block.first: block for block in KeyIndex(archive).blocks(place)}
     for first in sorted(known.keys() - there):
         raise missing(*place, first, known[first].next)
+    end = min(there, default=0)
     for first in sorted(there):
-        yield folder / file_name(first), known.get(first)
+        if first != end:
+            raise missing(*place, end, first)
+        path, block = folder / file_name(first), known.get(first)
+        yield path, block
+        end = read_cover(path).next if block is None else block.next
 
 
 def _typed_offsets(archive: Path, partition: int, name: str, id_: str) -> list[int] | None:
