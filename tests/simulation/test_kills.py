@@ -19,10 +19,10 @@ import pytest
 from streamops.operate.stack import Stack
 from tests.simulated import essence, play
 
-KILL_ROUNDS = (1, 2)
-STOP_ROUND = 3
-WELL_ROUND = 4
-TURN = 4  # rounds later it is the next one's turn
+KILL_ROUNDS = (0, 1)
+STOP_ROUND = 2
+WELL_ROUND = 3
+TURN = 3  # rounds later it is the next one's turn
 DELAY_S_MAX = 1.5
 STOPPED_S = 8.0  # longer than the broker's session of 6 s
 BACK_S = 60.0
