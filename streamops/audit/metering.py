@@ -19,6 +19,7 @@ from streamops.core.epochs import Fold
 from streamops.core.output_rows import AddressedRows, Mixed
 from streamops.events import Sealed
 from streamops.hosts.memory import make_fold
+from streamops.hosts.replay import forget_changes
 from streamops.personal import Opener
 from streamops.views.archive import ArchiveLog
 
@@ -131,13 +132,6 @@ def metering(job: Job, fold: Fold[Any], opener: Opener) -> Iterator[tuple[int, M
             records, unread = 0, []
     holes = {topic: reader.holes for topic, reader in readers.items()}
     yield LAST, Metered(job.partition, LAST, Mixed(), {}, unread, records, broken, holes)
-
-
-def forget_changes(fold: Fold[Any]) -> None:
-    """Let METER's join forget what changed since the last checkpoint: there is none here, and it
-    would hold every label there was."""
-    meter: Any = fold.processor
-    meter.join.restore((), 0)
 
 
 def _reader(job: Job, topic: str) -> PartitionReader:

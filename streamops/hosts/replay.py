@@ -15,6 +15,7 @@ from typing import Any
 from streamops import codec
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold
+from streamops.core.meter import Meter
 from streamops.core.output_rows import Addressed, AddressedRows, Mixed
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record
@@ -24,6 +25,13 @@ from streamops.hosts.memory import make_fold
 
 RAW = ("predictions", "labels", "lifecycle")
 STAGES = ("meter", "detect", "monitor", "controller")
+
+
+def forget_changes(fold: Fold[Any]) -> None:
+    """Let METER's join forget what changed since the last checkpoint: there is none here, and it
+    would hold every label there was."""
+    if isinstance(fold.processor, Meter):
+        fold.processor.join.restore((), 0)
 
 
 class Wiring:
@@ -49,6 +57,7 @@ class Wiring:
                 for folded in fold.feed(at):
                     outputs += folded.outputs
                     waiting.extend(self._record(out) for out in folded.outputs)
+                    forget_changes(fold)
         return outputs
 
     def take(self, outputs: Mixed[Addressed]) -> list[Addressed]:

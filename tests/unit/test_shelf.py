@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from itertools import chain
 
 from streamops.audit.ledger import Key
 from streamops.audit.metering import Job, metering
 from streamops.audit.namespace import namespace_of
 from streamops.audit.shelf import Shelf
 from streamops.hosts.memory import make_fold
+from streamops.hosts.replay import Wiring
 from streamops.personal import Opener
 from streamops.values import Stamp
+from streamops.views.archive import ArchiveLog
+from streamops.views.log import to_record
 from tests.story import archive, play
 
 
@@ -42,3 +46,13 @@ def test_meter_in_an_audit_keeps_no_changes_since_a_checkpoint_that_never_comes(
     concluded = [metered for _, metered in metering(job, fold, Opener(tmp_path / "no.keys"))]
     assert sum(metered.records for metered in concluded) > 200
     assert fold.processor.join.take_changes(0) == {}
+
+
+def test_meter_played_again_keeps_none_either(tmp_path):
+    log = ArchiveLog(archive(play(panes=3, detectors=()), tmp_path))
+    meter = make_fold("meter", 0, 2, skew_max_ms=None)
+    wiring = Wiring(partitions=2)
+    wiring.add(meter)
+    inputs = (log.read(topic, 0) for topic in meter.inboxes)
+    assert len(wiring.feed(map(to_record, chain(*inputs)))) > 200
+    assert meter.processor.join.take_changes(0) == {}
