@@ -32,7 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leave the tests themselves, thousands of objects, out of every collection to come."""
+    """Leave the tests themselves, thousands of objects, out of collections while unit tests run.
+
+    `_let_go_of_clients` takes them in again.
+    """
     gc.collect()
     gc.freeze()
 
