@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import math
 import os
 import signal
 import subprocess
 import sys
-import termios
 import textwrap
 import time
 
@@ -295,9 +292,8 @@ def test_a_trainer_that_slept_through_a_job_hears_its_end(tmp_path, monkeypatch)
         wait, waited = batch.select.select, []
 
         def slept(reads, writes, errors, seconds):
-            answer = running._work / "answer"
-            while not (waited or (answer.exists() and two_lines_wait(reads[0]))):
-                time.sleep(0.02)
+            if not waited:
+                hold_both_lines(reads[0])
             waited.append(seconds)
             return wait(reads, writes, errors, seconds)
 
@@ -334,11 +330,18 @@ def test_a_trainer_that_is_killed_leaves_rows_in_its_folder_only(tmp_path):
     again.close()
 
 
-def two_lines_wait(pipe) -> bool:
-    held = array.array("i", [0])
-    fcntl.ioctl(pipe.fileno(), termios.FIONREAD, held)
-    # A process id, then a status: the second line ends what there is.
-    return held[0] >= len("1\n0\n") and held[0] > len(f"{os.getpid()}\n")
+def hold_both_lines(pipe) -> None:
+    """Wait until a job's process id and its status have come, and lay both into the pipe again."""
+    text = b""
+    while text.count(b"\n") < 2:
+        more = os.read(pipe.fileno(), 100)
+        assert more, f"the training child ended after {text!r}"
+        text += more
+    again, end = os.pipe()
+    os.write(end, text)
+    os.dup2(again, pipe.fileno())
+    os.close(again)
+    os.close(end)
 
 
 def test_rows_must_remain_to_train_on(trainer):
