@@ -50,7 +50,7 @@ def alter(conf: dict[str, str], topic: str, setting: str, value: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = connect(conf)
     settle(admin.incremental_alter_configs([resource]))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     # The controller acknowledges before the broker has heard of it.
     while read_settings(admin, [topic])[topic][setting] != value:
         assert time.monotonic() < deadline, f"{setting} of {topic} is not {value}"

@@ -233,7 +233,7 @@ def test_following_shows_what_comes_and_ends_after_a_silence(
     client: streamops.Client, bootstrap: str, topics: str
 ):
     write_alerts(bootstrap, topics, alert("f", 1))
-    following = client.alerts(timeout=20)
+    following = client.alerts(timeout=60)
     assert next(following).id == "f/1"
     write_alerts(bootstrap, topics, alert("f", 2))
     assert next(following).id == "f/2"
