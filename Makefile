@@ -3,7 +3,7 @@
 # make test-matrix  golden logs and laws on Python 3.11, 3.12 and 3.13, as found
 # make bench-detection  false alarms, power, delays, costs; make bench-detection-tools comes first
 # make simulate-seeds  10,000 bad days in memory (SEEDS=...)
-# make chaos  kill -9, pauses and twins under load (KILLS=... MINUTES=... SEED=...)
+# make chaos  kill -9, pauses, twins, full disks under load (KILLS=... MINUTES=... SEED=...)
 # PYTHON=...  another interpreter            KEEP=1      keeps the demo's page up
 
 .DELETE_ON_ERROR:

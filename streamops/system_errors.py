@@ -6,7 +6,7 @@ import errno
 
 from streamops.errors import ConfigError, ServiceError, TransportError
 
-DISK_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+DISK_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def of_system(error: OSError) -> ServiceError | None:

@@ -2,8 +2,9 @@
 
 python -m benchmarks.chaos [--kills 40] [--minutes 5] [--seed 1] [--home DIR]
 
-kill -9 of METER's two workers, control, detect, materializer and broker in random order; SIGSTOP
-past the session; a second worker with the same id. At the end every pane's counts are the truth's
+kill -9 of METER's two workers, control, detect, materializer, archiver and broker in random order;
+SIGSTOP past the session, of the broker too; a second worker with the same id; a disk that takes no
+more of the archive or of the views. At the end every pane's counts are the truth's
 to the last unit, every prediction is joined once and rightly, the views are the topics, and every
 alert is verified from the archive. JSON on stdout; exit status 1 where anything differs.
 """
@@ -18,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.chaos.acts import Acts
+from benchmarks.chaos.acts import Acts, plan
 from benchmarks.chaos.truth import Found, Truth, differences
 from benchmarks.driver import Driver, until_concluded
 from benchmarks.traffic import PANE_S, START_US, Mix
@@ -30,7 +31,7 @@ from streamops.operate.summary import COUNTED, read_facts
 from streamops.settings import Settings
 from streamops.views.archiver import archive_until_end
 
-SERVICES = ("meter", "detect", "control", "materializer")
+SERVICES = ("meter", "detect", "control", "materializer", "archiver")
 ROWS = 200
 ROUND_S = 0.5
 AHEAD_MAX = 40
@@ -41,8 +42,10 @@ PATIENCE_S = 300.0
 def main(arguments: list[str]) -> int:
     """Disturb, compare, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
-    parser.add_argument("--kills", type=int, default=40, help="acts in all")
-    parser.add_argument("--minutes", type=float, default=5.0, help="in which they happen")
+    parser.add_argument(
+        "--kills", type=int, default=40, help="kill -9; other acts come beside them"
+    )
+    parser.add_argument("--minutes", type=float, default=5.0, help="in which all happens")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, help="kept; else a folder that goes if all is well")
     given = parser.parse_args(arguments)
@@ -66,7 +69,7 @@ def run(home: Path, kills: int, seconds: float, seed: int) -> dict[str, object]:
     )
     with Stack(template, SERVICES) as stack:
         stack.wait_ready(PATIENCE_S)
-        acts = Acts(stack, kills, seconds, seed)
+        acts = Acts(stack, plan(kills, seed), seconds, seed)
         driver = Driver(stack.settings, mix, truth.note)
         driver.open()
         acts.start()

@@ -24,6 +24,7 @@ from streamops.errors import ConfigError, ServiceError, exit_code
 from streamops.hosts.backlog import ReadArchive
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
+from streamops.system_errors import of_system
 
 LOG = logging.getLogger("streamops.operate.services")
 HOST = "127.0.0.1"
@@ -199,9 +200,18 @@ def main(arguments: list[str]) -> int:
         ready = Folder(given.settings.data).ready(process)
         run_service(name, given, on_loaded=lambda: mark_ready(ready))
     except ServiceError as error:
-        LOG.error("%s: %s", type(error).__name__, error)
-        return exit_code(error)
+        return _told(error)
+    except OSError as error:
+        refused = of_system(error)
+        if refused is None:
+            raise
+        return _told(refused)
     return 0
+
+
+def _told(error: ServiceError) -> int:
+    LOG.error("%s: %s", type(error).__name__, error)
+    return exit_code(error)
 
 
 if __name__ == "__main__":

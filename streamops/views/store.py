@@ -290,7 +290,7 @@ def store(
     except (duckdb.ConversionException, duckdb.InvalidInputException):
         return _store(con, raws, before, skew_ms, careful=True)
     except duckdb.IOException as error:
-        raise TransportError(f"the views can't be written ({error}); check the disk") from error
+        raise _unwritten(error) from error
 
 
 def _store(
@@ -307,8 +307,18 @@ def _store(
     con.begin()
     try:
         batch.settle(con, careful=careful)
-        con.commit()
     except BaseException:
         con.rollback()
         raise
+    try:
+        con.commit()
+    except duckdb.Error as error:
+        # It has rolled back by itself.
+        raise _unwritten(error) from error
     return batch.after
+
+
+def _unwritten(error: duckdb.Error) -> TransportError:
+    return TransportError(
+        f"the views can't be written ({error}); make room or mend the disk: they go on from there"
+    )

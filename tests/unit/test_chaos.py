@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos.__main__ import starts
+from benchmarks.chaos.acts import WRITING, plan
 from benchmarks.chaos.truth import Truth, bin_of, differences
 from benchmarks.driver import shifted
 from benchmarks.traffic import Mix, rows, version_of
@@ -71,3 +72,21 @@ def test_a_lost_a_doubled_and_a_wrong_outcome_are_named():
     named = faults(found, joins)
     assert len(named) == 4
     assert f"outcome of {lost} is lost" in named
+
+
+def test_a_plan_has_its_kills_and_something_of_everything_else():
+    acts = plan(16, seed=1)
+    assert acts == plan(16, seed=1) != plan(16, seed=2)
+    assert [a.what for a in acts].count("kill") == 16
+    others = sorted(
+        f"{a.what} {a.name}" for a in acts if a.what != "kill" and "meter" not in a.name
+    )
+    assert {"stop broker", "full archiver"} <= set(others)
+    assert [a.what for a in acts].count("twin") == 2
+
+
+def test_a_long_plan_fills_the_disk_of_all_that_write():
+    acts = plan(200, seed=1)
+    assert [a.what for a in acts].count("kill") == 200
+    assert {a.name for a in acts if a.what == "full"} == set(WRITING)
+    assert {a.name for a in acts if a.what == "kill"} >= {"broker", "archiver", "meter-1"}

@@ -42,6 +42,38 @@ def test_every_event_type_has_its_table_and_names_are_plain():
     assert {kind: names[kind] for kind in expected} == expected
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from streamops.errors import TransportError
+from streamops.views.log import RawRecord
+from streamops.views.store import open_store, store
+con = open_store(Path(sys.argv[1]))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+raws = [RawRecord("unknown", 0, n, 0, b"", b"x" * 1000) for n in range(2000)]
+try:
+    store(con, raws, {}, None)
+except TransportError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+con.close()
+again = open_store(Path(sys.argv[1]))
+print(again.execute("SELECT count(*) FROM records_unreadable").fetchone()[0])
+print(sum(p.records for p in store(again, raws, {}, None).values()))
+"""
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_of_the_batch_stays(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "views.duckdb")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told, *rest = ended.stdout.splitlines()
+    assert "the views can't be written" in told
+    assert "File too large" in told
+    assert rest == ["0", "2000"]
+
+
 @pytest.mark.parametrize("kind", codec.EVENT_TYPES, ids=table_name)
 def test_every_field_but_the_stamp_is_a_column_once(kind):
     table = tables()[kind.__name__]
