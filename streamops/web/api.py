@@ -144,6 +144,12 @@ class Api(Controller):
         name = part(alert)
         return desk.read(lambda con: alert_page(con, name), f"alert {name!r}")
 
+    @get("/predictions/{prediction:str}")
+    async def prediction(self, desk: Own, prediction: FromPath[str]) -> Response[bytes]:
+        """What became of a prediction, as `streamops explain --json` says it."""
+        found = await desk.life(part(prediction))
+        return Response(msgspec.json.encode(found), media_type=MediaType.JSON)
+
     @post("/sql", status_code=200)
     async def sql(self, desk: Own, request: Request[Any, Any, Any]) -> Response[Any]:
         """Any SQL, on a copy of the views, in a process of its own with limits."""

@@ -13,12 +13,13 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Scope
 
-from streamops.errors import InputError
+from streamops.errors import InputError, TransportError
 from streamops.settings import Settings
 from streamops.views.queries import Failure
 from streamops.web import api, site
 from streamops.web.desk import Desk, NotThere
 from streamops.web.door import Door
+from streamops.web.lives import Lives
 from streamops.web.pages.layout import not_found, refused
 from streamops.web.source import Source
 from streamops.web.watch import Watch
@@ -30,6 +31,8 @@ ROUTES = (
     site.model,
     site.feature,
     site.alert,
+    site.prediction,
+    site.asked,
     site.static,
     api.Api,
     api.health,
@@ -51,9 +54,14 @@ def create_app(source: Source, settings: Settings, hosts: Iterable[str] = ()) ->
     app = Litestar(
         [*ROUTES],
         dependencies={"desk": Provide(give_desk, sync_to_thread=False)},
-        exception_handlers={NotThere: absent, InputError: wrong, HTTPException: other},
+        exception_handlers={
+            NotThere: absent,
+            InputError: wrong,
+            TransportError: failing,
+            HTTPException: other,
+        },
         after_exception=[log_fault],
-        lifespan=[lambda _: watching(watch)],
+        lifespan=[lambda _: watching(watch), lambda _: looking_up(desk.lives)],
         openapi_config=None,
         logging_config=None,
         request_max_body_size=BODY_BYTES_MAX,
@@ -76,9 +84,18 @@ async def watching(watch: Watch) -> AsyncIterator[None]:
         thread.join()
 
 
+@asynccontextmanager
+async def looking_up(lives: Lives) -> AsyncIterator[None]:
+    """Begin no look-up in the archive once the application has ended."""
+    try:
+        yield
+    finally:
+        lives.close()
+
+
 async def log_fault(error: Exception, scope: Scope) -> None:
     """Log a fault of ours with its trace; the request is answered with status 500."""
-    if not isinstance(error, NotThere | InputError | HTTPException):
+    if not isinstance(error, NotThere | InputError | TransportError | HTTPException):
         LOG.error("%s %s failed", scope["type"], scope["path"], exc_info=error)
 
 
@@ -94,6 +111,13 @@ def wrong(request: Request[Any, Any, Any], error: InputError) -> Response[Any]:
     if for_machines(request):
         return Response(Failure(str(error)), status_code=400)
     return site.html(refused("Not understood", str(error)), 400)
+
+
+def failing(request: Request[Any, Any, Any], error: TransportError) -> Response[Any]:
+    """Answer where the disk refuses, or a file lacks."""
+    if for_machines(request):
+        return Response(Failure(str(error)), status_code=503)
+    return site.html(refused("Can't be read", str(error)), 503)
 
 
 def other(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

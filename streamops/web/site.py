@@ -6,15 +6,19 @@ from datetime import UTC, datetime
 
 from litestar import MediaType, Response, get
 from litestar.params import FromPath, FromQuery
+from litestar.response import Redirect
 
 from streamops.errors import InputError
 from streamops.web.api import read_feature
 from streamops.web.assets import assets
-from streamops.web.desk import NotThere, Own, part
+from streamops.web.desk import Desk, NotThere, Own, part
+from streamops.web.markup import path
 from streamops.web.pages.alert import alert_page as render_alert
 from streamops.web.pages.feature import feature_page as render_feature
 from streamops.web.pages.model import model_page as render_model
 from streamops.web.pages.overview import overview_page as render_overview
+from streamops.web.pages.prediction import prediction_page as render_prediction
+from streamops.web.pages.prediction import unknown_page
 from streamops.web.reads.alerts import alert_page
 from streamops.web.reads.model import model_page
 
@@ -66,6 +70,28 @@ def alert(desk: Own, alert: FromPath[str]) -> Response[bytes]:
     """An alert with its proof."""
     name = part(alert)
     return html(render_alert(desk.read(lambda con: alert_page(con, name), f"alert {name!r}")))
+
+
+@get("/predictions/{prediction:str}")
+async def prediction(desk: Own, prediction: FromPath[str]) -> Response[bytes]:
+    """What became of a prediction."""
+    return html(*await explained(desk, part(prediction)))
+
+
+@get("/predictions")
+async def asked(desk: Own, id: FromQuery[str] = "") -> Response[bytes] | Redirect:
+    """The same by the form, which takes an alert's id, too."""
+    if id.startswith("alert/"):
+        return Redirect(path("alerts", id))
+    return html(*await explained(desk, id))
+
+
+async def explained(desk: Desk, id_: str) -> tuple[bytes, int]:
+    """Return a prediction's page and status."""
+    try:
+        return render_prediction(await desk.life(id_)), 200
+    except NotThere as error:
+        return unknown_page(f"{error}."), 404
 
 
 @get("/static/{name:str}", sync_to_thread=False)

@@ -49,6 +49,7 @@
   }
 
   async function replaceSections() {
+    if (!document.querySelector("[data-live]")) return;
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok) throw new Error(`page: status ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

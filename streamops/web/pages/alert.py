@@ -16,6 +16,7 @@ OPEN_COLUMNS = ("Severity", "Model", "Kind", "What", "#Measured", "#Allowed", "R
 COLUMNS = ("State", "Severity", "Kind", "What", "#Measured", "#Allowed", "Raised", "Proof")
 METRIC_COLUMNS = ("Record", "Metrics at", "Pane", "#Value", "#Rows", "Cut")
 SUMMARY_COLUMNS = ("Summary", "Source", "#Offset", "Raw records", "#Records", "Chain (SHA-256)")
+PREDICTION_COLUMNS = ("Prediction", "Time", "Answer")
 REASONS = {"silence": "silenced", "snooze": "snoozed", "group": "in a group"}
 NO_ALERT = "No open alert. Rules are set in a configuration: "
 
@@ -58,6 +59,7 @@ def alert_page(found: AlertPage) -> bytes:
         panel("causes", "What explains it", *causes(found)),
         panel("rule", "Rule", rule(found.definition)),
         panel("proof", "Proof", *proof_of(found)),
+        panel("predictions", "Predictions", *predictions(found)),
         trail=((alert.model, path("models", alert.model)),),
     )
 
@@ -124,6 +126,14 @@ def proof_of(found: AlertPage) -> Iterator[Node]:
         yield from behind(metric)
     if found.lifecycle:
         yield tag("p", "Lifecycle read: ", spans(found.lifecycle))
+
+
+def predictions(found: AlertPage) -> Iterator[Node]:
+    """Yield some predictions that it counts, each with a link to what became of it."""
+    rows = ((link(p.id, path("predictions", p.id)), moment(p.time), command(p.prediction))
+            for p in found.predictions)  # fmt: skip
+    yield tag("p", "The first that its last pane counted.", class_="note")
+    yield table("Predictions", PREDICTION_COLUMNS, rows, empty="None of them is in the views.")
 
 
 def metric_row(metric: ProofMetric) -> tuple[Node, ...]:

@@ -59,11 +59,19 @@ def head(title: str) -> Markup:
 
 
 def panel(
-    id: str, title: str, *body: Node, newest: datetime | None = None, aside: Node = None
+    id: str,
+    title: str,
+    *body: Node,
+    newest: datetime | None = None,
+    aside: Node = None,
+    is_live: bool = True,
 ) -> Markup:
-    """Return a section that follows the log; `newest` is the append time its age counts from."""
+    """Return a section that follows the log, unless told otherwise.
+
+    newest  the append time its age counts from
+    """
     heading = tag("div", tag("h2", title), aside, age(newest), class_="heading")
-    return tag("section", heading, *body, id=id, class_="panel", data_live=True)
+    return tag("section", heading, *body, id=id, class_="panel", data_live=is_live)
 
 
 def age(newest: datetime | None) -> Markup | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamops.web.markup import Markup, Node, tag
 from streamops.web.pages.alert import open_table
 from streamops.web.pages.layout import age, badge, command, facts, model_link, page, panel, table
+from streamops.web.pages.prediction import search
 from streamops.web.reads.overview import ModelCard, Overview, TopicCard
 from streamops.web.units import count, measured, name_of, span
 
@@ -17,6 +18,7 @@ def overview_page(found: Overview) -> bytes:
     return page(
         "Overview",
         tag("h1", "Overview"),
+        search(),
         panel("models", "Models", models(found.models)),
         panel(
             "alerts",

@@ -112,11 +112,20 @@ class ProofMetric(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: OutcomeEvidence | None = None
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A prediction, as one looks it up."""
+
+    id: str
+    time: datetime
+    prediction: str
+
+
 class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     """An alert and its proof: rule, metrics, summaries, raw offsets.
 
     definition  the rule as configured under `config_hash`, none if that isn't stored
     causes      features and segments that explain it, the strongest first
+    predictions the first that it counts, some; none known for a segment of all other values
     """
 
     alert: AlertRow
@@ -127,6 +136,7 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[ProofMetric, ...]
     lifecycle: tuple[Span, ...]
     causes: Causes = Causes()
+    predictions: tuple[Answered, ...] = ()
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -141,6 +151,13 @@ class Stored(msgspec.Struct, frozen=True):
     pane_end: datetime
     metrics: str
     evidence: str | None
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    id: str
+    time: datetime
+    prediction: str
+    segments: str
 
 
 OPEN = """
@@ -175,6 +192,14 @@ SELECT id, 'DriftDetected', version, 'all', '', since, time, '[]', CAST(evidence
 FROM drifts_detected WHERE list_contains(?, id)
 """
 
+PREDICTIONS = """
+SELECT id, time, prediction, CAST(segments AS VARCHAR) AS segments
+FROM predictions WHERE model = ? AND version = ? AND time >= ? AND time < ?
+ORDER BY time, id LIMIT ?
+"""
+# Of a segment they are picked from the pane's first.
+ANSWERED_MAX, LOOKED_AT = 10, 500
+
 
 def open_alerts(con: Any) -> list[OpenAlert]:
     """Read all open alerts, the most severe first."""
@@ -203,16 +228,35 @@ def alert_page(con: Any, alert_id: str) -> AlertPage | None:
         [alert_id],
     ).fetchone()
     proof = msgspec.json.decode(evidence, type=Proof) if evidence else Proof()
+    metrics = proof_metrics(con, rows[0], proof)
     return AlertPage(
         alert=rows[0],
         fingerprint=fingerprint,
         config_hash=hash_,
         place=Place(topic=place[0], partition=place[1], offset=place[2], epoch=place[3]),
         definition=rule_of(con, hash_, rows[0].rule),
-        metrics=proof_metrics(con, rows[0], proof),
+        metrics=metrics,
         lifecycle=proof.lifecycle,
         causes=causes_of(con, msgspec.convert(rows[0], About, from_attributes=True)),
+        predictions=predictions_of(con, rows[0], metrics),
     )
+
+
+def predictions_of(
+    con: Any, alert: AlertRow, metrics: tuple[ProofMetric, ...]
+) -> tuple[Answered, ...]:
+    """Read the first predictions of an alert's last pane, in its segment."""
+    last = next((m for m in reversed(metrics) if m.pane_start is not None), None)
+    if last is None:
+        return ()
+    given = [alert.model, last.version, last.pane_start, last.pane_end, LOOKED_AT]
+    name, _, value = alert.segment.partition("=")
+    found = list[Answered]()
+    for row in read(con, _Counted, PREDICTIONS, given):
+        segments = msgspec.json.decode(row.segments or "{}")
+        if name == "all" or str(segments.get(name)) == value:
+            found.append(Answered(id=row.id, time=row.time, prediction=row.prediction))
+    return tuple(found[:ANSWERED_MAX])
 
 
 def rule_of(con: Any, hash_: str, name: str) -> Rule | None:
