@@ -25,7 +25,8 @@ from streamops.audit.capsule import (
     version_name,
 )
 from streamops.audit.records import PartitionReader
-from streamops.audit.verify import VERIFIED, AlertVerdict, Verification, recompute
+from streamops.audit.verdicts import VERIFIED, AlertVerdict, Verification
+from streamops.audit.verify import recompute
 from streamops.config import ModelConfig, config_hash
 from streamops.core.detect import Detector
 from streamops.core.seal_leaves import can_load

@@ -2,8 +2,8 @@
 
 One pass over the archive, or over what comes after a seal (`start`). Each stage is folded over its
 recorded inputs and its conclusions are compared, byte for byte, with the recorded ones (`links`,
-`ledger`); an alert fails exactly if a link in its own proof does (`chain`). What fails outside any
-alert's proof is a finding, and so is a seal that the fold doesn't arrive at, or whose files differ.
+`ledger`); what follows for each alert is in `verdicts`. A seal that the fold doesn't arrive at, or
+whose files differ, is a finding.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from streamops.audit.asked import Asked
-from streamops.audit.chain import Chains, Faults, failed
+from streamops.audit.chain import Chains
 from streamops.audit.cut import Cut
 from streamops.audit.erased import Unreadable, keys_of
 from streamops.audit.ledger import (
-    ENDED,
     ERASED,
-    OPEN,
-    Key,
     Ledger,
-    Place,
     key_of,
-    place_of,
 )
 from streamops.audit.links import Links
 from streamops.audit.metering import TOPICS, Job, Metered, metering
@@ -35,12 +28,12 @@ from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import epochs_of, merged, rank_of
 from streamops.audit.platforms import Platforms
 from streamops.audit.proven import Run, outcome_runs, run_of
-from streamops.audit.record_chain import ChainCheck, check_chain
+from streamops.audit.record_chain import check_chain
 from streamops.audit.records import Hole, PartitionReader, rows_again
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
+from streamops.audit.verdicts import VERIFIED, Docket, Verification, at, capped, with_chain
 from streamops.audit.workers import Workers, workers_for
-from streamops.config import DRIFT_METRICS
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.output_rows import Addressed, AddressedRows
@@ -48,12 +41,10 @@ from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Rows
 from streamops.errors import ConfigError, InputError
 from streamops.events import (
-    AlertRaised,
     DriftDetected,
     EpochClosed,
     EpochConcluded,
     Event,
-    RecordRefused,
     Sealed,
 )
 from streamops.hosts.garbage import rare_collections
@@ -72,65 +63,8 @@ DERIVED = (
     "dlq",
 )
 REPORT_EVERY = 2000
-FINDINGS_MAX = 1000
-VERIFIED = "verified"
 
 Progress = Callable[[int, int], None]
-
-
-class AlertVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What verify says of one alert.
-
-    integrity     everything in its proof that is there equals what the recomputation concludes
-    completeness  everything its proof rests on, and the alert itself, is there
-    status        verified, failed, or why it can't be recomputed: a platform, keys that are not
-                  here, or `erased by request N`, which is no failure
-    reasons       what failed, in words; empty where it is verified
-    """
-
-    id: str
-    integrity: bool
-    completeness: bool
-    status: str
-    reasons: tuple[str, ...] = ()
-
-
-class BrokenAt(msgspec.Struct, frozen=True, kw_only=True):
-    """A place at which the archive isn't what was sealed; the findings say why."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
-class ChainVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether every sealed segment's records are those that were sealed; well without any seal."""
-
-    ok: bool
-    broken: tuple[BrokenAt, ...] = ()
-
-
-class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What verify found: one verdict an alert, by id, and faults outside any alert's proof.
-
-    findings  what differs, lacks or can't be read in the archive, alerts' own faults included
-    records   records read; epochs: the last one concluded in every partition, -1 for none
-    ok        every alert is verified or rests on what was erased by request, there is no finding,
-              and the chain holds
-    erased    alerts that rest on values that were erased
-    seals     seals whose files were checked; start_epoch: the seal it began at, -1: no seal
-    chain     what became of the sealed records (`record_chain`); checked where all alerts are
-    """
-
-    alerts: tuple[AlertVerdict, ...]
-    findings: tuple[str, ...]
-    records: int
-    epochs: int
-    ok: bool
-    seals: int = 0
-    start_epoch: int = -1
-    chain: ChainVerdict = ChainVerdict(ok=True)
-    erased: int = 0
 
 
 def verify(
@@ -162,7 +96,7 @@ def verify(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
             "those there are"
         )
-    return _with_chain(found, check_chain(archive)) if asked.is_all else found
+    return with_chain(found, check_chain(archive)) if asked.is_all else found
 
 
 def recompute(
@@ -192,7 +126,7 @@ def recompute(
             start = starter.start(asked.recorded(archive, namespace.partitions), asked.since)
             findings = starter.findings
         audit = _Audit(archive, namespace, make_detector, asked, start, cut)
-        audit.findings += findings
+        audit.docket.findings += findings
         if workers is None:
             workers = workers_for(audit.total, namespace.partitions)
         reported = 0
@@ -220,7 +154,7 @@ class _Audit:
         start: Start | None,
         cut: Cut | None,
     ) -> None:
-        self.namespace, self.asked, self.start = namespace, asked, start
+        self.start = start
         self._cut = cut
         self.ledger = Ledger(partial(rows_again, archive))
         begun = {} if start is None else start.folds
@@ -242,12 +176,8 @@ class _Audit:
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
         self._seals = 0
-        self.alerts: list[tuple[Record, AlertRaised]] = []
-        self.findings: list[str] = []
-        self.foreign: set[str] = set()
-        self._unreadable: dict[Place, str] = {}
-        self._refused: set[Place] = set()
-        self._platforms = Platforms(make_detector("adwin").platform)
+        platforms = Platforms(make_detector("adwin").platform)
+        self.docket = Docket(self.ledger, self.chains, self.links, platforms, asked)
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self.records = 0
         firsts = {} if start is None else start.firsts
@@ -308,7 +238,7 @@ class _Audit:
         for record in records:
             event = record.event
             if isinstance(event, Refusal):
-                self._unreadable[place_of(record)] = event.reason
+                self.docket.note_unreadable(record, event)
             else:
                 self._derived(record, event)
                 self.links.feed(record)
@@ -317,51 +247,23 @@ class _Audit:
         """Fold what is left and draw up the verdicts."""
         epochs = min([*self._concluded.values(), *([] if self._cut is None else [self._cut.until])])
         self.links.finish(epochs)
-        self.findings += self.links.broken.values()
-        self.ledger.read_all()
         holes = [
             hole
             for reader in self.readers
             for hole in self._holes.get((reader.topic, reader.partition), reader.holes)
         ]
-        self.chains.holes = holes
-        missing = {key: e for key, e in self.ledger.missing() if self._is_missed(key, epochs)}
-        strays = [(key, r, self._unfounded(key, r)) for key, r in self.ledger.unfounded()]
-        self._doubt()
-        self.chains.conclude(missing, {key: why for key, _, why in strays})
-        faulty = dict(self.ledger.differing)
-        faulty.update({place_of(record): (key, why) for key, record, why in strays})
-        self._find(holes, missing, faulty)
-        verdicts = [self._verdict(record, alert, faulty) for record, alert in self.alerts]
-        verdicts += [
-            _lacking(event, self.chains.faults_of(event.evidence))
-            for event in missing.values()
-            if isinstance(event, AlertRaised) and self.asked.names(event)
-        ]
-        alerts = _one_each(verdicts)
+        alerts = self.docket.conclude(holes, epochs)
         good = all(alert.status.startswith((VERIFIED, ERASED)) for alert in alerts)
         return Verification(
             alerts=alerts,
-            findings=_capped(self.findings),
+            findings=capped(self.docket.findings),
             records=self.records,
             epochs=epochs,
-            ok=good and not self.findings,
+            ok=good and not self.docket.findings,
             seals=self._seals,
             start_epoch=self._epoch,
             erased=len([alert for alert in alerts if alert.status.startswith(ERASED)]),
         )
-
-    def _doubt(self) -> None:
-        """A close is excused only where it fits what stands before it."""
-        for at, (key, why) in self.ledger.differing.items():
-            if (
-                key.id.startswith("close/")
-                and why.startswith(OPEN)
-                and not self.links.is_confirmed(key.topic, key.source, key.epoch)
-            ):
-                said = "its hash isn't that of the records before it"
-                self.ledger.differing[at] = key, said
-                self.ledger.bad[key] = said
 
     @property
     def _is_whole(self) -> bool:
@@ -410,20 +312,9 @@ class _Audit:
                 self.chains.note(event)
             return
         key = self.ledger.record(record, event)
-        if key is None and isinstance(event, RecordRefused):
-            # A host's own refusal: of junk on a derived topic, which lies in no epoch.
-            self._refused.add((event.topic, event.partition, event.offset))
-        elif key is None and "stamp" in event.__struct_fields__:
-            kind = type(event).__name__
-            self.findings.append(
-                f"{_at(place_of(record))}: {kind} {event.id} was stamped by no stage"
-            )
-        if isinstance(event, AlertRaised) and self.asked.names(event):
-            self.alerts.append((record, event))
-        elif isinstance(event, Sealed):
+        self.docket.note(record, event, key)
+        if isinstance(event, Sealed):
             self._check(record, event)
-        elif isinstance(event, DriftDetected) and self._platforms.why_foreign(event):
-            self.foreign.add(event.platform)
         if record.topic == "metrics":
             self.chains.note(event)
 
@@ -434,55 +325,9 @@ class _Audit:
         try:
             self._seal_files.check(event)
         except InputError as error:
-            self.findings.append(
-                f"{_at(place_of(record))}: seal of {event.source} at epoch {event.epoch}: {error}"
+            self.docket.findings.append(
+                f"{at(record)}: seal of {event.source} at epoch {event.epoch}: {error}"
             )
-
-    def _is_missed(self, key: Key, epochs: int) -> bool:
-        return key.epoch <= epochs and not self._is_foreign(key)
-
-    def _is_foreign(self, key: Key) -> bool:
-        """Other detectors than ours spoke: what DETECT says here proves nothing of theirs."""
-        return bool(self.foreign) and key.source.startswith("detect/")
-
-    def _unfounded(self, key: Key, record: Record) -> str:
-        event = record.event
-        if isinstance(event, DriftDetected) and (why := self._platforms.why_foreign(event)):
-            return why
-        last = self.links.epoch_of(key.source)
-        if key.epoch > last:
-            return f"{ENDED}{key.epoch} ({key.source} reaches {last}), so nothing concludes it"
-        return "nothing in its inputs concludes it"
-
-    def _find(
-        self,
-        holes: list[Hole],
-        missing: dict[Key, Event],
-        faulty: dict[Place, tuple[Key, str]],
-    ) -> None:
-        self.findings += [str(hole) for hole in holes]
-        for place in sorted(self._unreadable.keys() - self._refused):
-            self.findings.append(f"{_at(place)}: can't be read: {self._unreadable[place]}")
-        for place, (key, why) in sorted(faulty.items()):
-            about = key.id.startswith(("close/", "seal/")) and self._is_foreign(key)
-            if not why.startswith(OPEN) and not about:
-                self.findings.append(f"{_at(place)}: {why}")
-        for key, event in missing.items():
-            self.findings.append(f"{key.topic}: {event.id} is concluded but isn't in the archive")
-
-    def _verdict(
-        self, record: Record, alert: AlertRaised, faulty: dict[Place, tuple[Key, str]]
-    ) -> AlertVerdict:
-        of_test = alert.metric in DRIFT_METRICS
-        faults = self.chains.faults_of(alert.evidence, of_test=of_test)
-        own = "no stage stamped it" if alert.stamp is None else ""
-        if place_of(record) in faulty:
-            own = faulty[place_of(record)][1]
-        if own:
-            # A stamp from an epoch that never was is a forger's, too: it proves nothing by itself.
-            mine = failed("the alert", own)
-            faults = mine._replace(integrity=mine.integrity or mine.completeness).joined(faults)
-        return _judged(alert.id, faults)
 
 
 def _readers(
@@ -496,53 +341,3 @@ def _readers(
         for partition in sorted({*range(partitions), *log.partitions(topic)}):
             at = topic, partition
             yield PartitionReader(archive, *at, firsts.get(at, 0), ends.get(at, 0))
-
-
-def _with_chain(found: Verification, checked: ChainCheck) -> Verification:
-    broken = tuple(
-        BrokenAt(topic=b.topic, partition=b.partition, offset=b.offset) for b in checked.broken
-    )
-    return msgspec.structs.replace(
-        found,
-        findings=_capped([*found.findings, *(f"chain: {b}" for b in checked.broken)]),
-        chain=ChainVerdict(ok=checked.ok, broken=broken),
-        ok=found.ok and checked.ok,
-    )
-
-
-def _judged(id_: str, faults: Faults) -> AlertVerdict:
-    reasons = tuple(dict.fromkeys((*faults.integrity, *faults.completeness)))
-    is_erased = faults.foreign.startswith(ERASED)
-    status = "failed" if reasons else faults.foreign or VERIFIED
-    return AlertVerdict(
-        id=id_,
-        integrity=not faults.integrity and (not faults.foreign or is_erased),
-        completeness=not faults.completeness and not is_erased,
-        status=status,
-        reasons=reasons or ((faults.foreign,) if faults.foreign else ()),
-    )
-
-
-def _lacking(event: AlertRaised, faults: Faults) -> AlertVerdict:
-    own = Faults(completeness=("the alert: is concluded but isn't in the archive",))
-    return _judged(event.id, own.joined(faults))
-
-
-def _one_each(verdicts: list[AlertVerdict]) -> tuple[AlertVerdict, ...]:
-    """Return one verdict an id, in the order of the log; of several the worst."""
-    found: dict[str, AlertVerdict] = {}
-    for verdict in verdicts:
-        before = found.get(verdict.id)
-        if before is None or before.status == VERIFIED:
-            found[verdict.id] = verdict
-    return tuple(found.values())
-
-
-def _capped(findings: list[str]) -> tuple[str, ...]:
-    more = len(findings) - FINDINGS_MAX
-    rest = (f"and {more} more",) if more > 0 else ()
-    return (*findings[:FINDINGS_MAX], *rest)
-
-
-def _at(place: Place) -> str:
-    return f"{place[0]}-{place[1]} offset {place[2]}"

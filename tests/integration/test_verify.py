@@ -24,7 +24,8 @@ from streamops.audit.capsule_check import check_capsule
 from streamops.audit.incident import save_incident
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace
 from streamops.audit.replay import run_replay
-from streamops.audit.verify import AlertVerdict, ChainVerdict, Verification, verify
+from streamops.audit.verdicts import AlertVerdict, ChainVerdict, Verification
+from streamops.audit.verify import verify
 from streamops.cli import main
 from streamops.events import (
     AlertRaised,

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamops.audit.verify import Verification, verify
+from streamops.audit.verdicts import Verification
+from streamops.audit.verify import verify
 from streamops.cli import main
 from streamops.config import DRIFT_METRICS
 from streamops.core.seal import canonical, decode_manifest, root_of

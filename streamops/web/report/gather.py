@@ -23,7 +23,8 @@ from streamops.audit.namespace import namespace_of
 from streamops.audit.record_chain import ChainCheck, check_segments
 from streamops.audit.retrains import Retrains, retrains
 from streamops.audit.seal_chain import SealChain
-from streamops.audit.verify import Verification, verify
+from streamops.audit.verdicts import Verification
+from streamops.audit.verify import verify
 from streamops.core.times import moment
 from streamops.errors import ConfigError
 from streamops.views.archive import ArchiveLog
