@@ -30,8 +30,9 @@ from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.times import SECOND_US, micros
 from streamops.events import Tick, TopologyActivated
+from streamops.hosts.decoding import to_rows
 from streamops.hosts.garbage import rare_collections
-from streamops.hosts.memory import MemoryHost, make_fold, to_rows
+from streamops.hosts.memory import MemoryHost, make_fold
 from streamops.hosts.replay import ReplayHost
 from streamops.views.archive import cover_of, write_raw
 from streamops.views.key_index import KeyIndex

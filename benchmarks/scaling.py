@@ -25,7 +25,8 @@ from benchmarks.traffic import Mix, broadcast, play, tick
 from streamops import codec
 from streamops.core.output_rows import AddressedRows
 from streamops.events import Event, Tick
-from streamops.hosts.memory import RawRow, make_fold, to_records
+from streamops.hosts.decoding import RawRow, to_records
+from streamops.hosts.memory import make_fold
 from streamops.settings import Settings
 
 SETTINGS = Settings(bootstrap="", namespace="bench", data=Path(), partitions=1, driven=True)

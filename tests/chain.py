@@ -28,7 +28,8 @@ from streamops.events import (
     RetrainRequested,
     RollbackRequested,
 )
-from streamops.hosts.memory import BROADCAST, MemoryHost, Place, make_fold, to_record
+from streamops.hosts.decoding import to_record
+from streamops.hosts.memory import BROADCAST, MemoryHost, Place, make_fold
 from tests.builders import (
     MODEL,
     activated,

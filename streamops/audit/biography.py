@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamops.audit.erased import personal_of
+from streamops.audit.erasures import personal_of
 from streamops.audit.look_up import Found, around, by_key, outcomes_of
 from streamops.audit.namespace import namespace_of
 from streamops.config import DRIFT_METRICS

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger
+from streamops.audit.erasures import ERASED
+from streamops.audit.ledger import ENDED, OPEN, Key, Ledger
 from streamops.audit.proven import Run
 from streamops.audit.records import Hole
 from streamops.audit.shelf import Shelf

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.audit.ledger import ERASED, NO_KEY, Concluded, evidence_of
+from streamops.audit.erasures import NO_KEY, Erased, erasures
+from streamops.audit.ledger import Concluded, evidence_of
 from streamops.audit.seals import SealFiles
 from streamops.core.personal import NAME, key_of
 from streamops.core.processor import Record
@@ -26,56 +26,12 @@ from streamops.core.rows import Rows, events_of, values_of
 from streamops.core.seal import Manifest, decode_manifest
 from streamops.core.times import micros
 from streamops.errors import InputError
-from streamops.events import ActionTaken, EpochClosed, Event, PaneSummarized, PredictionMade, Sealed
+from streamops.events import EpochClosed, Event, PaneSummarized, PredictionMade, Sealed
 from streamops.personal import Opener, sealed_in
-from streamops.sdk.erasure import ACTION
-from streamops.settings import keys_beside
 from streamops.values import FeatureCounts
 from streamops.views.archive import ArchiveLog
-from streamops.views.log import to_record
 
 NAME_BYTES = NAME.encode()
-
-
-class Erased(NamedTuple):
-    """An erasure as it stands on the log."""
-
-    number: int
-    event: ActionTaken
-
-    def __str__(self) -> str:
-        said = f", {self.event.detail}" if self.event.detail else ""
-        when = self.event.time.isoformat(timespec="seconds")
-        return f"{ERASED}{self.number} ({when} by {self.event.actor}{said})"
-
-
-def erasures(log: ArchiveLog) -> dict[str, Erased]:
-    """Return the erasures on the log, by the name of the key that went."""
-    found: dict[str, Erased] = {}
-    for partition in log.partitions("audit"):
-        for raw in log.read("audit", partition):
-            event = to_record(raw).event
-            if isinstance(event, ActionTaken) and event.action == ACTION and event.allowed:
-                number = event.correlation_id
-                found.setdefault(event.target, Erased(int(number or 0), event))
-    return found
-
-
-def keys_of(archive: Path) -> Path:
-    """Return where the key store lies that belongs to an archive in its data folder."""
-    return keys_beside(archive.absolute().parent)
-
-
-def personal_of(archive: Path, id_: str, features: bytes) -> str:
-    """Return what became of a record's values about a person, in words; empty for none."""
-    sealed = sealed_in(features)
-    if not sealed:
-        return ""
-    names = Opener(keys_of(archive)).names(id_, features)
-    if names:
-        return f"encrypted, readable with the key here: {', '.join(names)}"
-    erased = erasures(ArchiveLog(archive)).get(key_of(sealed))
-    return NO_KEY if erased is None else str(erased)
 
 
 class Unread(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamops.audit.erased import Erased, erasures, keys_of
+from streamops.audit.erasures import Erased, erasures, keys_of
 from streamops.core.personal import is_personal, key_of
 from streamops.events import OutcomeJoined
 from streamops.personal import Opener, sealed_in

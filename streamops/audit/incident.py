@@ -45,13 +45,13 @@ from streamops.hosts.seal_files import read_kept, seal_path
 from streamops.values import ModelVersion, Span
 from streamops.views.archive import (
     COVER,
+    NAMESPACE_FILE,
     ArchiveLog,
     cover_of,
     file_name,
     raw_folder,
     raw_table,
 )
-from streamops.views.archiver import NAMESPACE_FILE
 
 LEVEL = 9
 

@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops import codec
+from streamops.audit.erasures import ERASED, NO_KEY
 from streamops.audit.proven import Again, Known, Origin, Proven, Run, digests
 from streamops.audit.shelf import Shelf
 from streamops.core.output_rows import Addressed, AddressedRows
@@ -33,8 +34,6 @@ WINDOW = 64
 # How reasons begin that are more than a difference.
 FOREIGN = "not recomputable here: platform "
 OTHER_CODE = "not recomputable here: detector "
-NO_KEY = "not recomputable here: keys of persons' values are not in the key store"
-ERASED = "erased by request "
 # Those that say nothing against a record: it can't be computed again.
 OPEN = (FOREIGN, OTHER_CODE, NO_KEY, ERASED)
 ENDED = "its inputs in the archive end before epoch "

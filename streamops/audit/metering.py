@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streamops.audit.erased import Unread, keys_of, unread_of
+from streamops.audit.erased import Unread, unread_of
+from streamops.audit.erasures import keys_of
 from streamops.audit.namespace import Namespace
 from streamops.audit.pace import epochs_of, merged, rank_of, runs_by_epoch
 from streamops.audit.records import Hole, PartitionReader

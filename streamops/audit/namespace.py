@@ -15,8 +15,7 @@ from streamops.audit.records import PartitionReader
 from streamops.errors import ConfigError, TransportError
 from streamops.events import TopologyActivated
 from streamops.settings import Settings
-from streamops.views.archive import ArchiveLog
-from streamops.views.archiver import NAMESPACE_FILE
+from streamops.views.archive import NAMESPACE_FILE, ArchiveLog
 
 LOOK = 2000
 RAW = ("lifecycle", "predictions", "labels", "progress")

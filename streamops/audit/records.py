@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from streamops.core.processor import Record
 from streamops.core.rows import Rows
 from streamops.errors import TransportError
-from streamops.hosts.memory import to_rows
+from streamops.hosts.decoding import to_rows
 from streamops.values import Span
 from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
 

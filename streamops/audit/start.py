@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from streamops.audit.chain import is_read
-from streamops.audit.erased import keys_of
+from streamops.audit.erasures import keys_of
 from streamops.audit.namespace import Namespace
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import PartitionReader

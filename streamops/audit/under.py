@@ -12,7 +12,7 @@ from streamops.config import ModelConfig, config_hash
 from streamops.core.processor import Record
 from streamops.core.rows import Columns, Rows, events_of
 from streamops.events import ConfigActivated
-from streamops.hosts.memory import to_rows
+from streamops.hosts.decoding import to_rows
 from streamops.views.log import Log
 
 # Decoded together, and held: a fold reads dozens of partitions at once.

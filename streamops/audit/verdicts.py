@@ -11,7 +11,8 @@ import msgspec
 
 from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains, Faults, failed
-from streamops.audit.ledger import ENDED, ERASED, OPEN, Key, Ledger, Place, place_of
+from streamops.audit.erasures import ERASED
+from streamops.audit.ledger import ENDED, OPEN, Key, Ledger, Place, place_of
 from streamops.audit.links import Links
 from streamops.audit.platforms import Platforms
 from streamops.audit.record_chain import ChainCheck

@@ -16,9 +16,9 @@ from pathlib import Path
 from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains
 from streamops.audit.cut import Cut
-from streamops.audit.erased import Unreadable, keys_of
+from streamops.audit.erased import Unreadable
+from streamops.audit.erasures import ERASED, keys_of
 from streamops.audit.ledger import (
-    ERASED,
     Ledger,
     key_of,
 )

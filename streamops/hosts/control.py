@@ -30,11 +30,11 @@ from streamops.core.processor import Record
 from streamops.errors import ConfigError, ServiceError, TransportError
 from streamops.hosts.aio_clients import auth, make_aio_producer
 from streamops.hosts.backlog import Backlog, ReadArchive, no_archive
+from streamops.hosts.decoding import to_record
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.lane import Lane
 from streamops.hosts.lanes import PROCESSORS, Lanes
 from streamops.hosts.log_limit import LogLimit, limit_logs
-from streamops.hosts.memory import to_record
 from streamops.kafka.admin import connect, partition_counts
 from streamops.metrics import EXPOSED
 from streamops.settings import Settings

@@ -24,9 +24,9 @@ from streamops.core.processor import Record
 from streamops.disk import disk_of
 from streamops.errors import ServiceError, TransportError
 from streamops.hosts.backlog import Backlog, Backlogs, Place, ReadArchive, no_archive
+from streamops.hosts.decoding import to_rows
 from streamops.hosts.gauges import Gauges
 from streamops.hosts.hold import Hold
-from streamops.hosts.memory import to_rows
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs

@@ -6,7 +6,7 @@ choice of which partition to read next, and must conclude the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -19,49 +19,15 @@ from streamops.core.monitor import Monitor
 from streamops.core.output_rows import Addressed
 from streamops.core.partition import partition_of
 from streamops.core.personal import Open, unopened
-from streamops.core.processor import Record, Refusal
-from streamops.core.rows import Columns, Rows
+from streamops.core.processor import Record
 from streamops.core.times import micros
-from streamops.errors import InputError
 from streamops.events import Event, Tick
+from streamops.hosts.decoding import to_record
 from streamops.hosts.strays import disputed, stray
 
 BROADCAST = ("predictions", "labels", "lifecycle")
 Place = tuple[str, int]
-RawRow = tuple[int, int, bytes, bytes]
 Choose = Callable[[list[Place]], Place]
-
-
-def to_record(
-    topic: str, partition: int, offset: int, append_ms: int, key: bytes, value: bytes
-) -> Record:
-    """Decode one raw record; what can't be decoded becomes a Refusal with the reason."""
-    event: Event | Refusal
-    try:
-        event = codec.decode(value)
-    except InputError as error:
-        event = Refusal(str(error))
-    return Record(topic, partition, offset, append_ms, key, value, event)
-
-
-def to_records(topic: str, partition: int, rows: Sequence[RawRow]) -> Sequence[Record]:
-    """Decode raw records of one partition: (offset, append_ms, key, value) each."""
-    return to_rows(topic, partition, *zip(*rows, strict=True)) if rows else []
-
-
-def to_rows(
-    topic: str,
-    partition: int,
-    offsets: Sequence[int],
-    append_ms: Sequence[int],
-    keys: Sequence[bytes],
-    values: Sequence[bytes],
-) -> Rows:
-    """Decode raw records of one partition, given as columns."""
-    found: list[Any] = codec.decode_all(values)
-    if InputError in set(map(type, found)):
-        found = [Refusal(str(e)) if isinstance(e, InputError) else e for e in found]
-    return Rows(topic, partition, Columns(offsets, append_ms, keys, values, found))
 
 
 def make_fold(

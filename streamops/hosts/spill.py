@@ -22,7 +22,7 @@ from streamops.core.buffer import Group, in_order, numbered
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Columns, Rows, parts_of, values_of
 from streamops.errors import ServiceError, TransportError
-from streamops.hosts.memory import to_record, to_rows
+from streamops.hosts.decoding import to_record, to_rows
 from streamops.values import Fault
 
 # A decoded record takes about this and twice its value (measured: 620 B for a label of 134 B,

@@ -28,7 +28,7 @@ from streamops.hosts.work import Work
 from streamops.kafka.clients import BY_BATCH, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
-from streamops.views.archive import ArchiveLog, Cover, cover_of, write_raw
+from streamops.views.archive import NAMESPACE_FILE, ArchiveLog, Cover, cover_of, write_raw
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
@@ -49,7 +49,6 @@ from streamops.views.typed import mend_typed, write_typed
 
 LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
-NAMESPACE_FILE = "namespace.json"
 POLL_S = 0.2
 NOTE_EVERY_S = 1.0
 # A record in a buffer costs about this beside its bytes.

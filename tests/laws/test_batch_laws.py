@@ -24,7 +24,7 @@ from streamops.core.moments import micros_all, moments_all
 from streamops.core.processor import Batch, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
 from streamops.core.times import micros
-from streamops.hosts.memory import to_record
+from streamops.hosts.decoding import to_record
 from tests.builders import activated, at, config, profile, record, rule, tick, version
 
 HUGE = [0, -0.0, 2**53, 2**53 + 1, -(2**53) - 1, 2**64, 10**400, 1e308, -1e308, 5e-324, 0.5, 1]

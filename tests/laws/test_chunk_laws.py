@@ -19,7 +19,7 @@ from streamops.core.meter import Meter
 from streamops.core.processor import Record
 from streamops.core.rows import Parts, Rows, parts_of
 from streamops.errors import InputError
-from streamops.hosts.memory import to_record, to_records
+from streamops.hosts.decoding import to_record, to_records
 from tests.builders import at, tick
 from tests.laws.test_batch_laws import (
     EPOCHS,

@@ -15,7 +15,7 @@ from streamops.audit.proven import outcome_runs
 from streamops.core.output_rows import AddressedRows
 from streamops.core.rows import Rows
 from streamops.events import OutcomeJoined
-from streamops.hosts.memory import to_rows
+from streamops.hosts.decoding import to_rows
 from streamops.values import Stamp
 from tests.builders import at
 

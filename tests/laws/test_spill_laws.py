@@ -16,7 +16,7 @@ from streamops.core.derived_inbox import DerivedInbox, close_hash
 from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
 from streamops.events import EpochClosed
-from streamops.hosts.memory import to_record
+from streamops.hosts.decoding import to_record
 from streamops.hosts.spill import Spill
 from streamops.values import Stamp
 from tests.builders import at, made, mature, tick

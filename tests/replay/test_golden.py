@@ -10,7 +10,8 @@ from streamops import codec
 from streamops.audit.replay import replay, run_replay
 from streamops.cli import main
 from streamops.errors import EXIT_CONFIG, TransportError
-from streamops.hosts.memory import MemoryHost, to_record
+from streamops.hosts.decoding import to_record
+from streamops.hosts.memory import MemoryHost
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import MemoryLog
 from tests.replay.golden import EXPECTED, GOLDEN, RAW, expected, replayed

@@ -26,7 +26,8 @@ from streamops.events import (
     MetricEvaluated,
     PaneSummarized,
 )
-from streamops.hosts.memory import MemoryHost, to_record
+from streamops.hosts.decoding import to_record
+from streamops.hosts.memory import MemoryHost
 from streamops.views.archive import ArchiveLog
 from tests.replay.golden import EXPECTED, GOLDEN
 from tests.story import RULES, archive, make_counting, play

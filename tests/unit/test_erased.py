@@ -14,7 +14,7 @@ from streamops import codec
 from streamops.audit.biography import biography
 from streamops.audit.biography_text import as_text
 from streamops.audit.erased import explained
-from streamops.audit.ledger import ERASED, NO_KEY
+from streamops.audit.erasures import ERASED, NO_KEY
 from streamops.audit.verify import verify
 from streamops.events import (
     ActionTaken,

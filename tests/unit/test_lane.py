@@ -12,8 +12,9 @@ from streamops import codec
 from streamops.core.times import EPOCH
 from streamops.errors import TransportError
 from streamops.events import EpochClosed
+from streamops.hosts.decoding import to_record
 from streamops.hosts.lane import Lane
-from streamops.hosts.memory import make_fold, to_record
+from streamops.hosts.memory import make_fold
 from streamops.settings import Settings
 
 TOPIC = "summaries"

@@ -10,7 +10,7 @@ from streamops import codec
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Rows, parts_of
 from streamops.errors import TransportError
-from streamops.hosts.memory import to_record
+from streamops.hosts.decoding import to_record
 from streamops.hosts.spill import RECORD_BYTES, Spill
 from tests.builders import made
 

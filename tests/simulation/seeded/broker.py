@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from streamops.core.partition import partition_of
 from streamops.core.processor import Record, Refusal
 from streamops.events import Event
-from streamops.hosts.memory import Place, to_record
+from streamops.hosts.decoding import to_record
+from streamops.hosts.memory import Place
 
 NAMESPACE = "sim"
 OnDelivery = Callable[[Any, Any], None]
