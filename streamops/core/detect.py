@@ -31,6 +31,7 @@ from streamops.core.times import micros
 from streamops.events import ConfigActivated, OutcomeJoined, VersionActivated
 from streamops.values import ModelVersion
 
+NONE = Stream()
 CLASSES_ONLY = ("ddm", *error_tests.NAMES)
 
 
@@ -144,9 +145,9 @@ class _Step:
 
     def outcome(self, event: OutcomeJoined) -> None:
         key = f"{event.model}\t{event.version}"
-        stream = longer(self.streams.get(key, Stream()), event, self.epoch)
         error = self._error(key, event)
-        stream = msgspec.structs.replace(stream, errors=stream.errors + (error > 0))
+        before = self.streams.get(key, NONE)
+        stream = longer(before, event, self.epoch, is_error=error > 0)
         self.streams[key] = stream
         row = self.configs.get(event.model)
         config, hash_ = default_config(event.model) if row is None else (row[1], row[2])
@@ -158,8 +159,8 @@ class _Step:
                 has_tests = True
                 self._test(key, name, event, error > 0, (config, hash_))
                 continue
-            detector, before, level = self._update(key, name, config, error)
-            if level in ("drift", "failed") or (level == "warning" and before == "none"):
+            detector, last, level = self._update(key, name, config, error)
+            if level in ("drift", "failed") or (level == "warning" and last == "none"):
                 why = detector.reason if level == "failed" else ""
                 at = Found(name, level, detector.since_back, detector.platform, reason=why)
                 found = detected(event, stream, at, hash_, self.epoch)
@@ -176,8 +177,8 @@ class _Step:
             if not names:
                 continue
             at = f"{key}\t{segment}"
-            part = counted(self.streams.get(at, Stream()), event, self.epoch)
-            self.streams[at] = msgspec.structs.replace(part, errors=part.errors + is_error)
+            part = self.streams.get(at, NONE)
+            self.streams[at] = counted(part, event, self.epoch, is_error=is_error)
             for name in names:
                 self._test(key, name, event, is_error, ruled, segment)
 

@@ -42,22 +42,28 @@ class Stream(msgspec.Struct, array_like=True, frozen=True):
     marks: tuple[tuple[int, int, int], ...] = ()
 
 
-def longer(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
-    """Return the stream with one more outcome; whether it was an error is added by the caller."""
+def longer(stream: Stream, event: OutcomeJoined, epoch: int, *, is_error: bool) -> Stream:
+    """Return the stream with one more outcome."""
     chain = hashlib.sha256(stream.chain + codec.conclusion(event)).digest()
-    return msgspec.structs.replace(counted(stream, event, epoch), chain=chain)
+    return _longer(stream, event, epoch, is_error, chain)
 
 
-def counted(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
+def counted(stream: Stream, event: OutcomeJoined, epoch: int, *, is_error: bool) -> Stream:
     """Return the stream with one more outcome, not chained: a segment's, part of another one."""
+    return _longer(stream, event, epoch, is_error, stream.chain)
+
+
+def _longer(
+    stream: Stream, event: OutcomeJoined, epoch: int, is_error: bool, chain: bytes
+) -> Stream:
     marks = stream.marks
     if not marks or marks[-1][2] != epoch:
         marks = (*marks[-MARKS_MAX:], (stream.outcomes, micros(event.time), epoch))
     return Stream(
         stream.outcomes + 1,
-        stream.errors,
+        stream.errors + is_error,
         epoch if stream.first_epoch < 0 else stream.first_epoch,
-        stream.chain,
+        chain,
         marks,
     )
 
