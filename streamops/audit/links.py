@@ -8,6 +8,7 @@ Rule 1: no stage is fed what another one concluded here, only what the log says 
         fault in one link doesn't spread to the next.
 Rule 2: an epoch that its sources' closes don't confirm is folded with what there is, once they are
         LAG epochs further on, or at the end: the fault is named, the rest is still verified.
+Rule 3: where a raw input ends, nothing is held of epochs behind it: their fold never gets there.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from streamops.values import Stamp
 # METER's link is folded by itself (`metering`).
 STAGES = ("detect", "monitor", "controller")
 LAG = 64
+NO_END = 1 << 62
 
 # Of outcomes among themselves `total_key` says the same.
 _OUTCOME_KEY = attrgetter("time", "id", "stamp.source", "stamp.ordinal")
@@ -63,7 +65,7 @@ class RecordedInbox(DerivedInbox):
         self._on_take, self._names, self._change = on_take, sources, change
         self.unconfirmed: set[tuple[str, int]] = set()
         self._first_open = next_epoch
-        self._waived = -1
+        self._waived, self._until = -1, NO_END
         self._records: dict[int, dict[str, dict[int, Record]]] = {}
         self._closed: dict[int, dict[str, list[EpochClosed]]] = {}
         self._confirmed: dict[int, set[str]] = {}
@@ -71,14 +73,27 @@ class RecordedInbox(DerivedInbox):
         self._rows: dict[int, dict[str, list[Rows]]] = {}
         self._closed_here: dict[tuple[str, int], EpochClosed] = {}
 
+    @property
+    def held(self) -> int:
+        """Epochs of which anything is held."""
+        return len({*self._records, *self._rows, *self._closed})
+
+    def end(self, epoch: int) -> None:
+        """Hold nothing of epochs above one: nobody is going to take them."""
+        self._until = epoch
+        for held in (self._records, self._rows, self._closed, self._confirmed):
+            for later in [other for other in held if other > epoch]:
+                del held[later]
+        self._closed_here = {at: e for at, e in self._closed_here.items() if at[1] <= epoch}
+
     def close_here(self, event: EpochClosed) -> None:
         """Take a close that was concluded here from the records that the source read."""
-        if event.epoch >= self._first_open:
+        if self._is_open(event.epoch):
             self._closed_here[event.source, event.epoch] = event
 
     def feed_rows(self, rows: Rows, source: str, epoch: int) -> None:
         """Take records of a source's epoch that are, byte by byte, what was concluded here."""
-        if source in self._names and epoch >= self._first_open:
+        if source in self._names and self._is_open(epoch):
             self._rows.setdefault(epoch, {}).setdefault(source, []).append(rows)
             if source in self._closed.get(epoch, {}) or self._records.get(epoch, {}).get(source):
                 self._confirm(source, epoch)
@@ -93,7 +108,7 @@ class RecordedInbox(DerivedInbox):
             if stamp is None:
                 return
             source, epoch = stamp.source, stamp.epoch
-        if source in self._names and epoch >= self._first_open:
+        if source in self._names and self._is_open(epoch):
             self._note(record, source, epoch)
 
     def waive(self, epoch: int) -> None:
@@ -131,6 +146,9 @@ class RecordedInbox(DerivedInbox):
             records = sorted(found, key=total_key)
         self._on_take(self.topic, records)
         return records, None, 0
+
+    def _is_open(self, epoch: int) -> bool:
+        return self._first_open <= epoch <= self._until
 
     def _note(self, record: Record, source: str, epoch: int) -> None:
         held = self._records.setdefault(epoch, {}).setdefault(source, {})
@@ -270,6 +288,14 @@ class Links:
         """Take records that follow each other in one partition."""
         for fold in self._readers.get((topic, records[0].partition), ()):
             self._run(fold, partial(fold.feed_all, topic, records))
+
+    def end(self, topic: str, partition: int) -> None:
+        """Hear that a raw partition has no more records."""
+        for fold in self._readers.get((topic, partition), ()):
+            last = fold.epoch + fold.inboxes[topic].ahead
+            for inbox in fold.inboxes.values():
+                if isinstance(inbox, RecordedInbox):
+                    inbox.end(last)
 
     def finish(self, epoch: int) -> None:
         """At the end: fold what is left up to an epoch, confirmed or not."""

@@ -24,8 +24,9 @@ from streamops.values import Span
 from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
 
 COLUMNS = ["offset", "timestamp_ms", "key", "value"]
-BATCH = 4096
-# Decoded together, and held as objects: dozens of partitions are read at once.
+# Read together, and decoded together, then held as objects: dozens of partitions are read at once,
+# and a record of metrics or summaries has some thousand bytes. A batch is whole chunks.
+BATCH = 1000
 CHUNK = 500
 
 

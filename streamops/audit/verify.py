@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains
@@ -142,6 +143,13 @@ def recompute(
         return audit.finish()
 
 
+class Ended(NamedTuple):
+    """A partition of commands of which nothing more comes."""
+
+    topic: str
+    partition: int
+
+
 class _Audit:
     """One pass: readers in, links and ledger fed, verdicts out."""
 
@@ -189,7 +197,7 @@ class _Audit:
         self._holes: dict[tuple[str, int], list[Hole]] = {}
         self.jobs = [Job(archive, p, namespace, firsts, ends) for p in range(namespace.partitions)]
 
-    def parts(self, processes: Workers) -> Iterator[Rows | Metered]:
+    def parts(self, processes: Workers) -> Iterator[Rows | Metered | Ended]:
         """Yield at one pace what METER concludes, and all records that it doesn't read."""
         meters = processes.sources()
         if self.start is not None:
@@ -200,17 +208,20 @@ class _Audit:
         return merged(
             [
                 *((rank_of("predictions"), meter) for meter in meters),
-                *((rank_of(r.topic), epochs_of(r.topic, r.batches())) for r in others),
+                *((rank_of(r.topic), _paced(r)) for r in others),
             ]
         )
 
-    def take_all(self, part: Rows | Metered) -> None:
+    def take_all(self, part: Rows | Metered | Ended) -> None:
         """Put records of one partition beside what is concluded, and feed them to their stages."""
         if isinstance(part, Metered):
             self.records += part.records
             self.personal.note(part.unread)
             self.links.take(part)
             self._holes.update({(topic, part.partition): h for topic, h in part.holes.items()})
+            return
+        if isinstance(part, Ended):
+            self.links.end(*part)
             return
         self.records += len(part)
         if part.topic in RAW:
@@ -328,6 +339,14 @@ class _Audit:
             self.docket.findings.append(
                 f"{at(record)}: seal of {event.source} at epoch {event.epoch}: {error}"
             )
+
+
+def _paced(reader: PartitionReader) -> Iterator[tuple[int, Rows | Ended]]:
+    epoch = -1
+    for epoch, rows in epochs_of(reader.topic, reader.batches()):
+        yield epoch, rows
+    if reader.topic in RAW:
+        yield epoch + 1, Ended(reader.topic, reader.partition)
 
 
 def _readers(

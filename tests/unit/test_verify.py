@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,17 +13,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streamops import codec
+from streamops.audit.asked import Asked
 from streamops.audit.chain import Chains, Faults, failed
 from streamops.audit.ledger import ENDED, FOREIGN, WINDOW, Key, Ledger
-from streamops.audit.links import LAG, RecordedInbox
+from streamops.audit.links import LAG, Links, RecordedInbox
 from streamops.audit.namespace import NAMESPACE_FILE, Namespace, namespace_of
 from streamops.audit.pace import by_epoch
 from streamops.audit.records import Hole, PartitionReader
+from streamops.audit.verify import recompute
 from streamops.core.derived_inbox import close_hash
 from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
 from streamops.errors import ConfigError, TransportError
 from streamops.events import (
+    AlertRaised,
     DriftDetected,
     EpochClosed,
     Event,
@@ -45,6 +49,7 @@ from streamops.values import (
 from streamops.views.archive import cover_of, raw_folder, write_raw
 from streamops.views.log import RawRecord
 from tests.builders import at, label
+from tests.story import archive, make_counting, play
 
 # Reading ------------------------------------------------------------------------------------------
 
@@ -374,6 +379,27 @@ def test_an_unconfirmed_epoch_is_waived_after_a_while():
 
 
 # Chains -------------------------------------------------------------------------------------------
+
+
+def test_where_commands_end_nothing_is_held_behind_them(tmp_path, monkeypatch):
+    """CONTROLLER never gets there: it would hold each metric of the rest of the archive."""
+    host, made = play(panes=6, every_s=2), list[Links]()
+    for place in [place for place in host.log if place[0] == "lifecycle"]:
+        ticks = [n for n, r in enumerate(host.log[place]) if isinstance(r.event, Tick)]
+        del host.log[place][ticks[5] + 1 :]
+
+    def remembered(*given: Any, **named: Any) -> Links:
+        made.append(Links(*given, **named))
+        return made[0]
+
+    monkeypatch.setattr("streamops.audit.verify.Links", remembered)
+    found = recompute(archive(host, tmp_path / "archive"), Asked(), make_detector=make_counting)
+    inboxes = [i for fold in made[0].folds for i in fold.inboxes.values()]
+    assert [i.held for i in inboxes if i.topic == "metrics"] == [0, 0]
+    epochs = {e.id: e.stamp.epoch for e in host.events("alerts") if isinstance(e, AlertRaised)}
+    good = {alert.id for alert in found.alerts if alert.status == "verified"}
+    assert good == {id_ for id_, epoch in epochs.items() if epoch < 5}
+    assert 0 < len(good) < len(epochs)
 
 
 def drifted(outcomes: int, ordinal: int = 0) -> DriftDetected:
