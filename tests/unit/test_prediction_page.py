@@ -49,7 +49,7 @@ def odd_ones(veil: Veil) -> list[PredictionMade]:
 
 @cache
 def host() -> MemoryHost:
-    return play(panes=6)
+    return play(panes=6, every_s=2)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_predictions_of_an_alert_are_of_its_segment(page):
     (found, *_) = [a for a in alerts if a["segment"] == "country=de"]
     listed = page.get(path("api", "alerts", found["alert_id"])).json()["predictions"]
     assert listed
-    for one in listed:
+    for one in listed[:3]:
         made = page.get(path("api", "predictions", one["id"])).json()["made"][0]["event"]
         assert made["segments"]["country"] == "de"
         assert made["version"] == found["version"]
