@@ -162,8 +162,8 @@ def test_values_about_a_person_who_was_forgotten_are_gone(page):
     found = page.get(path("predictions", PERSONAL)).text
     assert "erased by request 1" in found
     assert NAME not in found
-    assert "<dt>x</dt>" not in found
-    assert "<dt>plan</dt>" in found
+    assert "<td><code>x</code></td>" not in found
+    assert "<td><code>plan</code></td>" in found
 
 
 def test_an_unknown_id_is_named_and_the_form_offered_again(page, data):

@@ -15,6 +15,7 @@ from streamops.web.pages.alert import kind, severity
 from streamops.web.pages.layout import badge, command, facts, model_link, page, panel, table
 from streamops.web.units import count, duration, moment, name_of, number, span
 
+FEATURE_COLUMNS = ("Feature", "Value")
 PANE_COLUMNS = ("Pane", "Segment", "Cut", "Record", "On the log")
 ALERT_COLUMNS = ("Severity", "Kind", "What", "Raised", "Alert", "Prove it")
 DRIFT_COLUMNS = ("Detector", "Change put at", "Found", "On the log")
@@ -27,8 +28,8 @@ def search() -> Markup:
     """Return the form that asks for a prediction."""
     return tag(
         "form",
-        tag("label", "Explain a prediction, or an alert, by its id ",
-            tag("input", name="id", type="text", required=True, autocomplete="off")),
+        tag("label", "Explain a prediction, or an alert, by its id", for_="asked"),
+        tag("input", id="asked", name="id", type="text", required=True, autocomplete="off"),
         tag("button", "Explain", type="submit"),
         action="/predictions", method="get", class_="chooser", role="search",
     )  # fmt: skip
@@ -88,11 +89,9 @@ def features(found: Biography) -> Iterator[Node]:
         yield tag("p", "Values about a person: ", found.personal, class_="note")
     raw = bytes(made.features) if isinstance(made, PredictionMade) else b"{}"
     values: dict[str, Any] = msgspec.json.decode(raw)
-    pairs = [(name, _value(value)) for name, value in values.items() if name != NAME]
-    if pairs:
-        yield facts(*pairs)
-    elif not found.personal:
-        yield tag("p", "It was logged without features.", class_="empty")
+    rows = [(command(name), _value(value)) for name, value in values.items() if name != NAME]
+    if rows or not found.personal:
+        yield table("Features", FEATURE_COLUMNS, rows, empty="It was logged without features.")
 
 
 def version(made: Made, found: Version) -> Iterator[Node]:
