@@ -49,6 +49,9 @@ def line_table() -> str:
     for one in lines(found.result):
         holds = "yes" if one.holds else "**no**"
         rows.append(f"| {one.line} | {one.what} | {one.asked} | {one.shown} | {holds} |")
+    alone = found.parts["cost"]["feature_pane"]
+    worse = max(alone["independent"], alone["correlated"])
+    rows.append(f"| 6 | CPU us a feature-pane of a lone model | | {worse:.3g} | |")
     return "\n".join([*rows, "", _made_of(found)])
 
 

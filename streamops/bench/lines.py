@@ -42,7 +42,7 @@ def lines(found: Result) -> Iterator[Line]:
     yield _least(5, f"SEA: of {sea.changes} changes in 700 rows", sea.found_within_700,
                  round(0.95 * sea.changes))  # fmt: skip
     yield _most(5, f"SEA: false alarms in {sea.seeds} streams", sea.false, 2)
-    yield _most(6, "CPU us a feature-pane", found.cost_us.feature_pane, 20)
+    yield _most(6, "CPU us a feature-pane, models together", found.cost_us.feature_pane, 20)
     yield _most(6, "CPU us an outcome", found.cost_us.outcome, 2)
     yield _least(6, "two tables: Evidently's CPU over ours", found.batch.ratio_to_evidently, 20)
     yield _most(6, "two tables: 100 columns over 50", found.batch.columns_50_to_100, 2.1)

@@ -80,7 +80,8 @@ class Sea(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Line 6, CPU time, microseconds: a feature's pane in a model of 30, an outcome; the worse."""
+    """Line 6, CPU time, microseconds, the worse: a feature's pane in models of 30 that close their
+    panes together (the parts have a lone model's), an outcome."""
 
     feature_pane: float
     outcome: float
@@ -189,7 +190,7 @@ def _sea(found: dict[str, Any]) -> Sea:
 def _cost(found: dict[str, Any]) -> Cost:
     pane = found["feature_pane"]
     return Cost(
-        feature_pane=max(pane["independent"], pane["correlated"]),
+        feature_pane=max(pane["service_independent"], pane["service_correlated"]),
         outcome=max(found["outcome"].values()),
     )
 

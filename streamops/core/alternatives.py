@@ -4,20 +4,18 @@ Rule 1: an alternative is fixed by the reference before the first live pane: any
         the bound, a better one only finds sooner.
 Rule 2: what a start never changes (norms, log betas of parameters) is computed once, here.
 Rule 3: streams of a part have one width; bins that don't exist have no rows and take no part.
-Rule 4: bins and starts of all streams lie end to end, as `cells` lays them out, and so do their
-        parameters: what is done to all of them is one call.
+Rule 4: streams lie as `cells` lays them out, and so do their parameters, one row for all starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamops.core import cells
-from streamops.core import starts as ages
 from streamops.core.cells import Layout
 from streamops.core.dirichlet import lgamma_half
 from streamops.core.norms import (
@@ -29,41 +27,39 @@ from streamops.core.norms import (
     scores,
     tilt_norms,
 )
-from streamops.core.numeric import Floats, Integers, log, log_scalar
+from streamops.core.numeric import Floats, Integers, log
 from streamops.core.ordered import sum_first
 from streamops.core.packed import Flags
 
 CONCENTRATIONS = (50, 1000)
 LINEAR = 3
 LIFT_WEIGHTS = (0.4, 0.4, 0.2)
-Number = TypeVar("Number", np.float64, np.int64)
-_TILTS = np.array(TILTS).reshape(-1, 1)
-_LOG_TILTS = log_scalar(2.0 * len(TILTS))
-_LOG_LIFTS = log(np.array(LIFTS)).reshape(-1, 1)
-_LOG_LIFT_WEIGHTS = log(np.array(LIFT_WEIGHTS)).reshape(-1, 1)
 
 
-class Baseline(NamedTuple):
-    """What the reference fixes. "Place" is one of `cells`: a start's, and last all live rows'.
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What the reference fixes; one row for all starts.
 
     layout     of the streams
-    near       [k, cell's place] doubled parameters k p; at the last place of the first k those of
-               the prior, reference rows included
-    total      [k, stream's place] their sum over bins that aren't padding
-    origin     [k, stream's place] log beta of k p; 0 for the prior
+    near       [k, cell] doubled parameters k p; prior: [1, cell] those of the prior, reference rows
+               included; 2 in a bin that doesn't exist
+    total, rows  [k, stream] and [1, stream]: their sums over bins that exist
+    origin     [k, stream] log beta of k p
     weights    [linear, cell] log of the reference's shares; normal scores and their squares less
                the mean, 0 for categories
-    lifts      [lift, cell's place] log of the norm of a lifted bin
-    log_lifts  [stream] log of how many bins can be lifted: those of up to half the rows
-    tilts      [score, theta, stream's start] log of the norm of tilted shares
-    is_ordered [stream] bins have an order (numeric)
-    dispersion [stream] c, at least 1
-    tilted, lifted  numbers of the parts, without a gap, that hold all that are ordered, or aren't
+    lifts      [lift, cell] log of the norm of a lifted bin
+    log_lifts  [1, stream] log of how many bins can be lifted: those of up to half the rows
+    tilts      [score * theta, stream] log of the norm of tilted shares
+    is_ordered [1, stream] bins have an order (numeric)
+    dispersion [1, stream] c, at least 1
+    tilted, lifted  the streams, without a gap, that hold all that are ordered, or aren't
     """
 
     layout: Layout
     near: Integers
+    prior: Integers
     total: Integers
+    rows: Integers
     origin: Floats
     weights: Floats
     lifts: Floats
@@ -71,8 +67,8 @@ class Baseline(NamedTuple):
     tilts: Floats
     is_ordered: Flags
     dispersion: Floats
-    tilted: range
-    lifted: range
+    tilted: slice
+    lifted: slice
 
 
 def baseline(
@@ -110,120 +106,55 @@ def baseline(
     weights = np.concatenate([shares[:, np.newaxis], tilted], axis=1).transpose(1, 2, 0)
     return Baseline(
         cells.layout_of((counts.shape,)),
-        _placed(near, (prior + padding).transpose()),
-        _placed(total, rows),
-        _placed(origin, np.zeros(len(rows))),
-        np.ascontiguousarray(weights.reshape(LINEAR, -1)),
-        _placed(lift_norms(p, exists).transpose(1, 2, 0)),
-        log_count(liftable(p, exists)),
-        np.repeat(tilt_norms(p, tilted).transpose(1, 2, 0), ages.SLOTS, axis=-1),
-        ordered,
-        c,
-        range(int(ordered.any())),
-        range(int(not ordered.all())),
+        near.reshape(len(CONCENTRATIONS), -1),
+        (prior + padding).transpose().reshape(1, -1),
+        total,
+        rows[np.newaxis],
+        origin,
+        weights.reshape(LINEAR, -1),
+        lift_norms(p, exists).transpose(1, 2, 0).reshape(len(LIFTS), -1),
+        log_count(liftable(p, exists))[np.newaxis],
+        tilt_norms(p, tilted).transpose(1, 2, 0).reshape(2 * len(TILTS), -1),
+        ordered[np.newaxis],
+        c[np.newaxis],
+        _span(ordered),
+        _span(~ordered),
     )
 
 
 def together(parts: Sequence[Baseline]) -> Baseline:
-    """Return parts of one block each as one baseline, their streams behind each other."""
+    """Return the streams of baselines behind each other, as parts of one."""
     if len(parts) == 1:
         return parts[0]
-    layout = cells.layout_of(tuple(part.layout.shapes[0] for part in parts))
-    arrays: Any = zip(*(part[1:-2] for part in parts), strict=True)
-    tilted, lifted = (_span([bool(part[at]) for part in parts]) for at in (-2, -1))
-    fields = (np.concatenate(field, axis=-1) for field in arrays)
-    return Baseline._make((layout, *fields, tilted, lifted))
+    layout = cells.layout_of(tuple(shape for part in parts for shape in part.layout.shapes))
+    assert all(len(part.layout.shapes) == 1 for part in parts), "a baseline of more than one part"
+
+    def by_stream(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts], axis=-1)
+
+    def by_cell(name: str) -> Any:
+        return cells.side_by_side(layout, [getattr(part, name) for part in parts])
+
+    ordered: Flags = by_stream("is_ordered")
+    return Baseline(
+        layout,
+        by_cell("near"),
+        by_cell("prior"),
+        by_stream("total"),
+        by_stream("rows"),
+        by_stream("origin"),
+        by_cell("weights"),
+        by_cell("lifts"),
+        by_stream("log_lifts"),
+        by_stream("tilts"),
+        ordered,
+        by_stream("dispersion"),
+        _span(ordered[0]),
+        _span(~ordered[0]),
+    )
 
 
-def _span(has: list[bool]) -> range:
+def _span(has: Flags) -> slice:
     """From the first to the last that has it."""
-    places = [at for at, one in enumerate(has) if one]
-    return range(places[0], places[-1] + 1) if places else range(0)
-
-
-def _placed(values: NDArray[Number], last: NDArray[Number] | None = None) -> NDArray[Number]:
-    """Give each bin and stream, all axes but the first, its value at all of its places.
-
-    last  what the first row has at the last place instead
-    """
-    found = np.repeat(values.reshape(len(values), -1), cells.PLACES, axis=-1)
-    if last is not None:
-        found[0, cells.PLACES - 1 :: cells.PLACES] = last.ravel()
-    return found
-
-
-def linear_sums(base: Baseline, pane: Integers) -> Floats:
-    """What log-likelihoods are linear in: log shares, and both scores: [stream, 3], one pane.
-
-    pane  counts by cell
-    """
-    terms = base.weights * pane.astype(np.float64)
-    found = np.empty((base.layout.first[-1], LINEAR))
-    for (streams, bins), first, cell in zip(
-        base.layout.shapes, base.layout.first, base.layout.cell, strict=False
-    ):
-        part = terms[:, cell : cell + streams * bins].reshape(LINEAR, bins, streams)
-        found[first : first + streams] = sum_first(part.transpose(1, 2, 0))
-    return found
-
-
-def log_betas(base: Baseline, counts: Integers, rows: Integers) -> Floats:
-    """Log beta of parameters and counts, [k, stream's place], less what it is without counts.
-
-    At the last place of the first k: log beta of the prior, the reference and all live rows. Counts
-    C against parameters a have probability exp(log_beta(a + C) - log_beta(a)) in their order:
-    Polya's urn.
-    """
-    total = base.total + (rows + rows)
-    # No parameter of a bin is above its stream's sum, or it is padding.
-    most = int(np.maximum.reduce(total, axis=None, initial=1))
-    doubled = counts + counts
-    found = cells.sums(base.layout, base.near, doubled, lambda at: lgamma_half(at, most))
-    found -= lgamma_half(total, most)
-    found -= base.origin
-    return found
-
-
-def best_of(base: Baseline, counts: Integers, rows: Integers, linear: Floats) -> Floats:
-    """Log-likelihood over p of a stream's best tilt or lift, less the log of how many it has.
-
-    counts, rows  by place; linear: [linear, stream, slot]; returned: [stream, slot]
-    """
-    found, each = np.empty(linear.shape[1:]), rows.astype(np.float64)
-    if base.tilted:
-        at = slice(base.layout.first[base.tilted[0]], base.layout.first[base.tilted[-1] + 1])
-        found[at] = _tilted(
-            base, linear[1:, at], each.reshape(-1, cells.PLACES)[at, : ages.SLOTS], at
-        )
-    if base.lifted:
-        at = slice(base.layout.first[base.lifted[0]], base.layout.first[base.lifted[-1] + 1])
-        lifted = _lifted(base, counts, each)[:, : ages.SLOTS] - base.log_lifts[at, np.newaxis]
-        mixed = base.tilted and base.tilted[-1] >= base.lifted[0]
-        is_ordered = base.is_ordered[at, np.newaxis]
-        found[at] = np.where(is_ordered, found[at], lifted) if mixed else lifted
-    return found
-
-
-def _tilted(base: Baseline, linear: Floats, rows: Floats, at: slice) -> Floats:
-    each = linear.reshape(2, 1, -1) * _TILTS
-    each -= rows.reshape(-1) * base.tilts[..., at.start * ages.SLOTS : at.stop * ages.SLOTS]
-    found: Floats = np.maximum.reduce(each, axis=(0, 1)) - _LOG_TILTS
-    return found.reshape(rows.shape)
-
-
-def _lifted(base: Baseline, counts: Integers, rows: Floats) -> Floats:
-    """[stream of those parts, place], not yet less the log of how many lifts there are."""
-    layout, parts = base.layout, base.lifted
-    at = slice(layout.cell[parts[0]] * cells.PLACES, layout.cell[parts[-1] + 1] * cells.PLACES)
-    each = counts[at].astype(np.float64) * _LOG_LIFTS
-    each -= rows.take(layout.owner[at]) * base.lifts[:, at]
-    each += _LOG_LIFT_WEIGHTS
-    best, found = np.maximum.reduce(each, axis=0), list[Floats]()
-    for part in parts:
-        _, bins = layout.shapes[part]
-        own = slice(
-            layout.cell[part] * cells.PLACES - at.start,
-            layout.cell[part + 1] * cells.PLACES - at.start,
-        )
-        found.append(np.maximum.reduce(best[own].reshape(bins, -1), axis=0))
-    return np.concatenate(found).reshape(-1, cells.PLACES)
+    places = np.flatnonzero(has)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)

@@ -28,17 +28,17 @@ def _table(bits: int) -> Floats:
     return np.concatenate([np.zeros(1), *parts])
 
 
-def lgamma_half(doubled: Integers, most: int) -> Floats:
+def lgamma_half(doubled: Integers, most: int, out: Floats | None = None) -> Floats:
     """Log gamma of half of each integer, 1 to `most`; within 1e-13 relative.
 
     A table of the needed size up to 2^20 entries; beyond it Stirling's series needs one term.
     """
     bits = max(12, most.bit_length())
     # To clip costs half of what checking each place costs.
+    found = _table(min(bits, _TABLE_BITS_MAX)).take(doubled, mode="clip", out=out)
     if bits <= _TABLE_BITS_MAX:
-        return _table(bits).take(doubled, mode="clip")
+        return found
     limit = (1 << _TABLE_BITS_MAX) - 1
-    found = _table(_TABLE_BITS_MAX).take(doubled, mode="clip")
     large = doubled > limit
     x = doubled[large].astype(np.float64) * 0.5
     found[large] = (x - 0.5) * log(x) - x + _HALF_LN_2_PI + 1.0 / (x * 12.0)

@@ -12,23 +12,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from streamops.core import esr, scores, tsr
-from streamops.core.drift_plan import Part, Plan, phases_at, presence
+from streamops.core import drift_tests, scores, tsr
+from streamops.core.drift_plan import Plan, presence
+from streamops.core.drift_tests import Job, Said, Stream, Tested
+from streamops.core.esr_state import State as RowState
 from streamops.core.numeric import Integers
-from streamops.core.pane_table import laid_out, table_of
+from streamops.core.pane_table import table_of
 from streamops.core.starts import AGE_MAX
 from streamops.core.statistics import psi
 from streamops.core.times import moment
 from streamops.values import Drift, Metric
 
 _NORMAL_95 = 1.6448536269514722
-
-Stream = Literal["values", "missing"]
 
 
 class DriftState(msgspec.Struct, frozen=True, array_like=True):
@@ -44,9 +44,9 @@ class DriftState(msgspec.Struct, frozen=True, array_like=True):
     panes: int = 0
     chain: bytes = b""
     by_pane: tsr.State | None = None
-    ordered: esr.State | None = None
-    words: esr.State | None = None
-    missing: esr.State | None = None
+    ordered: RowState | None = None
+    words: RowState | None = None
+    missing: RowState | None = None
 
 
 class Read(NamedTuple):
@@ -56,24 +56,20 @@ class Read(NamedTuple):
     alarms: tuple[Drift, ...]
 
 
-class _Said(NamedTuple):
-    """What one test said of some columns' streams; arrays over them."""
+class Asked(NamedTuple):
+    """A pane to be tested: its counts, a row a column of the plan, laid out as its profile."""
 
-    columns: Sequence[int]
-    stream: Stream
-    found: esr.Findings | tsr.Findings
+    plan: Plan
+    state: DriftState
+    counts: Sequence[tuple[int, ...]]
+    start_us: int
+    alarm_at: float
 
 
 def initial(plan: Plan, about: str) -> DriftState:
     """Return the state before a version's first pane."""
-    fresh = iter([] if plan.by_row is None else esr.initial_all(plan.by_row))
-    ordered, words, missing = (None if part is None else next(fresh) for part in _parts(plan))
-    by_pane = None if plan.pane_base is None else tsr.initial(plan.pane_base)
-    return DriftState(about, by_pane=by_pane, ordered=ordered, words=words, missing=missing)
-
-
-def _parts(plan: Plan) -> tuple[Part | None, Part | None, Part | None]:
-    return plan.ordered, plan.words, plan.missing
+    by_pane, by_row = drift_tests.initial(plan)
+    return DriftState(about, (), 0, b"", by_pane, *by_row)
 
 
 def step(
@@ -83,53 +79,44 @@ def step(
     start_us: int,
     alarm_at: float,
 ) -> tuple[DriftState, Read]:
-    """Take a pane's counts, a row a column of the plan, laid out as its profile."""
-    assert len(counts) == len(plan.columns), f"{len(counts)} columns of {len(plan.columns)}"
-    if state.starts and start_us <= state.starts[-1]:
-        return state, Read((), ())
-    table = table_of(plan.places, counts)
-    known, said = state.by_pane, list[_Said]()
-    if plan.pane_base is not None and known is not None:
-        rows = laid_out(plan.laid, table)
-        known, found = tsr.step(plan.pane_base, known, rows, alarm_at, phases_at(plan, start_us))
-        said.append(_Said(plan.by_pane, "values", found))
-    values, missing = table[:, :-1], table[:, -1]
-    there: Integers = np.add.reduce(values, axis=1)
-    presences = np.empty((len(table), 2), dtype=np.int64)
-    presences[:, 0], presences[:, 1] = there, missing
-    by_row = _by_row(plan, state, values, presences, alarm_at, said)
-    starts = (*state.starts[-(AGE_MAX - 1) :], start_us)
-    chain = hashlib.sha256(state.chain + msgspec.json.encode((start_us, counts))).digest()
-    added = DriftState(state.about, starts, state.panes + 1, chain, known, *by_row)
-    metrics = _metrics(plan, said, (there + missing).tolist())
-    alarms = _alarms(plan, counts, said, starts, alarm_at)
-    return added, Read(metrics, alarms)
+    """Take one pane."""
+    (found,) = step_all([Asked(plan, state, counts, start_us, alarm_at)])
+    return found
 
 
-def _by_row(
-    plan: Plan,
-    state: DriftState,
-    values: Integers,
-    presences: Integers,
-    alarm_at: float,
-    said: list[_Said],
-) -> list[esr.State | None]:
-    """Put a table's rows to e-SR: the states of its parts; adds what it said."""
-    states: list[esr.State | None] = [state.ordered, state.words, state.missing]
-    if plan.by_row is None:
-        return states
-    tables = (values, values, presences)
-    parts = [(at, part) for at, part in enumerate(_parts(plan)) if part is not None]
-    rows = [tables[at].take(part.columns, axis=0)[:, : part.bins] for at, part in parts]
-    known = [one for one in states if one is not None]
-    found = esr.step_all(plan.by_row, known, rows, alarm_at)
-    for (at, part), (after, findings) in zip(parts, found, strict=True):
-        states[at] = after
-        said.append(_Said(part.columns, "values" if at < 2 else "missing", findings))
-    return states
+def step_all(panes: Sequence[Asked]) -> list[tuple[DriftState, Read]]:
+    """Take panes of different states in one call: each is concluded as if it were alone."""
+    jobs, tables = list[Job](), list[Integers | None]()
+    for asked in panes:
+        plan, state, counts = asked.plan, asked.state, asked.counts
+        assert len(counts) == len(plan.columns), f"{len(counts)} columns of {len(plan.columns)}"
+        if state.starts and asked.start_us <= state.starts[-1]:
+            tables.append(None)
+            continue
+        table = table_of(plan.places, counts)
+        tables.append(table)
+        by_row = state.ordered, state.words, state.missing
+        jobs.append(Job(plan, state.by_pane, by_row, table, asked.start_us, asked.alarm_at))
+    tested = iter(drift_tests.run(jobs))
+    return [
+        (asked.state, Read((), ())) if table is None else _concluded(asked, table, next(tested))
+        for asked, table in zip(panes, tables, strict=True)
+    ]
 
 
-def _metrics(plan: Plan, said: Sequence[_Said], rows: Sequence[int]) -> tuple[Metric, ...]:
+def _concluded(asked: Asked, table: Integers, tested: Tested) -> tuple[DriftState, Read]:
+    plan, state, counts = asked.plan, asked.state, asked.counts
+    starts = (*state.starts[-(AGE_MAX - 1) :], asked.start_us)
+    packed = msgspec.json.encode((asked.start_us, counts))
+    chain = hashlib.sha256(state.chain + packed).digest()
+    by_pane = tested.by_pane[0] if tested.by_pane else state.by_pane
+    after = DriftState(state.about, starts, state.panes + 1, chain, by_pane, *tested.by_row)
+    rows: Integers = np.add.reduce(table, axis=1)
+    metrics = _metrics(plan, tested.said, rows.tolist())
+    return after, Read(metrics, _alarms(plan, counts, tested.said, starts, asked.alarm_at))
+
+
+def _metrics(plan: Plan, said: Sequence[Said], rows: Sequence[int]) -> tuple[Metric, ...]:
     """Return each column's evidence, the largest of its streams."""
     most = [0.0] * len(plan.columns)
     for one in said:
@@ -137,33 +124,32 @@ def _metrics(plan: Plan, said: Sequence[_Said], rows: Sequence[int]) -> tuple[Me
             if evidence > most[column]:
                 most[column] = evidence
     # No test saw a pane whose evidence is 0: it was too thin, or empty.
+    named = zip(plan.names, most, rows, strict=True)
     return tuple(
-        Metric(metric, feature, value or None, None, n)
-        for (metric, feature), value, n in zip(plan.names, most, rows, strict=True)
+        [Metric(name, feature, seen or None, None, n) for (name, feature), seen, n in named]
     )
 
 
 def _alarms(
     plan: Plan,
     counts: Sequence[tuple[int, ...]],
-    said: Sequence[_Said],
+    said: Sequence[Said],
     starts: tuple[int, ...],
     alarm_at: float,
 ) -> tuple[Drift, ...]:
     """Return the alarms by column, of its values before its missing ones."""
     found = []
     for one in said:
-        for at, is_alarm in enumerate(one.found.is_alarm.tolist()):
-            if is_alarm:
-                alarm = _alarm(plan, counts, one, at, starts, alarm_at)
-                found.append((one.columns[at], alarm))
+        for at in np.flatnonzero(one.found.is_alarm).tolist():
+            alarm = _alarm(plan, counts, one, at, starts, alarm_at)
+            found.append((one.columns[at], alarm))
     return tuple(alarm for _, alarm in sorted(found, key=lambda pair: pair[0]))
 
 
 def _alarm(
     plan: Plan,
     counts: Sequence[tuple[int, ...]],
-    said: _Said,
+    said: Said,
     at: int,
     starts: tuple[int, ...],
     alarm_at: float,

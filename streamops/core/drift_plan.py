@@ -37,10 +37,12 @@ _FEATURE_METRIC, _SCORE_METRIC = "drift", "score_drift"
 
 
 class Part(NamedTuple):
-    """Columns that e-SR takes side by side, by their number, and of how many bins each."""
+    """Columns that e-SR takes side by side, by their number, what their references fix, and of how
+    many bins each is."""
 
     columns: tuple[int, ...]
     bins: int
+    base: alternatives.Baseline
 
 
 class Plan(NamedTuple):
@@ -49,8 +51,7 @@ class Plan(NamedTuple):
     columns   profiles of features, then of a column that is none, if one is tested; features: how
               many are
     by_pane   columns of t-SR; pane_base: their reference; seasons: of each, if it has one
-    ordered, words, missing  e-SR: numbers, categories, and whether features have a value; by_row:
-              what the references of these parts fix, in this order
+    ordered, words, missing  e-SR: numbers, categories, and whether features have a value
     places    where a pane's counts lie in its table; laid: where t-SR's columns do
     names     metric and feature of each column's evidence
     """
@@ -62,7 +63,6 @@ class Plan(NamedTuple):
     ordered: Part | None
     words: Part | None
     missing: Part | None
-    by_row: alternatives.Baseline | None
     places: Places
     laid: Laid
     seasons: tuple[SeasonName | None, ...]
@@ -74,7 +74,7 @@ class Plan(NamedTuple):
         return len(self.columns) + self.features
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def plan_of(
     features: tuple[FeatureProfile, ...],
     score: FeatureProfile | None,
@@ -98,22 +98,14 @@ def plan_of(
     ordered = [at for at in rest if columns[at].kind == "numeric"]
     words = [at for at in rest if columns[at].kind != "numeric"]
     places = places_of(columns)
-    parts = (
-        _part(columns, ordered, True),
-        _part(columns, words, False),
-        _missing(columns[: len(features)]),
-    )
-    known = [one for one in parts if one is not None]
-    of_ordered, of_words, of_missing = (None if one is None else one[0] for one in parts)
     return Plan(
         columns,
         len(features),
         tuple(by_pane),
         base,
-        of_ordered,
-        of_words,
-        of_missing,
-        alternatives.together([found for _, found in known]) if known else None,
+        _part(columns, ordered, True),
+        _part(columns, words, False),
+        _missing(columns[: len(features)]),
         places,
         laid_of(places, by_pane, 1 if base is None else base.scale.scores.shape[1]),
         tuple(panes[at].season for at in by_pane),
@@ -203,26 +195,22 @@ def _together(panes: Sequence[Integers]) -> Integers:
     return found
 
 
-def _part(
-    columns: Sequence[FeatureProfile], chosen: list[int], is_ordered: bool
-) -> tuple[Part, alternatives.Baseline] | None:
+def _part(columns: Sequence[FeatureProfile], chosen: list[int], is_ordered: bool) -> Part | None:
     if not chosen:
         return None
     reference = [columns[at].counts[:-1] for at in chosen]
     c = [_bounded(1.0 if (r := columns[at].rows) is None else r.dispersion) for at in chosen]
     base = alternatives.baseline(reference, [is_ordered] * len(chosen), c)
-    return Part(tuple(chosen), max(map(len, reference))), base
+    return Part(tuple(chosen), max(map(len, reference)), base)
 
 
-def _missing(
-    features: Sequence[FeatureProfile],
-) -> tuple[Part, alternatives.Baseline] | None:
+def _missing(features: Sequence[FeatureProfile]) -> Part | None:
     if not features:
         return None
     reference = [presence(feature.counts) for feature in features]
     c = [_bounded(1.0 if (r := f.rows) is None else r.missing_dispersion) for f in features]
     base = alternatives.baseline(reference, [False] * len(features), c)
-    return Part(tuple(range(len(features))), 2), base
+    return Part(tuple(range(len(features))), 2, base)
 
 
 def presence(counts: Sequence[int]) -> tuple[int, int]:

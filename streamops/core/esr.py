@@ -35,47 +35,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from streamops.core import cells
 from streamops.core import starts as ages
-from streamops.core.alternatives import (
-    CONCENTRATIONS,
-    LINEAR,
-    Baseline,
-    best_of,
-    linear_sums,
-    log_betas,
-)
+from streamops.core.alternatives import CONCENTRATIONS, LINEAR, Baseline
+from streamops.core.esr_state import Live, State, choose, packed, unpacked
+from streamops.core.likelihoods import best_of, first_beta, summed
 from streamops.core.numeric import Floats, Integers, exp, log
-from streamops.core.ordered import sum_last
-from streamops.core.packed import Array, Flags, floats, integers, pack, pack_all, select
+from streamops.core.ordered import sum_first
+from streamops.core.packed import Flags, pack
 
 SHARP = 0.9
 _EXPONENT_MAX = 700.0
 _FACTOR_MIN = float.fromhex("0x1p-1000")
-
-
-class State(msgspec.Struct, frozen=True, array_like=True):
-    """Live panes of `streams` streams of `bins` bins, packed arrays.
-
-    panes   [stream] live panes since the last alarm
-    starts  [stream, slot] pane number a start began in, 0 for none
-    counts  [stream, slot, bin] rows since the start; live: [stream, bin] all of them
-    linear  [stream, slot, 3] what is linear in those counts, as `alternatives` sums it
-    before  [stream, slot] log beta of P; now: [stream] of prior and all counts
-    """
-
-    streams: int
-    bins: int
-    panes: bytes
-    starts: bytes
-    counts: bytes
-    live: bytes
-    linear: bytes
-    before: bytes
-    now: bytes
 
 
 class Findings(NamedTuple):
@@ -90,16 +63,12 @@ class Findings(NamedTuple):
     age: Integers
 
 
-class _Live(NamedTuple):
-    """Streams of all parts; counts and rows by place of `cells`, the rest as `State` has it."""
+class _Added(NamedTuple):
+    """Live panes with the newest, and what they say; [slot, stream] and [place, stream]."""
 
     turn: ages.Turn
-    panes: Integers
-    counts: Integers
+    live: Live
     rows: Integers
-    linear: Floats
-    before: Floats
-    now: Floats
     near: Floats
 
 
@@ -111,12 +80,7 @@ def initial(base: Baseline) -> State:
 
 def initial_all(base: Baseline) -> list[State]:
     """`initial` of each part of a baseline."""
-    cell, first = base.layout.cell[-1], base.layout.first[-1]
-    nothing = np.zeros(cell * cells.PLACES, dtype=np.int64)
-    now = log_betas(base, nothing, nothing[: first * cells.PLACES])[
-        0, cells.PLACES - 1 :: cells.PLACES
-    ]
-    found = []
+    now, found = first_beta(base), []
     for at, (streams, bins) in zip(base.layout.parts, base.layout.shapes, strict=True):
         sizes = (1, ages.SLOTS, ages.SLOTS * bins, bins, ages.SLOTS * LINEAR, ages.SLOTS)
         panes, starts, counts, live, linear, before = (bytes(8 * streams * n) for n in sizes)
@@ -133,115 +97,85 @@ def step(base: Baseline, state: State, counts: Integers, alarm_at: float) -> tup
 
 
 def step_all(
-    base: Baseline, states: Sequence[State], counts: Sequence[Integers], alarm_at: float
+    base: Baseline,
+    states: Sequence[State],
+    counts: Sequence[Integers],
+    alarm_at: float | Sequence[float],
 ) -> list[tuple[State, Findings]]:
-    """`step` of each part of a baseline."""
-    assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
+    """`step` of each part of a baseline.
+
+    alarm_at  A, or one a part
+    """
     shapes = tuple((state.streams, state.bins) for state in states)
     assert shapes == base.layout.shapes, f"states of {shapes}, not {base.layout.shapes}"
-    pane = np.concatenate([part.ravel() for part in counts])
-    live = _add(base, states, pane.take(base.layout.pane))
+    least = alarm_at if isinstance(alarm_at, float) else min(alarm_at)
+    assert least >= 1.0, f"alarm at {least}, must be at least 1"
+    added = _add(base, states, cells.pane_of(base.layout, counts))
     # All of a pane's rows are at the place of the start that it opened.
-    rows, opened = live.rows.reshape(-1, cells.PLACES), live.turn.opened
-    seen = rows[np.arange(len(rows)) if len(opened) > 1 else slice(None), opened].ravel() > 0
-    found = _conclude(_factors(base, live), live.turn, alarm_at, seen)
-    after = _packed(base, live)
+    seen = added.rows[_opened(added.turn, added.rows.shape[1])] > 0
+    limits: float | Floats = least
+    if not isinstance(alarm_at, float):
+        limits = np.repeat(np.array(alarm_at), [streams for streams, _ in shapes])
+    found = _conclude(_factors(base, added), added.turn, limits, seen)
+    after = packed(base.layout, added.live)
+    apart = [
+        Findings(found.evidence[at], found.is_alarm[at], found.age[at]) for at in base.layout.parts
+    ]
     if not seen.all():
-        after = _chosen(base, seen, after, states)
+        choose(base.layout, ~seen, states, after)
     if found.is_alarm.any():
-        after = _chosen(base, found.is_alarm, initial_all(base), after)
-    evidence, is_alarm, age = found
-    apart = [Findings(evidence[at], is_alarm[at], age[at]) for at in base.layout.parts]
+        choose(base.layout, found.is_alarm, initial_all(base), after)
     return list(zip(after, apart, strict=True))
 
 
-def _add(base: Baseline, states: Sequence[State], pane: Integers) -> _Live:
+def _add(base: Baseline, states: Sequence[State], pane: Integers) -> _Added:
     """Add one pane to every start that lives, the newest among them."""
-    layout, streams = base.layout, base.layout.first[-1]
-    panes = integers(_joined([s.panes for s in states]), streams) + 1
-    known = integers(_joined([s.starts for s in states]), streams, ages.SLOTS)
-    turn = ages.turn(known, panes)
-    held = _joined([*(s.counts for s in states), *(s.live for s in states)])
-    counts = cells.longer(layout, integers(held, layout.cell[-1] * cells.PLACES), pane, turn)
-    rows = cells.rows(layout, counts)
-    linear = floats(_joined([s.linear for s in states]), streams, ages.SLOTS * LINEAR)
-    lives, old = turn.repeated
-    added = np.concatenate((linear_sums(base, pane),) * ages.SLOTS, axis=1)
-    added *= lives
+    held = unpacked(base.layout, states)
+    panes, counts = held.panes + 1, held.counts
+    turn = ages.turn(held.starts, panes)
+    cells.lengthen(base.layout, counts, pane, turn)
+    rows = cells.rows(base.layout, counts)
+    found = summed(base, counts, rows, pane)
+    lives, old = turn.lives.transpose(), turn.old.transpose()
     # Times 0 or 1.
-    linear = linear * old
-    linear += added
-    before = floats(_joined([s.before for s in states]), streams, ages.SLOTS) * turn.old
-    before[np.arange(streams), turn.opened] = floats(_joined([s.now for s in states]), streams)
-    near = log_betas(base, counts, rows).reshape(len(CONCENTRATIONS), -1, cells.PLACES)
-    now = near[0, :, -1]
-    return _Live(turn, panes, counts, rows, linear, before, now, near[..., : ages.SLOTS])
+    linear = np.multiply(held.linear, old, out=np.empty(held.linear.shape))
+    linear += found.linear[:, np.newaxis] * lives
+    before = np.multiply(held.before, old, out=np.empty(held.before.shape))
+    before[_opened(turn, len(panes))] = held.now
+    live = Live(panes, turn.starts, counts, linear, before, found.now)
+    return _Added(turn, live, rows, found.near)
 
 
-def _joined(parts: Sequence[bytes]) -> bytes:
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _opened(turn: ages.Turn, streams: int) -> int | tuple[Integers, Integers]:
+    """Place of each stream's newest start, or the one of all."""
+    return int(turn.opened[0]) if len(turn.opened) == 1 else (turn.opened, np.arange(streams))
 
 
-def _packed(base: Baseline, live: _Live) -> list[State]:
-    first, cell = base.layout.first, base.layout.cell
-    held = pack(live.counts.take(base.layout.to_hold))
-    by_stream = (live.panes, np.broadcast_to(live.turn.starts, live.before.shape))
-    rest = [pack(part) for part in (*by_stream, live.linear, live.before, live.now)]
-    each = [len(part) // first[-1] for part in rest]
-    found = []
-    for number, (streams, bins) in enumerate(base.layout.shapes):
-        begin, end = first[number], first[number + 1]
-        panes, starts, linear, before, now = (
-            part[begin * size : end * size] for part, size in zip(rest, each, strict=True)
-        )
-        width, live_at = 8 * ages.SLOTS, 8 * ages.SLOTS * cell[-1]
-        since = held[cell[number] * width : cell[number + 1] * width]
-        all_rows = held[live_at + 8 * cell[number] : live_at + 8 * cell[number + 1]]
-        found.append(State(streams, bins, panes, starts, since, all_rows, linear, before, now))
-    return found
-
-
-def _chosen(base: Baseline, mask: Flags, yes: Sequence[State], no: Sequence[State]) -> list[State]:
-    """Take a stream from the states of `yes` where the mask is set, else of `no`."""
-    return [
-        State(new.streams, new.bins, *pack_all(select(mask[at], _unpack(new), _unpack(old))))
-        for at, new, old in zip(base.layout.parts, yes, no, strict=True)
-    ]
-
-
-def _unpack(state: State) -> tuple[Array, ...]:
-    n, bins = state.streams, state.bins
-    return (
-        integers(state.panes, n),
-        integers(state.starts, n, ages.SLOTS),
-        integers(state.counts, n, ages.SLOTS, bins),
-        integers(state.live, n, bins),
-        floats(state.linear, n, ages.SLOTS, LINEAR),
-        floats(state.before, n, ages.SLOTS),
-        floats(state.now, n),
-    )
-
-
-def _factors(base: Baseline, live: _Live) -> Floats:
-    """Bayes factors to the power 1 / c, [stream, slot]; 0 in an empty slot."""
-    by_slot = live.linear.reshape(len(live.linear), ages.SLOTS, LINEAR)
-    linear = np.ascontiguousarray(by_slot.transpose(2, 0, 1))
+def _factors(base: Baseline, added: _Added) -> Floats:
+    """Bayes factors to the power 1 / c, [slot, stream]; 0 in an empty slot."""
+    live = added.live
     exponents = np.empty((len(CONCENTRATIONS) + 1, *live.before.shape))
-    exponents[:-1] = live.near
-    np.add(linear[0], best_of(base, live.counts, live.rows, linear), out=exponents[-1])
-    exponents -= live.now[:, np.newaxis] - live.before
+    exponents[:-1] = added.near
+    best = best_of(base, live.counts, added.rows, live.linear)
+    np.add(live.linear[0], best, out=exponents[-1])
+    exponents -= live.now - live.before
     terms = exp(np.minimum(exponents, _EXPONENT_MAX, out=exponents))
-    mean = (terms[0] + terms[1]) / len(CONCENTRATIONS)
-    factor: Floats = mean * (1.0 - SHARP) + terms[-1] * SHARP
-    is_wide = base.dispersion > 1.0
-    if is_wide.any():
-        root = exp(log(np.maximum(factor, _FACTOR_MIN)) / base.dispersion[:, np.newaxis])
-        factor = np.where(is_wide[:, np.newaxis], root, factor)
-    factor *= live.turn.lives
+    factor: Floats = terms[0]
+    factor += terms[1]
+    factor /= len(CONCENTRATIONS)
+    factor *= 1.0 - SHARP
+    sharp = terms[-1]
+    sharp *= SHARP
+    factor += sharp
+    wide = np.flatnonzero(base.dispersion > 1.0)
+    if len(wide):
+        some = np.maximum(factor[:, wide], _FACTOR_MIN)
+        factor[:, wide] = exp(log(some) / base.dispersion[:, wide])
+    factor *= added.turn.lives.transpose()
     return factor
 
 
-def _conclude(factors: Floats, turn: ages.Turn, alarm_at: float, seen: Flags) -> Findings:
-    evidence = np.where(seen, sum_last(factors), 0.0)
-    at = ages.picked(turn, np.argmax(factors, axis=1))
-    return Findings(evidence, evidence >= alarm_at, np.where(evidence > 0.0, at, 0))
+def _conclude(factors: Floats, turn: ages.Turn, limits: float | Floats, seen: Flags) -> Findings:
+    evidence = np.where(seen, sum_first(factors), 0.0)
+    at = ages.picked(turn, np.argmax(factors, axis=0))
+    return Findings(evidence, evidence >= limits, np.where(evidence > 0.0, at, 0))

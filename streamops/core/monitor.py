@@ -10,7 +10,7 @@ Rule 5: drift tests run where a rule of the pane's configuration asks for one, i
         evaluated. A configuration without such a rule means what it meant under semantics 1, one
         without a test of labels what it meant under 2, to the byte: logs from before are folded
         as they were. Segments are tested where a rule names them (`segment_drift`).
-Rule 6: tests of a model's last TESTED_MAX versions are kept, by the starts of their last panes.
+Rule 6: panes of an epoch are tested together, and concluded as if one by one (`drift_waves`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import msgspec
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig
-from streamops.core import budget, drift, segment_drift
+from streamops.core import budget, drift_waves
 from streamops.core.cuts import merge_summaries
 from streamops.core.drift import DriftState
-from streamops.core.drift_plan import plan_of
+from streamops.core.drift_waves import Held, Tests, Wanted
 from streamops.core.evaluate import closed_metrics, mature_metrics
 from streamops.core.meter_state import ALL
 from streamops.core.processor import Batch, Closing, Output, Record
 from streamops.core.segment_drift import SegmentState
-from streamops.core.tested_pane import Asked, asked_of
+from streamops.core.tested_pane import asked_of
 from streamops.core.times import micros
 from streamops.events import ConfigActivated, MetricEvaluated, PaneSummarized, VersionActivated
 from streamops.values import (
@@ -42,7 +42,6 @@ from streamops.values import (
 )
 
 GroupKey = tuple[str, str, str, int, str]
-TESTED_MAX = 2
 BEFORE_LABELS, BEFORE_SEGMENTS = 2, 3
 
 
@@ -88,7 +87,10 @@ class Monitor:
         tests = dict(state.drift), dict(state.labels), dict(state.segments)
         state = MonitorState(versions, configs, *tests)
         cut = [groups[key] for key in sorted(groups)]
-        events = [_evaluate(state, records) for records in cut if _has_news(records)]
+        read = [_read(state, records) for records in cut if _has_news(records)]
+        wanted = [one.wanted for one in read if one.wanted is not None]
+        said = iter(drift_waves.run(Held(*tests), wanted))
+        events = [_evaluated(one, None if one.wanted is None else next(said)) for one in read]
         return state, [Output("metrics", event.model, event) for event in events]
 
 
@@ -102,25 +104,38 @@ def _has_news(records: list[Record]) -> bool:
     return any(event.cut != "restated" or event.restatement for event in events)
 
 
-def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
+class _Read(NamedTuple):
+    """A pane's summaries, what they say, and what is to be tested of it."""
+
+    records: list[Record]
+    first: PaneSummarized
+    metrics: tuple[Metric, ...]
+    status: str
+    wanted: Wanted | None
+    restatement: int
+
+
+def _read(state: MonitorState, records: list[Record]) -> _Read:
     summaries = [r.event for r in records if isinstance(r.event, PaneSummarized)]
-    first = summaries[0]
-    restatement = max(summary.restatement for summary in summaries)
-    kinds = {(s.config_hash, s.profile_hash, s.time) for s in summaries}
-    metrics: tuple[Metric, ...] = ()
-    status, tests = "mixed", None
-    evidence = MetricEvidence(summaries=tuple(_ref(record) for record in records))
-    if len(kinds) == 1:
-        merged = first
-        for summary in summaries[1:]:
-            merged = merge_summaries(merged, summary)
-        metrics, status = _metrics(state, merged)
-        tests = _test_drift(state, merged) if status == "evaluated" else None
+    first, restatement = summaries[0], max(summary.restatement for summary in summaries)
+    if len({(s.config_hash, s.profile_hash, s.time) for s in summaries}) > 1:
+        return _Read(records, first, (), "mixed", None, restatement)
+    merged = first
+    for summary in summaries[1:]:
+        merged = merge_summaries(merged, summary)
+    metrics, status = _metrics(state, merged)
+    wanted = _wanted(state, merged) if status == "evaluated" else None
+    return _Read(records, first, metrics, status, wanted, restatement)
+
+
+def _evaluated(read: _Read, tests: Tests | None) -> MetricEvaluated:
+    first = read.first
+    evidence = MetricEvidence(summaries=tuple(_ref(record) for record in read.records))
     if tests is not None:
         evidence = replace(evidence, panes=tests.panes, chain=tests.chain.hex())
     return MetricEvaluated(
         id=f"metric/{first.model}/{first.version}/{first.segment}/{micros(first.pane_start)}"
-        f"/{first.config_hash[:12]}/{first.cut}/{restatement}",
+        f"/{first.config_hash[:12]}/{first.cut}/{read.restatement}",
         time=first.time,
         model=first.model,
         version=first.version,
@@ -128,9 +143,9 @@ def _evaluate(state: MonitorState, records: list[Record]) -> MetricEvaluated:
         pane_start=first.pane_start,
         cut=first.cut,
         config_hash=first.config_hash,
-        metrics=metrics if tests is None else metrics + tests.read.metrics,
-        status=status,  # type: ignore[arg-type]
-        restatement=restatement,
+        metrics=read.metrics if tests is None else read.metrics + tests.read.metrics,
+        status=read.status,  # type: ignore[arg-type]
+        restatement=read.restatement,
         semantics=1 if tests is None else _meaning(first),
         drift=() if tests is None else tests.read.alarms,
         evidence=evidence,
@@ -141,29 +156,14 @@ def _name(event: PaneSummarized) -> str:
     return f"{event.model}\t{event.version}"
 
 
-class _Tests(NamedTuple):
-    """What tests said of a pane, and which panes they had read then."""
-
-    read: drift.Read
-    panes: int
-    chain: bytes
-
-
 def _meaning(event: PaneSummarized) -> int:
     if event.segment != ALL:
         return Monitor.semantics
     return BEFORE_LABELS if event.cut == "closed" else BEFORE_SEGMENTS
 
 
-def _tests_of(state: MonitorState, cut: str) -> dict[str, DriftState]:
-    return state.labels if cut == "mature" else state.drift
-
-
-def _test_drift(state: MonitorState, merged: PaneSummarized) -> _Tests | None:
-    """Put a pane to its version's drift tests; None where there is none to run.
-
-    Changes the tests in `state`, which are this step's own copy.
-    """
+def _wanted(state: MonitorState, merged: PaneSummarized) -> Wanted | None:
+    """Return what is to be tested of a pane; None where there is nothing."""
     version, config = state.versions.get(_name(merged)), state.configs.get(merged.config_hash)
     if version is None or config is None:
         return None
@@ -172,37 +172,17 @@ def _test_drift(state: MonitorState, merged: PaneSummarized) -> _Tests | None:
         return None
     streams = budget.streams_of(config, len(version.profile.features))
     limit = budget.alarm_at(streams, budget.panes_a_month(config), config.false_alarms_per_month)
-    if merged.segment != ALL:
-        return _test_segment(state, merged, asked, config.pane_s, limit)
-    plan = plan_of(asked.features, asked.alone, config.pane_s, asked.metric)
-    tests = _tests_of(state, merged.cut)
-    known = tests.get(_name(merged))
-    if known is None or known.about != asked.about:
-        known = drift.initial(plan, asked.about)
-    known, read = drift.step(plan, known, asked.counts, micros(merged.pane_start), limit)
-    tests[_name(merged)] = known
-    _forget(tests, merged.model)
-    return _Tests(read, known.panes, known.chain)
-
-
-def _test_segment(
-    state: MonitorState, merged: PaneSummarized, asked: Asked, pane_s: int, limit: float
-) -> _Tests:
-    name = f"{_name(merged)}\t{merged.segment}\t{merged.cut}"
-    known = state.segments.get(name)
-    if known is None or known.about != asked.about:
-        known = SegmentState(asked.about)
     start_us = micros(merged.pane_start)
-    known, read = segment_drift.step(asked, known, start_us, pane_s, limit)
-    state.segments[name] = known
-    segment_drift.forget(state.segments, merged.model, TESTED_MAX)
-    return _Tests(read, known.panes, known.chain)
-
-
-def _forget(tests: dict[str, DriftState], model: str) -> None:
-    mine = [name for name in tests if name.startswith(f"{model}\t")]
-    for name in sorted(mine, key=lambda n: (tests[n].starts[-1], n))[:-TESTED_MAX]:
-        del tests[name]
+    return Wanted(
+        merged.model,
+        merged.version,
+        merged.segment,
+        merged.cut,
+        start_us,
+        asked,
+        config.pane_s,
+        limit,
+    )
 
 
 def _metrics(state: MonitorState, merged: PaneSummarized) -> tuple[tuple[Metric, ...], str]:

@@ -6,7 +6,7 @@ Rule 2: equal arrays are equal bytes: no NaN with a payload, no negative zero th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,11 @@ def floats(packed: bytes, *shape: int) -> Floats:
 def integers(packed: bytes, *shape: int) -> Integers:
     """Return packed integers in this shape."""
     return np.frombuffer(packed, dtype="<i8").reshape(shape)
+
+
+def joined(parts: Sequence[bytes]) -> bytes:
+    """Return packed arrays, each with the streams behind the last one's, as one."""
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def pack_all(arrays: Iterable[Array]) -> Iterator[bytes]:

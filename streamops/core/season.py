@@ -7,6 +7,8 @@ Rule 3: a phase with a column of its own makes X'X diagonal, which `solve` relie
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 import numpy as np
 
@@ -32,6 +34,7 @@ class Season(msgspec.Struct, frozen=True, array_like=True):
 NO_SEASON = Season()
 
 
+@cache
 def phases(count: int) -> Season:
     """Every phase has a mean of its own. Wants three or four reference panes in each phase."""
     assert count > 0, f"{count} phases"

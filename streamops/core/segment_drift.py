@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -52,19 +53,42 @@ class SegmentState(msgspec.Struct, frozen=True, array_like=True):
     tests: DriftState | None = None
 
 
-def step(
-    asked: Asked, state: SegmentState, start_us: int, pane_s: float, limit: float
-) -> tuple[SegmentState, Read]:
-    """Take a pane; nothing is said while the reference is learned."""
-    counts = asked.counts
-    if start_us <= state.last_us or not _has_rows(counts):
-        return state, Read((), ())
-    if state.tests is None:
-        return _learn(asked, state, start_us, pane_s), Read((), ())
-    plan = _plan(asked, state.columns, pane_s)
-    tests, read = drift.step(plan, state.tests, counts, start_us, limit)
-    after = replace(state, last_us=start_us, panes=tests.panes, chain=tests.chain, tests=tests)
-    return after, read
+class Part(NamedTuple):
+    """A segment's pane to be tested, and the state of its tests."""
+
+    asked: Asked
+    state: SegmentState
+    start_us: int
+    pane_s: float
+    limit: float
+
+
+def step_all(parts: Sequence[Part]) -> list[tuple[SegmentState, Read]]:
+    """Take panes of different segments; nothing is said while a reference is learned."""
+    tested = [part for part in parts if _is_taken(part) and part.state.tests is not None]
+    said = iter(drift.step_all([_asked(part) for part in tested]))
+    found, nothing = [], Read((), ())
+    for part in parts:
+        if not _is_taken(part):
+            found.append((part.state, nothing))
+        elif part.state.tests is None:
+            found.append((_learn(part.asked, part.state, part.start_us, part.pane_s), nothing))
+        else:
+            tests, read = next(said)
+            known = {"panes": tests.panes, "chain": tests.chain, "tests": tests}
+            found.append((replace(part.state, last_us=part.start_us, **known), read))
+    return found
+
+
+def _is_taken(part: Part) -> bool:
+    return part.start_us > part.state.last_us and _has_rows(part.asked.counts)
+
+
+def _asked(part: Part) -> drift.Asked:
+    tests = part.state.tests
+    assert tests is not None, "a segment that learns isn't tested"
+    plan = _plan(part.asked, part.state.columns, part.pane_s)
+    return drift.Asked(plan, tests, part.asked.counts, part.start_us, part.limit)
 
 
 def forget(tests: dict[str, SegmentState], model: str, versions: int) -> None:

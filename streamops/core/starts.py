@@ -22,8 +22,6 @@ from streamops.core.numeric import Floats, Integers
 
 SLOTS = 12
 AGE_MAX = 64
-# Values that tests keep for each start: `esr` what is linear in counts, `tsr` its directions.
-_WIDE = 3
 # A pane behind so many has no start that a pane before it could have; the longest stride's times.
 _STRIDE_MAX, _BACK_MAX = 16, 96
 # By age: a start lives on if the number of panes before it divides by this.
@@ -36,8 +34,6 @@ class Turn(NamedTuple):
     opened      the slot that the pane got
     ages        panes since, both ends included; 0 for an empty slot
     lives, old  1 for a start, and for one that isn't the pane's own; else 0
-    repeated    `lives` and `old`, each slot three times, `esr` keeps so many sums; tiled:
-                all slots three times, as `tsr` has directions
     """
 
     starts: Integers
@@ -45,8 +41,6 @@ class Turn(NamedTuple):
     ages: Integers
     lives: Floats
     old: Floats
-    repeated: tuple[Floats, Floats]
-    tiled: tuple[Floats, Floats]
 
 
 def ages(starts: Integers, panes: Integers) -> Integers:
@@ -93,15 +87,7 @@ def _turn(starts: Integers, panes: Integers) -> Turn:
     lives = (kept > 0).astype(np.float64)
     old = lives.copy()
     old[np.arange(len(old)), opened] = 0.0
-    return Turn(
-        kept,
-        opened,
-        ages(kept, panes),
-        lives,
-        old,
-        (np.repeat(lives, _WIDE, axis=1), np.repeat(old, _WIDE, axis=1)),
-        (np.tile(lives, (1, _WIDE)), np.tile(old, (1, _WIDE))),
-    )
+    return Turn(kept, opened, ages(kept, panes), lives, old)
 
 
 def advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:

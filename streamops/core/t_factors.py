@@ -9,7 +9,8 @@ Rule 3: a start that can't be told from the season (all its panes in phases neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,8 @@ _EFFECTIVE_MIN = 1e-9
 _FACTOR_MIN = float.fromhex("0x1p-1000")
 
 
-class Baseline(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Baseline:
     """What reference panes bring.
 
     rows, products  the season's regressors and what they add to X'X, by phase
@@ -88,6 +90,20 @@ def baseline(
     assert bool(np.all(c >= 1.0)), "a dispersion below 1"
     shape = _total(z[..., SHAPE]) / np.maximum(count, 1)
     return Baseline(scale, season, rows, added, count, _total(z * z), columns, gram, c, shape)
+
+
+def together(parts: Sequence[Baseline]) -> Baseline:
+    """Return the features of baselines of one season and width behind each other."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    scale = Scale._make(map(np.concatenate, zip(*(part.scale for part in parts), strict=True)))
+
+    def of(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    names = ("panes", "squares", "columns", "gram", "dispersion", "shape")
+    return Baseline(scale, first.season, first.rows, first.products, *map(of, names))
 
 
 def live_score(base: Baseline, counts: Integers) -> Floats:

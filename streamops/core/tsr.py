@@ -36,7 +36,7 @@ R >= A needs one direction's sum above A, and the bound is at most 3 T / A.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -45,7 +45,7 @@ import numpy as np
 from streamops.core import starts as ages
 from streamops.core.numeric import Floats, Integers
 from streamops.core.ordered import sum_first, sum_last
-from streamops.core.packed import Array, Flags, floats, integers, pack_all, select
+from streamops.core.packed import Array, Flags, floats, integers, joined, pack_all, select
 from streamops.core.scores import DIRECTIONS, is_scored
 from streamops.core.t_factors import Baseline, Live, factors, live_score
 
@@ -116,31 +116,67 @@ def step(
 
     phase  of the pane, or one a feature where features have seasons of their own
     """
-    assert alarm_at >= 1.0, f"alarm at {alarm_at}, must be at least 1"
+    ((after, found),) = step_all(base, [state], counts, [alarm_at], phase)
+    return after, found
+
+
+def step_all(
+    base: Baseline,
+    states: Sequence[State],
+    counts: Integers,
+    alarm_at: Sequence[float],
+    phase: int | Integers,
+) -> list[tuple[State, Findings]]:
+    """`step` of features of several states behind each other, as `t_factors.together` lays them.
+
+    alarm_at  A, one a state
+    """
+    assert min(alarm_at) >= 1.0, f"alarm at {min(alarm_at)}, must be at least 1"
     seen = is_scored(base.scale, counts)
-    arrays = _unpack(base, state)
+    arrays = _unpack(base, states)
     live = _add(base, arrays, live_score(base, counts), phase)
-    found = _conclude(factors(base, live), live.turn, alarm_at, seen)
+    limits = np.repeat(np.array(alarm_at), [state.features for state in states])
+    found = _conclude(factors(base, live), live.turn, limits, seen)
     starts = np.broadcast_to(live.turn.starts, arrays[1].shape)
     after: Iterable[Array] = (live.panes, starts, *live[2:])
     if not seen.all():
         after = tuple(select(seen, after, arrays))
     if found.is_alarm.any():
         after = select(found.is_alarm, map(np.zeros_like, arrays), after)
-    return State(state.features, *pack_all(after)), found
+    return _apart(states, tuple(pack_all(after)), found)
 
 
-def _unpack(base: Baseline, state: State) -> _Arrays:
-    n, columns, directions = state.features, base.season.columns, len(DIRECTIONS)
-    assert n == len(base.panes), f"a state of {n} features, a reference of {len(base.panes)}"
+def _apart(
+    states: Sequence[State], packed: Sequence[bytes], found: Findings
+) -> list[tuple[State, Findings]]:
+    if len(states) == 1:
+        return [(State(states[0].features, *packed), found)]
+    total, begin, apart = len(found.evidence), 0, list[tuple[State, Findings]]()
+    each = [len(part) // total for part in packed]
+    for state in states:
+        end = begin + state.features
+        own = (part[begin * n : end * n] for part, n in zip(packed, each, strict=True))
+        at = slice(begin, end)
+        findings = Findings(
+            found.evidence[at], found.is_alarm[at], found.age[at], found.direction[at]
+        )
+        apart.append((State(state.features, *own), findings))
+        begin = end
+    return apart
+
+
+def _unpack(base: Baseline, states: Sequence[State]) -> _Arrays:
+    columns, directions, n = base.season.columns, len(DIRECTIONS), len(base.panes)
+    panes = integers(joined([s.panes for s in states]), -1)
+    assert len(panes) == n, f"a state of {len(panes)} features, a reference of {n}"
     return (
-        integers(state.panes, n),
-        integers(state.starts, n, ages.SLOTS),
-        floats(state.sums, n, directions, ages.SLOTS),
-        floats(state.during, n, ages.SLOTS, columns),
-        floats(state.squares, n, directions),
-        floats(state.columns, n, directions, columns),
-        floats(state.gram, *base.gram.shape),
+        panes,
+        integers(joined([s.starts for s in states]), n, ages.SLOTS),
+        floats(joined([s.sums for s in states]), n, directions, ages.SLOTS),
+        floats(joined([s.during for s in states]), n, ages.SLOTS, columns),
+        floats(joined([s.squares for s in states]), n, directions),
+        floats(joined([s.columns for s in states]), n, directions, columns),
+        floats(joined([s.gram for s in states]), *base.gram.shape),
     )
 
 
@@ -162,7 +198,7 @@ def _add(base: Baseline, arrays: _Arrays, z: Floats, phase: int | Integers) -> L
     )
 
 
-def _conclude(by_slot: Floats, turn: ages.Turn, alarm_at: float, seen: Flags) -> Findings:
+def _conclude(by_slot: Floats, turn: ages.Turn, limits: Floats, seen: Flags) -> Findings:
     weighted = by_slot * _WEIGHTS
     by_direction = sum_last(weighted)
     by_start = sum_first(weighted.transpose(1, 0, 2))
@@ -171,7 +207,7 @@ def _conclude(by_slot: Floats, turn: ages.Turn, alarm_at: float, seen: Flags) ->
     at = ages.picked(turn, best)
     return Findings(
         evidence,
-        evidence >= alarm_at,
+        evidence >= limits,
         np.where(evidence > 0.0, at, 0),
         np.argmax(by_direction, axis=1),
     )

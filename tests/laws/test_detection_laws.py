@@ -10,7 +10,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamops.core import alternatives, bf_sr, esr, scores, season, sr_mixture, t_factors, tsr
+from streamops.core import (
+    alternatives,
+    bf_sr,
+    esr,
+    esr_state,
+    scores,
+    season,
+    sr_mixture,
+    t_factors,
+    tsr,
+)
 
 FEATURES, BINS, PANES = 3, 5, 30
 LIMIT = 50.0
@@ -66,7 +76,7 @@ def bayes_step(state, is_error):
 
 TESTS = (
     (pane_step, tsr.initial(BY_PANE), tsr.State),
-    (row_step, esr.initial(BY_ROW), esr.State),
+    (row_step, esr.initial(BY_ROW), esr_state.State),
 )
 ERROR_TESTS = (
     (mixture_step, sr_mixture.initial(), sr_mixture.State),

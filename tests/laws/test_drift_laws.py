@@ -1,9 +1,12 @@
-"""Laws of MONITOR's drift tests: partitions, epochs, restarts and the order of merges can't matter.
+"""Laws of MONITOR's drift tests: partitions, epochs, restarts and the order of merges can't matter,
+nor which panes are tested in one call.
 
 Panes are drawn by Hypothesis, empty, absurd and all-missing ones too, and dealt out at random.
 """
 
 from __future__ import annotations
+
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -12,10 +15,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streamops.config import config_hash
+from streamops.core import drift_waves, segment_drift
+from streamops.core.drift_plan import plan_of
+from streamops.core.drift_waves import Held, Wanted
 from streamops.core.monitor import Monitor, MonitorState
 from streamops.core.pane_rows import measure_rows, numeric_bins
 from streamops.core.processor import Batch
 from streamops.core.profile import category_profile, numeric_profile
+from streamops.core.tested_pane import Asked
 from streamops.events import MetricEvaluated, PaneSummarized
 from streamops.values import FeatureCounts, Stamp
 from tests.builders import activated, at, config, profile, record, rule, version
@@ -92,3 +99,69 @@ def test_a_pane_counts_the_same_wherever_its_rows_went(panes, data):
             assert alarm.evidence >= alarm.alarm_at
             assert alarm.since <= event.pane_start
             assert 0 <= alarm.psi_least <= alarm.psi
+
+
+# Tests by row and by pane, with a season or without, of several widths, with and without features.
+WAVES = RNG.normal(0, 0.3, 2000) + 3 * np.sin(np.arange(2000) * np.pi / 240)
+TIMES = 180_000_000 * np.arange(2000)
+DAILY = numeric_profile("d", WAVES.tolist(), bins=6)
+DAILY = replace(DAILY, rows=measure_rows(DAILY, numeric_bins(DAILY, WAVES), times_us=TIMES))
+WIDE = numeric_profile("w", RNG.normal(0, 1, 900).tolist(), bins=9)
+MODELS = (
+    ((X, C), PLAIN), ((C, WIDE), None), ((DAILY, X), None), ((), PLAIN), ((WIDE, DAILY, C), PLAIN),
+)  # fmt: skip
+WANTED = st.tuples(
+    st.integers(0, len(MODELS) - 1),
+    st.sampled_from(["v1", "v1", "v1", "v2", "v3"]),
+    st.sampled_from(["all", "all", "k=a"]),
+    st.integers(0, 9),
+    st.integers(0, 2**32 - 1),
+)
+
+
+def wanted(model, version, segment, start, seed):
+    """A pane of drawn counts: of a start that may lie behind the last one's."""
+    features, alone = MODELS[model]
+    chance = np.random.default_rng(seed)
+    counts = [
+        tuple(chance.choice([0, 0, 1, 3, 20, 90, 100_000][: 3 + seed % 5], len(c.counts)).tolist())
+        for c in (*features, *(() if alone is None else (alone,)))
+    ]
+    asked = Asked(features, alone, "score_drift", f"p{model}", counts)
+    # Lengths of panes for which a season counts, and for which it doesn't.
+    pane_s = (600, 600, 90_000, 600, 600)[model]
+    return Wanted(f"m{model}", version, segment, "closed", start * 600_000_000, asked, pane_s, 40.0)
+
+
+def concluded(calls):
+    """All tests, what was said pane by pane, and how many alarms there were."""
+    held, said = Held({}, {}, {}), []
+    with patch.object(segment_drift, "LEARNED", 2):
+        for some in calls:
+            said += drift_waves.run(held, some)
+    return msgspec.msgpack.encode(held), said, sum(len(one.read.alarms) for one in said)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(WANTED, min_size=2, max_size=20), st.data())
+def test_panes_of_one_call_are_concluded_as_one_by_one(drawn, data):
+    """Any grouping: kinds of models, start ages, missing bins, alarms, learned segments mixed."""
+    panes = [wanted(*one) for one in drawn]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(panes) - 1), max_size=4)))
+    groups = [panes[a:b] for a, b in zip([0, *cuts], [*cuts, len(panes)], strict=True)]
+    assert concluded(groups) == concluded([[pane] for pane in panes])
+
+
+def test_the_panes_of_that_law_alarm_and_come_to_differ_in_age():
+    chance = np.random.default_rng(5)
+    panes = [
+        wanted(model, "v1", "all", start, int(chance.integers(2**32)))
+        for start in range(1 + 8)
+        for model in range(len(MODELS))
+        if chance.random() < 0.8
+    ]
+    assert concluded([panes]) == concluded([[pane] for pane in panes])
+    assert concluded([panes])[2] > 20
+    seasons = [plan_of(*MODELS[m], 600).seasons for m in (2, 4)]
+    assert all(any(names) for names in seasons)
+    assert plan_of(*MODELS[2], 90_000).seasons != seasons[0]

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from streamops.config import config_hash
-from streamops.core.monitor import TESTED_MAX, Monitor, MonitorState
+from streamops.core.drift_waves import TESTED_MAX
+from streamops.core.monitor import Monitor, MonitorState
 from streamops.core.processor import Batch
 from streamops.events import PaneSummarized
 from streamops.values import FeatureCounts, Performance, Stamp

@@ -44,12 +44,10 @@ def test_one_row_stands_for_streams_of_one_pane_number():
         rows = starts.turn(apart, np.array([pane, pane, 7 * pane]))
         assert (len(one.starts), len(rows.starts)) == (1, 3)
         for row in (0, 1):
-            for found, alone in zip(rows[:5], one[:5], strict=True):
+            for found, alone in zip(rows, one, strict=True):
                 assert found[row].tolist() == alone[0].tolist()
         assert (one.lives > 0).tolist() == (one.starts > 0).tolist()
         assert (one.lives - one.old).sum() == 1
-        assert one.repeated[0].tolist() == one.lives.repeat(3, axis=1).tolist()
-        assert one.tiled[1].tolist() == [one.old[0].tolist() * 3]
         held = np.broadcast_to(one.starts, (3, starts.SLOTS))
         apart = np.concatenate([rows.starts[:2], np.zeros_like(rows.starts[:1])])
     assert starts.picked(one, one.opened.repeat(3)).tolist() == [1, 1, 1]
