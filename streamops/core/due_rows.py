@@ -10,12 +10,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streamops.core.blocks import BLOCK_BITS, PLACE, Places
 from streamops.core.columns import Indices
-from streamops.core.pending_block import BLOCK_BITS, PLACE
 
-Places = NDArray[np.uint16]
 # Number of a block and places in it to when each is due, in microseconds.
 DueOf = Callable[[int, Places], Indices]
 

@@ -6,11 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamops.core.block_shelf import MemoryShelf
+from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS
 from streamops.core.due_rows import DueRows
+from streamops.core.id_table import IdTable
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.pending import made_of
-from streamops.core.pending_block import BLOCK_BITS, BLOCK_ROWS
 
 VALUES = st.sampled_from([True, 1, 1.5, "yes", "", "nö"])
 ENTRIES = st.lists(
@@ -53,9 +55,9 @@ def kinds(rows):
 
 
 @settings(max_examples=50)
-@given(ENTRIES, st.integers(9, 31), st.booleans())
-def test_rows_are_what_was_put_into_them(entries, now_us, at_once):
-    table = JoinTable()
+@given(ENTRIES, st.integers(9, 31), st.booleans(), st.sampled_from([0, 3, 99]))
+def test_rows_are_what_was_put_into_them(entries, now_us, at_once, keep):
+    table = JoinTable(MemoryShelf(), keep)
     if at_once:
         table.add_all(made_of(entries))
     else:
@@ -83,13 +85,54 @@ def test_a_block_and_what_its_rows_share_go_with_its_last_row():
     table = JoinTable()
     table.add_all(made_of(entries))
     rows = table.pending
-    assert set(rows.blocks) == {0, 1}
+    assert set(rows._rows.blocks) == {0, 1}
     table.expire_pending(10 + BLOCK_ROWS - 2)
-    assert (len(rows), set(rows.blocks)) == (2, {0, 1})
+    assert (len(rows), set(rows._rows.blocks)) == (2, {0, 1})
     table.expire_pending(10 + BLOCK_ROWS - 1)
-    assert (list(rows), set(rows.blocks)) == ([f"p{BLOCK_ROWS}"], {1})
+    assert (list(rows), set(rows._rows.blocks)) == ([f"p{BLOCK_ROWS}"], {1})
     assert rows.key_of(1).model == "m1"
     assert set(rows._keys) == {1}, "what only the first block's rows shared is forgotten"
+
+
+def test_the_oldest_blocks_leave_memory_and_are_found_again():
+    shelf = MemoryShelf()
+    table = JoinTable(shelf, keep=BLOCK_ROWS)
+    entries = [pending(f"p{n}", n, f"m{n // BLOCK_ROWS}") for n in range(3 * BLOCK_ROWS + 9)]
+    table.add_all(made_of(entries))
+    rows = table.pending
+    assert [n for n, block in rows._rows.blocks.items() if block.columns] == [3]
+    assert len(shelf.blocks) == 3
+    wanted = [f"p{n}" for n in (0, 3 * BLOCK_ROWS + 1, BLOCK_ROWS, -1, 7)]
+    assert rows.index.get_all(wanted).tolist() == [0, 3 * BLOCK_ROWS + 1, BLOCK_ROWS, -1, 7]
+    assert (rows.index.has_any({"p-1", "p5"}), rows.index.has_any({"p-1", "q"})) == (True, False)
+    table.expire_pending(10 + 2 * BLOCK_ROWS)
+    assert (len(shelf.blocks), len(rows)) == (1, BLOCK_ROWS + 8)
+    assert rows.index.get_all(["p0", f"p{2 * BLOCK_ROWS}"]).tolist() == [-1, -1]
+    again = pending("p0", 9**9, "m0")
+    table.add_pending(again)
+    assert rows["p0"] == again
+    table.expire_pending(9**9)
+    assert (shelf.blocks, list(rows)) == ({}, ["p0"])
+
+
+# Buckets 7 and 8, each of another tag.
+SEVEN, EIGHT = (3 << 40) + 7, (5 << 40) + 8
+
+
+def test_rows_of_one_hash_are_all_candidates_and_go_with_their_blocks():
+    table, hashes = IdTable(), np.array([7] * 40 + [SEVEN, EIGHT], dtype=np.uint64)
+    rows = np.arange(len(hashes))
+    for number in (3, 90):
+        table.add(number, hashes, rows + (number << BLOCK_BITS))
+    at, found = table.find(np.array([SEVEN - 1, 7, EIGHT], dtype=np.uint64))
+    expected = {(1, (n << BLOCK_BITS) + row) for n in (3, 90) for row in range(40)}
+    expected |= {(2, (n << BLOCK_BITS) + 41) for n in (3, 90)}
+    assert set(zip(at.tolist(), found.tolist(), strict=True)) == expected
+    table.drop(3)
+    assert table.find(hashes[-1:])[1].tolist() == [(90 << BLOCK_BITS) + 41]
+    table.drop(90)
+    table.drop(91)
+    assert (len(table), len(table.find(hashes)[1])) == (0, 0)
 
 
 @settings(max_examples=50)
