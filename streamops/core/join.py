@@ -81,7 +81,7 @@ class JoinTable:
     def correct(self, entry: Pending, match: Matched) -> None:
         """Note another latest label of a prediction that has one."""
         row = self.pending.index.get(entry.id)
-        self._note_latest(row, match)
+        self.matched.correct(row, match)
         self._new_matched.append(([row], [msgspec.structs.astuple(match)]))
 
     def add_waiting(self, entry: Waiting) -> None:
@@ -188,7 +188,7 @@ class JoinTable:
         if len(new):
             self._restore_first(new, [matches[row] for row in new.tolist()], labels_tick_us)
         for row, each in pairs:
-            self._note_latest(row, each.match)
+            self.matched.correct(row, each.match)
 
     def _restore_first(
         self, rows: Indices, matches: Sequence[Matched], labels_tick_us: int
@@ -199,10 +199,6 @@ class JoinTable:
             if is_due.any():
                 self._release_due.add_all(number, places[is_due])
         self.matched.shelve()
-
-    def _note_latest(self, row: int, match: Matched) -> None:
-        if match.latest_id != match.label_id or match.latest is not match.label:
-            self.matched.correct(row, match.latest_id, match.latest)
 
     def _take_matched(self) -> tuple[Indices, list[Match]]:
         """Hand over the new labels of predictions that are still pending."""

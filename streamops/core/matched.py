@@ -104,9 +104,10 @@ class MatchedRows(Mapping[str, Matched]):
             if not self._labels.blocks[number].alive:
                 self._labels.drop(number)
 
-    def correct(self, row: int, latest_id: str, latest: Value) -> None:
-        """Note another latest label of a row that has one."""
-        self._latest[row] = latest_id, latest
+    def correct(self, row: int, match: Matched) -> None:
+        """Note the latest label of a row that has one, where it isn't the first."""
+        if match.latest_id != match.label_id or match.latest is not match.label:
+            self._latest[row] = match.latest_id, match.latest
 
     def forget(self, rows: Indices) -> None:
         """Forget the labels of predictions that are about to be."""
