@@ -102,6 +102,8 @@ def measure(count: int, *, labels: bool = False) -> dict[str, object]:
         started = time.perf_counter()
         for made in fill(feed, count):
             resident[made] = memory_kib("VmRSS")
+            if made % 1_000_000 == 0:
+                print(f"{made} rows: {resident[made] >> 10} MiB", file=sys.stderr, flush=True)
         seconds = time.perf_counter() - started
         half = min(resident, key=lambda made: abs(made - count // 2))
         last = max(resident)

@@ -106,7 +106,8 @@ class MatchedRows(Mapping[str, Matched]):
 
     def correct(self, row: int, match: Matched) -> None:
         """Note the latest label of a row that has one, where it isn't the first."""
-        if match.latest_id != match.label_id or match.latest is not match.label:
+        first = match.label_id, type(match.label), match.label
+        if first != (match.latest_id, type(match.latest), match.latest):
             self._latest[row] = match.latest_id, match.latest
 
     def forget(self, rows: Indices) -> None:
