@@ -1,6 +1,6 @@
 """Which row an id's pending prediction is: a dictionary for those in memory, hashes for the others.
 
-Rule 1: a row that hashes name is one only if it is alive and has the id, which the shelf tells.
+Rule 1: a row that a hash names is one only if it has the id, which the shelf tells.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from itertools import repeat
 
 import numpy as np
 
-from streamops.core.blocks import BLOCK_BITS, Blocks
+from streamops.core.blocks import BLOCK_BITS, PLACE, Blocks
 from streamops.core.columns import Flags, Indices
-from streamops.core.id_table import IdTable, hashes_of
+from streamops.core.id_table import IdTable, hash_of, hashes_of
 
 NO_ROW = -1
 
@@ -29,7 +29,11 @@ class PendingIndex:
     def get(self, id_: str) -> int:
         """Return the row of an id, NO_ROW for none."""
         row = self._held.get(id_, NO_ROW)
-        return row if row != NO_ROW or not self._shelved else int(self._look_up([id_])[0])
+        if row == NO_ROW and self._shelved:
+            for candidate in self._shelved.find_one(hash_of(id_)):
+                if self._ids(candidate >> BLOCK_BITS, np.array([candidate & PLACE])) == [id_]:
+                    return candidate
+        return row
 
     def get_all(self, ids: Sequence[str]) -> Indices:
         """Return the row of each id, NO_ROW for none."""
@@ -59,30 +63,34 @@ class PendingIndex:
         """Let go of the ids of a block that is about to leave memory."""
         (places,) = self._rows.blocks[number].is_alive.nonzero()
         if len(places):
-            ids = self._pop(number, places)
-            self._shelved.add(number, hashes_of(ids), (number << BLOCK_BITS) + places)
+            ids = self._ids(number, places)
+            self._pop(ids)
+            self._shelved.add(number, hashes_of(ids), places)
 
     def forget(self, number: int, places: Indices) -> None:
         """Forget ids of a block's rows."""
+        ids = self._ids(number, places)
         if self._rows.is_held(number):
-            self._pop(number, places)
+            self._pop(ids)
+        else:
+            self._shelved.remove(number, hashes_of(ids), places)
 
     def drop(self, number: int) -> None:
-        """Forget a block."""
+        """Forget a block, whose rows all are."""
         self._shelved.drop(number)
 
-    def _pop(self, number: int, places: Indices) -> list[str]:
+    def _ids(self, number: int, places: Indices) -> list[str]:
         (column,) = self._rows.blocks[number].take(places, "id")
         ids: list[str] = column.tolist()
-        deque(map(self._held.pop, ids, repeat(None)), 0)
         return ids
+
+    def _pop(self, ids: Sequence[str]) -> None:
+        deque(map(self._held.pop, ids, repeat(None)), 0)
 
     def _look_up(self, ids: Sequence[str]) -> Indices:
         """Return the row of each id among those on the shelf."""
         found = np.full(len(ids), NO_ROW, dtype=np.int64)
         at, rows = self._shelved.find(hashes_of(ids))
-        alive = self._rows.is_alive(rows)
-        at, rows = at[alive], rows[alive]
         if len(rows):
             (names,) = self._rows.gather(rows, "id")
             places = at.tolist()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamops.core.block_shelf import MemoryShelf
 from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS
 from streamops.core.due_rows import DueRows
-from streamops.core.id_table import IdTable
+from streamops.core.id_table import IdTable, hashes_of
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.pending import made_of
@@ -115,24 +115,53 @@ def test_the_oldest_blocks_leave_memory_and_are_found_again():
     assert (shelf.blocks, list(rows)) == ({}, ["p0"])
 
 
-# Buckets 7 and 8, each of another tag.
-SEVEN, EIGHT = (3 << 40) + 7, (5 << 40) + 8
+BLOCKS = st.lists(st.lists(st.sampled_from([1, 2, 4095, 4096, 8191]), min_size=1), max_size=6)
 
 
-def test_rows_of_one_hash_are_all_candidates_and_go_with_their_blocks():
-    table, hashes = IdTable(), np.array([7] * 40 + [SEVEN, EIGHT], dtype=np.uint64)
-    rows = np.arange(len(hashes))
-    for number in (3, 90):
-        table.add(number, hashes, rows + (number << BLOCK_BITS))
-    at, found = table.find(np.array([SEVEN - 1, 7, EIGHT], dtype=np.uint64))
-    expected = {(1, (n << BLOCK_BITS) + row) for n in (3, 90) for row in range(40)}
-    expected |= {(2, (n << BLOCK_BITS) + 41) for n in (3, 90)}
-    assert set(zip(at.tolist(), found.tolist(), strict=True)) == expected
-    table.drop(3)
-    assert table.find(hashes[-1:])[1].tolist() == [(90 << BLOCK_BITS) + 41]
-    table.drop(90)
-    table.drop(91)
-    assert (len(table), len(table.find(hashes)[1])) == (0, 0)
+@settings(max_examples=15)
+@given(BLOCKS, st.data())
+def test_a_hash_finds_all_rows_that_have_it_until_they_are_removed(blocks, data):
+    """Many of one bucket: the first and the last of the least table, and what they run over to."""
+    table, known = IdTable(), dict[int, int]()
+    for number, hashes in enumerate(blocks, 5):
+        places = np.arange(len(hashes)) * 7
+        table.add(number, np.array(hashes, dtype=np.uint64), places)
+        known |= dict(zip(((number << BLOCK_BITS) + places).tolist(), hashes, strict=True))
+        if data.draw(st.booleans()):
+            some = data.draw(st.integers(0, len(hashes)))
+            table.remove(number, np.array(hashes[:some], dtype=np.uint64), places[:some])
+            for place in places[:some].tolist():
+                del known[(number << BLOCK_BITS) + place]
+            if some == len(hashes):
+                table.drop(number)
+        if data.draw(st.booleans()):
+            table._renew(len(table._slots))
+    wanted = np.array([1, 2, 3, 4095, 4096, 8191], dtype=np.uint64)
+    each = list(enumerate(wanted.tolist()))
+    expected = {(at, row) for at, h in each for row in known if known[row] == h}
+    found = table.find(wanted)
+    assert sorted(zip(*(some.tolist() for some in found), strict=True)) == sorted(expected)
+    one_by_one = {(at, row) for at, h in each for row in table.find_one(h)}
+    assert (one_by_one, len(table)) == (expected, len(known))
+
+
+def test_a_table_grows_and_blocks_that_went_give_their_codes_back():
+    table, size = IdTable(), 1024
+    places = np.arange(size)
+
+    def hashes(number):
+        return hashes_of([f"{number}/{place}" for place in places.tolist()])
+
+    for number in range(90):
+        table.add(number, hashes(number), places)
+        if number >= 40:
+            table.remove(number - 40, hashes(number - 40), places)
+            table.drop(number - 40)
+    assert (len(table), table._slots.size, len(table._numbers)) == (40 * size, 1 << 17, 64)
+    for number in (49, 50, 89):
+        assert table.find(hashes(number)[5:6])[1].tolist() == [(number << BLOCK_BITS) + 5] * (
+            number >= 50
+        )
 
 
 @settings(max_examples=50)
