@@ -8,7 +8,7 @@ Rule 2: what is read back is what was put away, to the type: numbers by column, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from streamops.core.columns import Column, Indices, objects
 
 # Reading so many bytes more at once costs less than reading a row by itself.
 GAP_BYTES = 4096
+# Where texts begin in a block and how long they are, to the texts.
+Read = Callable[[Indices, Indices], list[bytes]]
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 
@@ -75,15 +77,11 @@ class Shelved:
 
     def take(self, places: NDArray[Any], *names: str) -> list[Column]:
         """Return columns of some rows, at least one."""
-        layout = self._layout
-        records = self._records(places)
-        found: dict[str, Column] = {}
-        for at, part in enumerate(layout.texts):
-            if not set(part).isdisjoint(names):
-                texts = self._read(records[f"first{at}"], records[f"size{at}"])
-                columns = zip(*map(_DECODER.decode, texts), strict=True)
-                found.update(zip(part, map(objects, columns), strict=True))
-        return [found[name] if name in found else records[name].copy() for name in names]
+        return _columns(self._layout, self._records(places), self._read, names)
+
+    def get(self, first: int, size: int) -> bytes:
+        """Return some bytes of the block."""
+        return self._shelf.get(self._number, first, size)
 
     def drop(self) -> None:
         """Forget the block."""
@@ -93,20 +91,46 @@ class Shelved:
         size = self._layout.record.itemsize
         first, last = int(places.min()), int(places.max()) + 1
         if (last - first) * size <= GAP_BYTES * len(places):
-            text = self._shelf.get(self._number, first * size, (last - first) * size)
+            text = self.get(first * size, (last - first) * size)
             return np.frombuffer(text, self._layout.record)[places - first]
-        texts = (self._shelf.get(self._number, at * size, size) for at in places.tolist())
+        texts = (self.get(at * size, size) for at in places.tolist())
         return np.frombuffer(b"".join(texts), self._layout.record)
 
     def _read(self, firsts: Indices, sizes: Indices) -> list[bytes]:
         low, high = int(firsts.min()), int((firsts + sizes).max())
         if high - low > GAP_BYTES * len(firsts):
             spans = zip(firsts.tolist(), sizes.tolist(), strict=True)
-            return [self._shelf.get(self._number, first, size) for first, size in spans]
-        text = self._shelf.get(self._number, low, high - low)
+            return [self.get(first, size) for first, size in spans]
+        text = self.get(low, high - low)
         starts = firsts - low
         spans = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
         return [text[first:last] for first, last in spans]
+
+
+def take_scattered(
+    layout: Layout, blocks: Sequence[Shelved], places: Sequence[int], *names: str
+) -> list[Column]:
+    """Return columns of rows, at least one, each of any block: a read of each row's parts."""
+    size = layout.record.itemsize
+    texts = [block.get(at * size, size) for block, at in zip(blocks, places, strict=True)]
+
+    def read(firsts: Indices, sizes: Indices) -> list[bytes]:
+        return [
+            block.get(first, size)
+            for block, first, size in zip(blocks, firsts.tolist(), sizes.tolist(), strict=True)
+        ]
+
+    return _columns(layout, np.frombuffer(b"".join(texts), layout.record), read, names)
+
+
+def _columns(layout: Layout, records: Any, read: Read, names: Sequence[str]) -> list[Column]:
+    found: dict[str, Column] = {}
+    for at, part in enumerate(layout.texts):
+        if not set(part).isdisjoint(names):
+            texts = read(records[f"first{at}"], records[f"size{at}"])
+            columns = zip(*map(_DECODER.decode, texts), strict=True)
+            found.update(zip(part, map(objects, columns), strict=True))
+    return [found[name] if name in found else records[name].copy() for name in names]
 
 
 class MemoryShelf:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamops.core.block_shelf import Layout, Shelf, Shelved
+from streamops.core.block_shelf import Layout, Shelf, Shelved, take_scattered
 from streamops.core.columns import Column, Flags, Indices, groups_of
 
 BLOCK_BITS = 12
@@ -21,6 +21,8 @@ BLOCK_ROWS = 1 << BLOCK_BITS
 PLACE = BLOCK_ROWS - 1
 # So many of the newest rows stay in memory, some 120 MB of predictions with ten features.
 KEEP_ROWS = 64 * BLOCK_ROWS
+# So few rows of a block on the shelf are read together with those of others.
+FEW = 4
 # Places in a block; two bytes each where many are kept.
 Places = NDArray[np.uint16] | Indices
 
@@ -30,6 +32,7 @@ class Block:
 
     size   how many there are; the rest of each column is room
     alive  how many of them are not forgotten yet
+    shelved  where they lie once they have left memory
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -38,7 +41,7 @@ class Block:
         self.room = BLOCK_ROWS
         self.columns = {name: np.empty(BLOCK_ROWS, kind) for name, kind in layout.kinds.items()}
         self.is_alive = np.zeros(BLOCK_ROWS, dtype=np.bool_)
-        self._shelved: Shelved | None = None
+        self.shelved: Shelved | None = None
 
     def fill(self, columns: Mapping[str, Sequence[Any] | Column], first: int, last: int) -> None:
         """Take some rows of columns."""
@@ -52,19 +55,19 @@ class Block:
 
     def take(self, places: Places, *names: str) -> list[Column]:
         """Return columns of some rows, at least one."""
-        if self._shelved is not None:
-            return self._shelved.take(places, *names)
+        if self.shelved is not None:
+            return self.shelved.take(places, *names)
         return [self.columns[name][places] for name in names]
 
     def shelve(self, shelf: Shelf) -> None:
         """Leave memory; no more rows come."""
-        self._shelved = Shelved(shelf, self._layout, self.columns, self.size)
+        self.shelved = Shelved(shelf, self._layout, self.columns, self.size)
         self.columns, self.room = {}, 0
 
     def drop(self) -> None:
         """Give back what it takes on the shelf."""
-        if self._shelved is not None:
-            self._shelved.drop()
+        if self.shelved is not None:
+            self.shelved.drop()
 
 
 class Blocks:
@@ -107,10 +110,21 @@ class Blocks:
         first = int(numbers[0])
         if (numbers == first).all():
             return self.blocks[first].take(rows & PLACE, *names)
-        found: list[Column] = []
+        parts: list[tuple[Indices, list[Column]]] = []
+        few: list[Indices] = []
         for number, at in groups_of(numbers):
-            some = self.blocks[number].take(rows[at] & PLACE, *names)
-            found = found or [np.empty(len(rows), dtype=column.dtype) for column in some]
+            block = self.blocks[number]
+            if block.shelved is not None and len(at) <= FEW:
+                few.append(at)
+            else:
+                parts.append((at, block.take(rows[at] & PLACE, *names)))
+        if few:
+            at = np.concatenate(few)
+            shelved = [self.blocks[number].shelved for number in numbers[at].tolist()]
+            places = (rows[at] & PLACE).tolist()
+            parts.append((at, take_scattered(self._layout, shelved, places, *names)))  # type: ignore[arg-type]
+        found = [np.empty(len(rows), dtype=column.dtype) for column in parts[0][1]]
+        for at, some in parts:
             for whole, part in zip(found, some, strict=True):
                 whole[at] = part
         return found

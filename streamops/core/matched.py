@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from streamops.core.block_shelf import Shelf
-from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS, KEEP_ROWS, PLACE, Blocks, Places
+from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS, KEEP_ROWS, PLACE, Blocks
 from streamops.core.columns import Column, Flags, Indices, groups_of
 from streamops.core.join_rows import Matched
 from streamops.core.pending import PendingRows, whole
@@ -77,25 +77,22 @@ class MatchedRows(Mapping[str, Matched]):
         """Return columns of the labels of some rows, at least one, that all have one."""
         return self._labels.gather(self._labels_of(rows), *names)
 
-    def release_us(self, number: int, places: Places) -> Indices:
-        """Return when some of a block's outcomes go out: before their predictions are forgotten,
-        whatever their cohort's delay."""
-        (released_us,) = self._labels.gather(self._of[number][places], "release_us")
-        return np.minimum(released_us, self._pending.expires_us(number, places) - 1)
+    def release_us(self, rows: Indices) -> Indices:
+        """Return when the outcomes of some rows, at least one, go out: before their predictions
+        are forgotten, whatever their cohort's delay."""
+        (released_us,) = self.gather(rows, "release_us")
+        (expires_us,) = self._pending.gather(rows, "expires_us")
+        due_us: Indices = np.minimum(released_us, expires_us - 1)
+        return due_us
 
-    def add_all(self, rows: Indices, labels: Labels) -> list[tuple[int, Indices]]:
-        """Note labels of rows that have none; return the blocks of their predictions, and their
-        places."""
+    def add_all(self, rows: Indices, labels: Labels) -> None:
+        """Note labels of rows that have none."""
         first = self._labels.next_row
         self._labels.add_all(labels._asdict(), len(rows))
-        found: list[tuple[int, Indices]] = []
         for number, at in groups_of(rows >> BLOCK_BITS):
-            places = rows[at] & PLACE
             if number not in self._of:
                 self._of[number] = np.full(BLOCK_ROWS, NO_ROW, dtype=np.int64)
-            self._of[number][places] = first + at
-            found.append((number, places))
-        return found
+            self._of[number][rows[at] & PLACE] = first + at
 
     def shelve(self) -> None:
         """Put on the shelf what memory isn't meant for."""
