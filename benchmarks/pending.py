@@ -1,6 +1,6 @@
 """What pending predictions take: METER's partition host with its RocksDB, in a process of its own.
 
-python -m benchmarks.pending [rows] [--labels]
+python -m benchmarks.pending [rows] [--labels | --table]
 
 Predictions with ten features come, none gets a label, none expires; every 20,000 a tick and a
 checkpoint. Reported is the whole process: Python, open panes, RocksDB and all.
@@ -11,6 +11,7 @@ disk_mb         of the shelf, and of the checkpoint store
 restore_s       a new process fills its table from the store; restored_peak_mb: its most
 label_us        with --labels: CPU of decode, join, release and encoding, a label each of the newest
                 predictions, of the oldest in their order, and of any at random
+--table         the join's table alone, without records, panes or a store: some 5 µs a row
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.traffic import START_US, Mix, opening, rows, tick
 from streamops import codec
+from streamops.core.blocks import BLOCK_ROWS
+from streamops.core.join import JoinTable
+from streamops.core.pending_block import GroupKey, Made
 from streamops.core.times import SECOND_US, moment
 from streamops.events import Event
+from streamops.hosts.block_files import BlockFiles
 from streamops.hosts.memory import RawRow, make_fold, to_records
 from streamops.hosts.partition_host import PartitionHost
 from streamops.settings import Settings
@@ -90,6 +97,9 @@ def main(arguments: Sequence[str]) -> None:
         print(json.dumps(restored(Path(arguments[1]))))
         return
     count = next((int(each) for each in arguments if each.isdigit()), DEFAULT_ROWS)
+    if "--table" in arguments:
+        print(json.dumps(table(count), indent=1))
+        return
     print(json.dumps(measure(count, labels="--labels" in arguments), indent=1))
 
 
@@ -140,6 +150,34 @@ def fill(feed: Feed, count: int) -> Iterator[int]:
         feed.send("predictions", values)
         feed.cut(epoch + 1)
         yield (epoch + 1) * EPOCH_ROWS
+
+
+def table(count: int) -> dict[str, object]:
+    """Return what the join's table takes with so many predictions; each id is looked for first."""
+    groups, of_group = [GroupKey("model", "v1", 0, "h", False)], np.zeros(BLOCK_ROWS, np.int64)
+    text = bytes(next(rows(Mix(), 0, 1))[0].features)
+    with tempfile.TemporaryDirectory() as name:
+        shelf = BlockFiles(Path(name))
+        join = JoinTable(shelf)
+        before, started = memory_kib("VmRSS"), time.thread_time()
+        for first in range(0, count, BLOCK_ROWS):
+            ids = [f"p-{n:016d}" for n in range(first, first + BLOCK_ROWS)]
+            assert not join.pending.index.has_any(set(ids)), "each is new"
+            at = first + np.arange(BLOCK_ROWS)
+            texts = [bytes(bytearray(text)) for _ in ids]
+            made = Made(
+                ids, at, at + HORIZON_S * SECOND_US, groups, of_group, [1] * len(ids),
+                [0.5] * len(ids), texts, [{}] * len(ids), range(first, first + BLOCK_ROWS),
+            )  # fmt: skip
+            join.add_all(made)
+        return {
+            "rows": len(join.pending),
+            "row_us": round((time.thread_time() - started) / len(join.pending) * 1e6, 1),
+            "before_mb": before >> 10,
+            "rss_mb": memory_kib("VmRSS") >> 10,
+            "peak_mb": memory_kib("VmHWM") >> 10,
+            "shelf_mb": shelf.size >> 20,
+        }
 
 
 def label_costs(feed: Feed, count: int) -> dict[str, float]:
