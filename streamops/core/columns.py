@@ -6,7 +6,7 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from operator import add, itemgetter
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ def numbered(keys: Sequence[K]) -> tuple[list[K], Indices]:
     return distinct, np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
 
 
-def groups_of(codes: Indices) -> Iterable[tuple[int, Indices]]:
+def groups_of(codes: Indices) -> Sequence[tuple[int, Indices]]:
     """Return each code that occurs with its rows, in order of appearance."""
     if not len(codes):
         return []

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from streamops.core.block_shelf import Shelf
-from streamops.core.blocks import BLOCK_BITS, KEEP_ROWS, Places
+from streamops.core.blocks import BLOCK_BITS, KEEP_ROWS
 from streamops.core.columns import Indices
 from streamops.core.due import Due
 from streamops.core.due_rows import DueRows
@@ -43,7 +43,7 @@ class JoinTable:
         self.matched = MatchedRows(self.pending, shelf, keep)
         self.waiting: dict[str, Waiting] = {}
         self._pending_due = DueRows(self.pending.expires_us)
-        self._release_due = DueRows(self._release_us)
+        self._release_due = DueRows(self.matched.release_us)
         self._waiting_due = Due[str]()
         self._saved = 0
         self._new_matched: list[tuple[list[int], list[Match]]] = []
@@ -65,8 +65,7 @@ class JoinTable:
 
     def match_all(self, rows: Indices, labels: Labels) -> None:
         """Note the first labels of predictions."""
-        self.matched.add_all(rows, labels)
-        self._release_due.add_rows(rows, self.matched.release_us(rows))
+        self._release_due.add_rows(rows, self.matched.add_all(rows, labels))
         self.matched.shelve()
         self._new_matched.append((rows.tolist(), matches_of(labels)))
 
@@ -186,16 +185,13 @@ class JoinTable:
         new = np.array(list(matches), dtype=np.int64)
         new = new[~self.matched.have(new)]
         if len(new):
-            self.matched.add_all(new, labels_of([matches[row] for row in new.tolist()]))
-            due_us = self.matched.release_us(new)
+            labels = labels_of([matches[row] for row in new.tolist()])
+            due_us = self.matched.add_all(new, labels)
             waits = due_us >= labels_tick_us
             self._release_due.add_rows(new[waits], due_us[waits])
             self.matched.shelve()
         for row, each in pairs:
             self.matched.correct(row, each.match)
-
-    def _release_us(self, number: int, places: Places) -> Indices:
-        return self.matched.release_us((number << BLOCK_BITS) + places.astype(np.int64))
 
     def _take_matched(self) -> tuple[Indices, list[Match]]:
         """Hand over the new labels of predictions that are still pending."""

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from streamops.core.block_shelf import Shelf
-from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS, KEEP_ROWS, PLACE, Blocks
+from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS, KEEP_ROWS, PLACE, Blocks, Places
 from streamops.core.columns import Column, Flags, Indices, groups_of
 from streamops.core.join_rows import Matched
 from streamops.core.pending import PendingRows, whole
@@ -77,22 +77,23 @@ class MatchedRows(Mapping[str, Matched]):
         """Return columns of the labels of some rows, at least one, that all have one."""
         return self._labels.gather(self._labels_of(rows), *names)
 
-    def release_us(self, rows: Indices) -> Indices:
-        """Return when the outcomes of some rows, at least one, go out: before their predictions
-        are forgotten, whatever their cohort's delay."""
-        (released_us,) = self.gather(rows, "release_us")
-        (expires_us,) = self._pending.gather(rows, "expires_us")
-        due_us: Indices = np.minimum(released_us, expires_us - 1)
-        return due_us
+    def release_us(self, number: int, places: Places) -> Indices:
+        """Return when some of a block's outcomes go out: before their predictions are forgotten,
+        whatever their cohort's delay."""
+        (released_us,) = self._labels.gather(self._of[number][places], "release_us")
+        return np.minimum(released_us, self._pending.expires_us(number, places) - 1)
 
-    def add_all(self, rows: Indices, labels: Labels) -> None:
-        """Note labels of rows that have none."""
+    def add_all(self, rows: Indices, labels: Labels) -> Indices:
+        """Note labels of rows that have none; return when their outcomes go out."""
         first = self._labels.next_row
         self._labels.add_all(labels._asdict(), len(rows))
         for number, at in groups_of(rows >> BLOCK_BITS):
             if number not in self._of:
                 self._of[number] = np.full(BLOCK_ROWS, NO_ROW, dtype=np.int64)
             self._of[number][rows[at] & PLACE] = first + at
+        (expires_us,) = self._pending.gather(rows, "expires_us")
+        due_us: Indices = np.minimum(labels.release_us, expires_us - 1)
+        return due_us
 
     def shelve(self) -> None:
         """Put on the shelf what memory isn't meant for."""
@@ -125,8 +126,12 @@ class MatchedRows(Mapping[str, Matched]):
         return NO_ROW if of is None else int(of[row & PLACE])
 
     def _labels_of(self, rows: Indices) -> Indices:
+        groups = groups_of(rows >> BLOCK_BITS)
+        if len(groups) == 1 and (only := self._of.get(groups[0][0])) is not None:
+            all_: Indices = only[rows & PLACE]
+            return all_
         found = np.full(len(rows), NO_ROW, dtype=np.int64)
-        for number, at in groups_of(rows >> BLOCK_BITS):
+        for number, at in groups:
             if (of := self._of.get(number)) is not None:
                 found[at] = of[rows[at] & PLACE]
         return found
