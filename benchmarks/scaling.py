@@ -6,16 +6,16 @@ models        1 to 1,000 models behind the same number of events, all in every e
               activations, an epoch of their own, aren't counted
 features      10 to 100 numeric features; per byte of a record
 open_panes    panes kept open for 1 h and for 24 h
-memory        bytes a pending prediction takes (10 features)
+memory        of pending predictions with ten features: benchmarks.pending, and ten million reckoned
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from streamops.settings import Settings
 SETTINGS = Settings(bootstrap="", namespace="bench", data=Path(), partitions=1, driven=True)
 CHUNK = 2000
 REPEATS = 5
+TEN_MILLION = 10_000_000
 HOUR_S = 3600
 
 Chunks = list[tuple[str, list[RawRow]]]
@@ -46,12 +47,10 @@ def main() -> None:
 
 def measure() -> dict[str, object]:
     """Return all curves."""
-    base = Mix(rows=40_000, epochs=8)
     models = {n: cost_us(Mix(rows=80_000, epochs=2, models=n)) for n in (1, 10, 100, 1000)}
     features = {n: per_byte(Mix(rows=10_000, epochs=8, features=n)) for n in (10, 30, 100)}
     hours = (1, 24)
     panes = {h: cost_us(Mix(rows=57_600, epochs=1440, horizon_s=h * HOUR_S)) for h in hours}
-    bytes_each = pending_bytes(base)
     return {
         "cost_us_by_models": models,
         "models_1_to_1000": round(models[1000] / models[1], 2),
@@ -59,9 +58,7 @@ def measure() -> dict[str, object]:
         "features_10_to_100_per_byte": round(features[100] / features[10], 2),
         "cost_us_by_hours_of_open_panes": panes,
         "open_panes_1h_to_24h": round(panes[24] / panes[1], 2),
-        "pending_bytes_each": bytes_each,
-        # Reckoned: ten million of them.
-        "pending_10m_rss_mb": round(10_000_000 * bytes_each / 2**20),
+        **pending_memory(),
     }
 
 
@@ -120,23 +117,19 @@ def _has_prediction(rows: Sequence[RawRow]) -> bool:
     return any(b'"PredictionMade"' in row[3] for row in rows)
 
 
-def pending_bytes(mix: Mix) -> int:
-    """Return what a pending prediction takes in memory, the rest of the process left out."""
-    chunks = [
-        (topic, [row for row in rows if b'"LabelArrived"' not in row[3]])
-        for topic, rows in recorded(Mix(rows=mix.rows, epochs=mix.epochs, horizon_s=24 * HOUR_S))
-    ]
-    each = make_fold("meter", 0, 1, skew_max_ms=None)
-    gc.collect()
-    tracemalloc.start()
-    for topic, rows in chunks:
-        if rows:
-            each.feed_all(topic, to_records(topic, 0, rows))
-    each.processor.join.take_changes(each.state.labels_us)
-    gc.collect()
-    size, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return size // len(each.processor.join.pending)
+def pending_memory() -> dict[str, int | float]:
+    """Return what pending predictions take, measured in a process of their own, and ten million."""
+    command = [sys.executable, "-m", "benchmarks.pending"]
+    child = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found = json.loads(child.stdout)
+    more = (TEN_MILLION - found["rows"]) * found["bytes_each"]
+    return {
+        "pending_bytes_each": found["bytes_each"],
+        "pending_rows_measured": found["rows"],
+        "pending_rss_mb": found["rss_mb"],
+        # Reckoned: the rest of ten million at what each of the later ones took.
+        "pending_10m_rss_mb": round(found["rss_mb"] + more / 2**20),
+    }
 
 
 if __name__ == "__main__":

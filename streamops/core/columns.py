@@ -6,16 +6,17 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from operator import add, itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Column = NDArray[Any]
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def numbered(keys: Sequence[K]) -> tuple[list[K], Indices]:
     return distinct, np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
 
 
-def groups_of(codes: Indices) -> Iterable[tuple[int, Indices]]:
+def groups_of(codes: Indices) -> Sequence[tuple[int, Indices]]:
     """Return each code that occurs with its rows, in order of appearance."""
     if not len(codes):
         return []
@@ -54,6 +55,13 @@ def pick(column: Sequence[T], rows: Indices) -> Sequence[T]:
     if len(rows) == 1:
         return (column[int(rows[0])],)
     found: Sequence[T] = itemgetter(*rows.tolist())(column) if len(rows) else ()
+    return found
+
+
+def objects(values: Sequence[Any]) -> Column:
+    """Return values as an array of objects, whatever they are."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
     return found
 
 

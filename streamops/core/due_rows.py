@@ -10,12 +10,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamops.core.columns import Indices
-from streamops.core.pending_block import BLOCK_BITS, PLACE
+from streamops.core.blocks import BLOCK_BITS, PLACE, Places
+from streamops.core.columns import Indices, groups_of
 
-Places = NDArray[np.uint16]
 # Number of a block and places in it to when each is due, in microseconds.
 DueOf = Callable[[int, Places], Indices]
 
@@ -25,7 +23,7 @@ class DueRows:
 
     def __init__(self, due_of: DueOf) -> None:
         self._due_of = due_of
-        self._parts: list[tuple[int, int, int, Places]] = []
+        self._parts: list[tuple[int, int, int, Places, int]] = []
         self._single: dict[int, list[int]] = {}
         self._count = 0
 
@@ -33,14 +31,14 @@ class DueRows:
         """Note one row."""
         self._single.setdefault(row >> BLOCK_BITS, []).append(row & PLACE)
 
-    def add_all(self, number: int, places: Indices) -> None:
+    def add_all(self, number: int, places: Places) -> None:
         """Note some rows of a block."""
-        some = places.astype(np.uint16)
-        due = self._due_of(number, some)
-        if (due[1:] < due[:-1]).any():
-            order = np.argsort(due, kind="stable")
-            some, due = some[order], due[order]
-        self._push(number, some, int(due[0]))
+        self._add(number, places.astype(np.uint16), self._due_of(number, places))
+
+    def add_rows(self, rows: Indices, due_us: Indices) -> None:
+        """Note rows of any blocks, and when they are due, which their blocks say too."""
+        for number, at in groups_of(rows >> BLOCK_BITS):
+            self._add(number, (rows[at] & PLACE).astype(np.uint16), due_us[at])
 
     def take(self, limit_us: int) -> Indices:
         """Hand over the rows that are due before a limit."""
@@ -49,15 +47,22 @@ class DueRows:
         self._single.clear()
         found = [np.zeros(0, dtype=np.int64)]
         while self._parts and self._parts[0][0] < limit_us:
-            _, _, number, places = heappop(self._parts)
-            due = self._due_of(number, places)
-            count = int(due.searchsorted(limit_us))
+            _, _, number, places, last_us = heappop(self._parts)
+            count = len(places)
+            if last_us >= limit_us:
+                due = self._due_of(number, places)
+                count = int(due.searchsorted(limit_us))
+                self._push(number, places[count:], int(due[count]), last_us)
             found.append((number << BLOCK_BITS) + places[:count].astype(np.int64))
-            if count < len(places):
-                self._push(number, places[count:], int(due[count]))
         return np.concatenate(found)
 
-    def _push(self, number: int, places: Places, first_us: int) -> None:
+    def _add(self, number: int, places: Places, due: Indices) -> None:
+        if (due[1:] < due[:-1]).any():
+            order = np.argsort(due, kind="stable")
+            places, due = places[order], due[order]
+        self._push(number, places, int(due[0]), int(due[-1]))
+
+    def _push(self, number: int, places: Places, first_us: int, last_us: int) -> None:
         # The count keeps parts apart that are due together: arrays have no order.
         self._count += 1
-        heappush(self._parts, (first_us, self._count, number, places))
+        heappush(self._parts, (first_us, self._count, number, places, last_us))

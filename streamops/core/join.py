@@ -13,32 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, compress
-from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from streamops.core.block_shelf import Shelf
+from streamops.core.blocks import BLOCK_BITS, KEEP_ROWS
 from streamops.core.columns import Indices
 from streamops.core.due import Due
 from streamops.core.due_rows import DueRows
 from streamops.core.join_rows import Matched, MatchRow, Pending, Waiting
-from streamops.core.matched import MatchedRows
-from streamops.core.pending import PendingRows, made_of, whole
-from streamops.core.pending_block import BLOCK_BITS, PLACE, Labels, Made
+from streamops.core.matched import Match, MatchedRows, labels_of, matches_of
+from streamops.core.pending import PendingRows, made_of
+from streamops.core.pending_block import Labels, Made
+from streamops.core.pending_index import NO_ROW
 
 BLOCK_ROWS_MAX = 4096
-
-T = TypeVar("T")
-# The fields of `Matched` of some rows.
-Match = tuple[Any, ...]
 
 
 class JoinTable:
     """Pending predictions, their first labels, and waiting labels, by prediction id."""
 
-    def __init__(self) -> None:
-        self.pending = PendingRows()
-        self.matched = MatchedRows(self.pending)
+    def __init__(self, shelf: Shelf | None = None, keep: int = KEEP_ROWS) -> None:
+        """Be empty.
+
+        shelf  where rows go once more than `keep` of predictions, or of labels, are in memory
+        """
+        self.pending = PendingRows(shelf, keep)
+        self.matched = MatchedRows(self.pending, shelf, keep)
         self.waiting: dict[str, Waiting] = {}
         self._pending_due = DueRows(self.pending.expires_us)
         self._release_due = DueRows(self.matched.release_us)
@@ -51,32 +53,34 @@ class JoinTable:
 
     def add_pending(self, entry: Pending) -> None:
         """Keep a prediction until it expires."""
-        row = self.pending.next_row
-        self.pending.add_all(made_of([entry]))
-        self._pending_due.add(row)
+        ((number, places),) = self.pending.add_all(made_of([entry]))
+        self._pending_due.add((number << BLOCK_BITS) + int(places[0]))
+        self.pending.shelve()
 
     def add_all(self, made: Made) -> None:
         """Keep predictions, each of another id."""
         for number, places in self.pending.add_all(made):
             self._pending_due.add_all(number, places)
+        self.pending.shelve()
 
     def match_all(self, rows: Indices, labels: Labels) -> None:
         """Note the first labels of predictions."""
-        for number, places in self.matched.add_all(rows, labels):
-            self._release_due.add_all(number, places)
-        self._new_matched.append((rows.tolist(), _matches(labels)))
+        self._release_due.add_rows(rows, self.matched.add_all(rows, labels))
+        self.matched.shelve()
+        self._new_matched.append((rows.tolist(), matches_of(labels)))
 
     def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""
-        row = self.pending.index[entry.id]
-        self.matched.add_all(np.array([row]), _labels([match]))
+        row = self.pending.index.get(entry.id)
+        self.matched.add_all(np.array([row]), labels_of([match]))
         self._release_due.add(row)
+        self.matched.shelve()
         self.correct(entry, match)
 
     def correct(self, entry: Pending, match: Matched) -> None:
         """Note another latest label of a prediction that has one."""
-        row = self.pending.index[entry.id]
-        self._note_latest(row, match)
+        row = self.pending.index.get(entry.id)
+        self.matched.correct(row, match)
         self._new_matched.append(([row], [msgspec.structs.astuple(match)]))
 
     def add_waiting(self, entry: Waiting) -> None:
@@ -112,7 +116,9 @@ class JoinTable:
         """Forget predictions that labels' tick has reached the horizon of."""
         rows = self._pending_due.take(labels_tick_us + 1)
         if len(rows):
-            self.matched.forgotten(rows, self.pending.forget(rows))
+            self.matched.forget(rows)
+            for number in self.pending.forget(rows):
+                self.matched.drop(number)
 
     def expire_waiting(self, predictions_tick_us: int) -> list[Waiting]:
         """Forget, and return in offset order, labels whose prediction never came."""
@@ -147,8 +153,11 @@ class JoinTable:
         return changes
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]], labels_tick_us: int) -> None:
-        """Fill an empty table with what earlier batches wrote, as it stood at labels' tick."""
-        for key, value in sorted(rows):
+        """Fill an empty table with what earlier batches wrote, as it stood at labels' tick.
+
+        rows  in the order of their keys; they are read twice, and needn't be in memory
+        """
+        for key, value in rows:
             if key[:1] == b"w":
                 self.add_waiting(_WAITING.decode(value))
             elif key[:1] == b"p":
@@ -157,32 +166,32 @@ class JoinTable:
                 if alive := [entry for entry in some if entry.expires_us > labels_tick_us]:
                     self.add_all(made_of(alive))
         # After all predictions: a match lies in a block of its own.
-        for key, value in sorted(rows):
+        for key, value in rows:
             if key[:1] == b"m":
                 self._restore_matched(key, _MATCHES.decode(value), labels_tick_us)
         self._saved, self._new_matched, self._waiting_changes = self.pending.next_row, [], {}
 
     def _restore_matched(self, key: bytes, some: Sequence[MatchRow], labels_tick_us: int) -> None:
-        numbers = [self.pending.index.get(each.id, -1) for each in some]
-        rows = np.array(numbers, dtype=np.int64)
-        known = rows >= 0
+        rows = self.pending.index.get_all([each.id for each in some])
+        known = rows != NO_ROW
         if np.any(known):
             (offsets,) = self.pending.gather(rows[known], "offset")
             known[known] = offsets == np.array([each.offset for each in some])[known]
         self._known(key, self._last_us(rows[known]))
-        for row, each in zip(rows[known].tolist(), compress(some, known.tolist()), strict=True):
-            if each.id not in self.matched:
-                self.matched.add_all(np.array([row]), _labels([each.match]))
-                due_us = self.matched.release_us(
-                    row >> BLOCK_BITS, np.array([row & PLACE], np.uint16)
-                )
-                if int(due_us[0]) >= labels_tick_us:
-                    self._release_due.add(row)
-            self._note_latest(row, each.match)
-
-    def _note_latest(self, row: int, match: Matched) -> None:
-        if match.latest_id != match.label_id or match.latest is not match.label:
-            self.matched.correct(row, match.latest_id, match.latest)
+        matches = dict[int, Matched]()
+        pairs = list(zip(rows[known].tolist(), compress(some, known.tolist()), strict=True))
+        for row, each in pairs:
+            matches.setdefault(row, each.match)
+        new = np.array(list(matches), dtype=np.int64)
+        new = new[~self.matched.have(new)]
+        if len(new):
+            labels = labels_of([matches[row] for row in new.tolist()])
+            due_us = self.matched.add_all(new, labels)
+            waits = due_us >= labels_tick_us
+            self._release_due.add_rows(new[waits], due_us[waits])
+            self.matched.shelve()
+        for row, each in pairs:
+            self.matched.correct(row, each.match)
 
     def _take_matched(self) -> tuple[Indices, list[Match]]:
         """Hand over the new labels of predictions that are still pending."""
@@ -208,22 +217,6 @@ class JoinTable:
 
 def _parts(rows: Indices) -> Iterable[Indices]:
     return (rows[at : at + BLOCK_ROWS_MAX] for at in range(0, len(rows), BLOCK_ROWS_MAX))
-
-
-def _labels(matches: Sequence[Matched]) -> Labels:
-    ids, labels, times_us, offsets, _, _, release_us, after = zip(
-        *map(msgspec.structs.astuple, matches), strict=True
-    )
-    return Labels(ids, labels, np.array(times_us), offsets, whole(release_us), np.array(after))
-
-
-def _matches(labels: Labels) -> list[Match]:
-    ids, values, times_us, offsets, release_us, after = labels
-    rows = zip(
-        ids, values, times_us.tolist(), offsets, ids, values, release_us.tolist(), after.tolist(),
-        strict=True,
-    )  # fmt: skip
-    return list(rows)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -8,7 +8,6 @@ Rule 2: losses are the terms of `performance`, by the array form of the same ker
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -22,8 +21,8 @@ from streamops.core.label_counts import count_labels
 from streamops.core.meter_state import MeterState, config_of, segments_of, version_of
 from streamops.core.moments import micros_all
 from streamops.core.panes import PaneKey
-from streamops.core.pending import NO_ROW
 from streamops.core.pending_block import GroupKey, Labels
+from streamops.core.pending_index import NO_ROW
 from streamops.core.rows import Rows
 from streamops.core.times import SECOND_US, SPAN_MAX_S
 from streamops.core.workspace import Step
@@ -77,8 +76,7 @@ def take_labels(work: Step, records: Rows) -> None:
             work.take(record)
         return
     ids: list[str] = list(map(_PREDICTION, records.columns.events))
-    numbers = map(work.join.pending.index.get, ids, repeat(NO_ROW))
-    rows = np.fromiter(numbers, np.int64, len(ids))
+    rows = work.join.pending.index.get_all(ids)
     first = 0
     for odd in _odd(work, records, ids, rows):
         _fold(work, records[first:odd], rows[first:odd])
@@ -91,8 +89,8 @@ def _odd(work: Step, records: Rows, ids: Sequence[str], rows: Indices) -> list[i
     """Return the rows that aren't plain."""
     plain = rows != NO_ROW
     if some := len(rows[plain]):
-        found = work.join.pending.gather(rows[plain], "expires_us", "is_matched")
-        in_time: Flags = (found[0] > work.state.labels_us) & ~found[1]
+        (expires_us,) = work.join.pending.gather(rows[plain], "expires_us")
+        in_time: Flags = (expires_us > work.state.labels_us) & ~work.join.matched.have(rows[plain])
         plain[plain if some < len(rows) else slice(None)] = in_time
     if (skew_ms := work.skew_max_ms) is not None:
         moments: Any = list(map(_TIME, records.columns.events))

@@ -12,20 +12,21 @@ from operator import itemgetter
 import msgspec
 
 from streamops.core import cuts
+from streamops.core.columns import Column
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import moments_all
 from streamops.core.outcome_texts import bodies, evidence_columns
 from streamops.core.output_rows import OutputRows
 from streamops.core.pending import known_of, segments_of_all
-from streamops.core.pending_block import Column, GroupKey
+from streamops.core.pending_block import GroupKey
 from streamops.core.processor import Output
 from streamops.values import Value
 
 # Below it they cost more at once than one by one.
 RUN_MIN = 16
-_NAMES = ("group", "id", "time_us", "prediction", "score", "features", "segments", "offset",
-          "label", "label_us", "label_offset", "after_cohort")  # fmt: skip
+_MADE = ("group", "id", "time_us", "prediction", "score", "features", "segments", "offset")
+_LABEL = ("label", "label_us", "label_offset", "after_cohort")
 # An object without the brace that closes it.
 _OPEN = itemgetter(slice(None, -1))
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -58,7 +59,8 @@ def release_all(state: MeterState, join: JoinTable, partition: int) -> Sequence[
     if len(rows) < RUN_MIN:
         pairs = [(join.pending.entry(row), join.matched.of_row(row)) for row in rows.tolist()]
         return [cuts.outcome_output(*pair, partition) for pair in pairs]
-    column = dict(zip(_NAMES, join.pending.gather(rows, *_NAMES), strict=True))
+    column = dict(zip(_MADE, join.pending.gather(rows, *_MADE), strict=True))
+    column |= zip(_LABEL, join.matched.gather(rows, *_LABEL), strict=True)
     codes = column["group"].tolist()
     keys = {code: join.pending.key_of(code) for code in set(codes)}
     made = bodies(column, keys)

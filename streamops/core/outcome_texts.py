@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamops.core.columns import Indices
+from streamops.core.columns import Column, Indices
 from streamops.core.moments import moments_all
-from streamops.core.pending_block import Column, GroupKey
+from streamops.core.pending_block import GroupKey
 from streamops.values import Value
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")

@@ -7,84 +7,73 @@ Rule 2: a block is forgotten when all of its predictions are.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 from msgspec.structs import astuple
 
-from streamops.core.columns import Flags, Indices, groups_of, numbered
-from streamops.core.due_rows import Places
+from streamops.core.block_shelf import Shelf
+from streamops.core.blocks import BLOCK_BITS, KEEP_ROWS, PLACE, Blocks, Places
+from streamops.core.columns import Column, Flags, Indices, groups_of, numbered
 from streamops.core.join_rows import Pending
-from streamops.core.pending_block import (
-    BLOCK_BITS,
-    PLACE,
-    Block,
-    Column,
-    GroupKey,
-    Made,
-)
+from streamops.core.pending_block import PREDICTIONS, GroupKey, Made
+from streamops.core.pending_index import NO_ROW, PendingIndex
 
-NO_ROW = -1
 NEVER_US = 1 << 62
+_NAMES = ("id", "time_us", "expires_us", "group", "prediction", "score", "features", "segments",
+          "offset")  # fmt: skip
 
 
 class PendingRows(Mapping[str, Pending]):
     """Pending predictions: rows of blocks.
 
-    index     the row of each id
-    next_row  that of the prediction that comes next
+    index  the row of each id
     """
 
-    def __init__(self) -> None:
-        self.index: dict[str, int] = {}
-        self.next_row = 0
-        self.blocks: dict[int, Block] = {}
+    def __init__(self, shelf: Shelf | None = None, keep: int = KEEP_ROWS) -> None:
+        self._rows = Blocks(PREDICTIONS, shelf, keep)
+        self.index = PendingIndex(self._rows)
         self._keys: dict[int, GroupKey] = {}
         self._codes: dict[GroupKey, int] = {}
         self._uses: Counter[int] = Counter()
-        self._in_last: set[int] = set()
+        self._last, self._in_last = -1, set[int]()
         self._next_code = 0
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self._rows.alive
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.index)
+        for rows in self._rows.alive_rows():
+            yield from self._rows.gather(rows, "id")[0].tolist()
 
     def __contains__(self, id_: object) -> bool:
-        return id_ in self.index
+        return isinstance(id_, str) and self.index.get(id_) != NO_ROW
 
     def __getitem__(self, id_: str) -> Pending:
-        return self.entry(self.index[id_])
+        row = self.index.get(id_)
+        if row == NO_ROW:
+            raise KeyError(id_)
+        return self.entry(row)
 
-    def keys(self) -> KeysView[str]:
-        """The ids."""
-        return self.index.keys()
+    @property
+    def next_row(self) -> int:
+        """The row of the prediction that comes next, or a lower one."""
+        return self._rows.next_row
 
     def entry(self, row: int) -> Pending:
         """Return a row's prediction."""
-        column, at = self.blocks[row >> BLOCK_BITS].columns, row & PLACE
-        key = self._keys[column["group"].item(at)]
-        (score,) = known_of(column["score"][at : at + 1])
-        return Pending(
-            column["id"][at], column["time_us"].item(at), column["expires_us"].item(at), key.model,
-            key.version, column["prediction"][at], score, column["features"][at],
-            column["segments"][at] or {}, key.late, column["offset"].item(at), key.pane_us,
-            key.config_hash,
-        )  # fmt: skip
+        return Pending(*self.entries(np.array([row]))[0])
 
     def entries(self, rows: Indices) -> list[tuple[Any, ...]]:
         """Return the fields of `Pending` of each row."""
-        names = ("id", "time_us", "expires_us", "group", "prediction", "score", "features",
-                 "segments", "offset")  # fmt: skip
-        columns = self.gather(rows, *names)
+        columns = self._rows.gather(rows, *_NAMES)
         ids, times_us, expire_us, codes, predictions, _, features, segments, offsets = (
             column.tolist() for column in columns
         )
-        scores = known_of(columns[names.index("score")])
+        scores = known_of(columns[_NAMES.index("score")])
         keys: Any = zip(*map(self._keys.__getitem__, codes), strict=True)
         models, versions, panes_us, hashes, late = keys
         return list(
@@ -96,19 +85,15 @@ class PendingRows(Mapping[str, Pending]):
 
     def gather(self, rows: Indices, *names: str) -> list[Column]:
         """Return columns of some rows, at least one."""
-        numbers = rows >> BLOCK_BITS
-        first = int(numbers[0])
-        if (numbers == first).all():
-            places, block = rows & PLACE, self.blocks[first]
-            return [block.column(name)[places] for name in names]
-        found: list[Column] = []
-        for number, at in groups_of(numbers):
-            places, block = rows[at] & PLACE, self.blocks[number]
-            some = [block.column(name)[places] for name in names]
-            found = found or [np.empty(len(rows), dtype=column.dtype) for column in some]
-            for whole, part in zip(found, some, strict=True):
-                whole[at] = part
-        return found
+        return self._rows.gather(rows, *names)
+
+    def in_log_order(self) -> Indices:
+        """Return all rows by their offsets."""
+        found = [np.zeros(0, dtype=np.int64), *self._rows.alive_rows()]
+        offsets = [self._rows.gather(rows, "offset")[0] for rows in found[1:]]
+        order = np.concatenate([found[0], *offsets]).argsort(kind="stable")
+        ordered: Indices = np.concatenate(found)[order]
+        return ordered
 
     def key_of(self, code: int) -> GroupKey:
         """Return what the rows of a group share."""
@@ -116,57 +101,47 @@ class PendingRows(Mapping[str, Pending]):
 
     def expires_us(self, number: int, places: Places) -> Indices:
         """Return when some of a block's predictions expire."""
-        found: Indices = self.blocks[number].columns["expires_us"][places]
+        found: Indices = self._rows.blocks[number].take(places, "expires_us")[0]
         return found
 
     def add_all(self, made: Made) -> list[tuple[int, Indices]]:
         """Keep predictions; return the blocks they are in, and their places."""
-        size, first = len(made.id), 0
+        size = len(made.id)
         columns = {
             **made._asdict(),
             "group": np.array(list(map(self._code, made.groups)), dtype=np.int64)[made.of_group],
             "score": np.array(made.score, dtype=np.float64),
             "segments": [each or None for each in made.segments],
         }
-        self.index.update(zip(made.id, range(self.next_row, self.next_row + size), strict=True))
-        found: list[tuple[int, Indices]] = []
-        while first < size:
-            number = self.next_row >> BLOCK_BITS
-            block = self.blocks.get(number)
-            if block is None:
-                block = self.blocks[number] = Block()
-                self._in_last = set()
-            last = min(size, first + block.room)
-            found.append((number, np.arange(block.size, block.size + last - first)))
-            block.fill(columns, first, last)
-            new = set(columns["group"][first:last].tolist()) - self._in_last
-            self._uses.update(new)
-            self._in_last |= new
-            self.next_row += last - first
+        self.index.add_all(made.id, self._rows.next_row)
+        found = self._rows.add_all(columns, size)
+        first = 0
+        for number, places in found:
+            last = first + len(places)
+            self._use(number, set(columns["group"][first:last].tolist()))
             first = last
         return found
 
-    def forget(self, rows: Indices) -> int:
-        """Forget predictions; return how many of them had a label."""
-        matched = 0
-        for number, at in groups_of(rows >> BLOCK_BITS):
-            block, places = self.blocks[number], rows[at] & PLACE
-            matched += int(np.count_nonzero(block.is_matched[places]))
-            ids = block.columns["id"][places].tolist()
-            deque(map(self.index.pop, ids, repeat(None)), 0)
-            block.is_alive[places] = False
-            block.alive -= len(places)
-            if not block.alive and not block.room:
+    def shelve(self) -> None:
+        """Put on the shelf what memory isn't meant for."""
+        for number in self._rows.surplus():
+            self.index.shelve(number)
+            self._rows.shelve(number)
+            if not self._rows.blocks[number].alive:
                 self._drop(number)
-        return matched
+
+    def forget(self, rows: Indices) -> list[int]:
+        """Forget predictions; return the blocks that went with them."""
+        for number, at in groups_of(rows >> BLOCK_BITS):
+            self.index.forget(number, rows[at] & PLACE)
+        empty = self._rows.forget(rows)
+        for number in empty:
+            self._drop(number)
+        return empty
 
     def is_alive(self, rows: Indices) -> Flags:
         """Tell which rows are pending."""
-        found = np.zeros(len(rows), dtype=np.bool_)
-        for number, at in groups_of(rows >> BLOCK_BITS):
-            if (block := self.blocks.get(number)) is not None:
-                found[at] = block.is_alive[rows[at] & PLACE]
-        return found
+        return self._rows.is_alive(rows)
 
     def _code(self, key: GroupKey) -> int:
         code = self._codes.get(key)
@@ -176,12 +151,23 @@ class PendingRows(Mapping[str, Pending]):
             self._next_code += 1
         return code
 
+    def _use(self, number: int, codes: set[int]) -> None:
+        """Note that a block has rows of groups."""
+        if number != self._last:
+            self._last, self._in_last = number, set()
+        self._uses.update(codes - self._in_last)
+        self._in_last |= codes
+
     def _drop(self, number: int) -> None:
         """Forget a block, and groups that no other has."""
-        for code in set(self.blocks.pop(number).columns["group"].tolist()):
+        block = self._rows.blocks[number]
+        (codes,) = block.take(np.arange(block.size), "group")
+        for code in set(codes.tolist()):
             self._uses[code] -= 1
             if not self._uses[code]:
                 del self._uses[code], self._codes[self._keys.pop(code)]
+        self.index.drop(number)
+        self._rows.drop(number)
 
 
 def made_of(entries: Sequence[Pending]) -> Made:

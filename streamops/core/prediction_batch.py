@@ -84,14 +84,14 @@ def _sieve(state: MeterState, run: Run) -> Flags:
 
 def _is_new(join: JoinTable, ids: Sequence[str]) -> Flags:
     """Tell which ids aren't pending, waited for, or those of an earlier row."""
-    pending, waiting = join.pending.keys(), join.waiting.keys()
+    index, waiting = join.pending.index, join.waiting.keys()
     seen = set(ids)
-    if len(seen) == len(ids) and pending.isdisjoint(seen) and waiting.isdisjoint(seen):
+    if len(seen) == len(ids) and waiting.isdisjoint(seen) and not index.has_any(seen):
         return np.ones(len(ids), dtype=np.bool_)
     seen.clear()
-    found = np.zeros(len(ids), dtype=np.bool_)
+    found: Flags = ~index.are_known(ids)
     for at, id_ in enumerate(ids):
-        found[at] = id_ not in seen and id_ not in pending and id_ not in waiting
+        found[at] &= id_ not in seen and id_ not in waiting
         seen.add(id_)
     return found
 

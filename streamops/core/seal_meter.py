@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from streamops.config import ModelConfig
+from streamops.core.columns import Indices
 from streamops.core.join import JoinTable
-from streamops.core.join_rows import Pending, Waiting
+from streamops.core.join_rows import Waiting
 from streamops.core.meter_state import MeterState
 from streamops.core.panes import Pane, PaneKey
+from streamops.core.pending import PendingRows
 from streamops.core.seal_leaf import Leaf, canonical, decoded, leaf, version_leaves
 from streamops.core.wide import packable_panes
 from streamops.values import ModelVersion
@@ -107,16 +107,16 @@ def meter_places(state: MeterState, join: JoinTable) -> Places:
         [_place(state.panes[key]) for key in sorted(state.panes)],
         [_place(state.after[key]) for key in sorted(state.after)],
         [[(w.offset, w.append_ms) for w in (first, *first.later)] for first in _waiting(join)],
-        min((entry.offset for entry in join.pending.values()), default=-1),
+        _reach(join.pending),
     )
 
 
 def join_hash(join: JoinTable) -> str:
     """Return the SHA-256 (hex) over pending predictions in log order, each with its match."""
     digest = hashlib.sha256()
-    entries = iter(sorted(join.pending.values(), key=attrgetter("offset")))
-    while some := list(islice(entries, CHUNK)):
-        digest.update(canonical([_pending(entry, join) for entry in some]))
+    rows = join.pending.in_log_order()
+    for first in range(0, len(rows), CHUNK):
+        digest.update(canonical(_pending(join, rows[first : first + CHUNK])))
     return digest.hexdigest()
 
 
@@ -214,10 +214,24 @@ def _waiting(join: JoinTable) -> list[Waiting]:
     return [join.waiting[name] for name in sorted(join.waiting)]
 
 
-def _pending(entry: Pending, join: JoinTable) -> tuple[Any, ...]:
-    said = entry.id, entry.time_us, entry.expires_us, entry.model, entry.version, entry.late
-    m = join.matched.get(entry.id)
-    if m is None:
-        return said
-    first = m.label_id, m.label, m.time_us, m.release_us, m.after_cohort
-    return said, first, m.latest_id, m.latest
+def _reach(pending: PendingRows) -> int:
+    rows = pending.in_log_order()[:1]
+    return int(pending.gather(rows, "offset")[0][0]) if len(rows) else -1
+
+
+def _pending(join: JoinTable, rows: Indices) -> list[tuple[Any, ...]]:
+    """Return what is hashed of some predictions."""
+    have = join.matched.have(rows)
+    matches = iter(join.matched.of_rows(rows[have]))
+    columns = join.pending.gather(rows, "id", "time_us", "expires_us", "group")
+    found: list[tuple[Any, ...]] = []
+    for *times, code, has in zip(*(c.tolist() for c in columns), have.tolist(), strict=True):
+        key = join.pending.key_of(code)
+        said = (*times, key.model, key.version, key.late)
+        if has:
+            m = next(matches)
+            first = m.label_id, m.label, m.time_us, m.release_us, m.after_cohort
+            found.append((said, first, m.latest_id, m.latest))
+        else:
+            found.append(said)
+    return found

@@ -6,7 +6,7 @@ acknowledged (EPOCHS 14). Deleting the folder is always safe: the fold starts fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,13 @@ class Store:
         value = self._db.get(_STATE)
         return -1 if value is None else msgspec.msgpack.decode(value, type=Checkpoint).epoch
 
-    def load(self) -> tuple[Checkpoint | None, list[tuple[bytes, bytes]]]:
-        """Return the last checkpoint and the join table's rows."""
+    def load(self) -> tuple[Checkpoint | None, Iterable[tuple[bytes, bytes]]]:
+        """Return the last checkpoint and the join table's rows, which are read as they are asked
+        for, by key: they may be more than memory is meant for."""
         value = self._db.get(_STATE)
         if value is None:
-            return None, []
-        items: list[tuple[bytes, bytes]] = list(self._db.items())  # type: ignore[arg-type]
-        rows = [(key, row) for key, row in items if key != _STATE]
-        return msgspec.msgpack.decode(value, type=Checkpoint), rows
+            return None, ()
+        return msgspec.msgpack.decode(value, type=Checkpoint), _StoredRows(self._db)
 
     def save(self, checkpoint: Checkpoint, changes: dict[bytes, bytes | None]) -> None:
         """Write state, positions and the join table's changes as one batch."""
@@ -106,6 +105,17 @@ class Store:
     def close(self) -> None:
         """Give the folder back."""
         self._db.close()
+
+
+class _StoredRows:
+    """The join table's rows in a store that stays open."""
+
+    def __init__(self, db: Rdict) -> None:
+        self._db = db
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        items: Any = self._db.items()
+        return ((key, row) for key, row in items if key != _STATE)
 
 
 def state_type(fold: Fold[Any]) -> type[Any]:
@@ -141,7 +151,9 @@ def migrated(checkpoint: Checkpoint, semantics: int) -> Checkpoint:
     return checkpoint
 
 
-def resume(fold: Fold[Any], checkpoint: Checkpoint, rows: list[tuple[bytes, bytes]]) -> Fold[Any]:
+def resume(
+    fold: Fold[Any], checkpoint: Checkpoint, rows: Iterable[tuple[bytes, bytes]]
+) -> Fold[Any]:
     """Return a fold that goes on where the checkpoint stands.
 
     Raises ConfigError where the checkpoint was written under other semantics (EPOCHS 7) that no

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from streamops.core.blocks import BLOCK_ROWS, KEEP_ROWS
 from streamops.core.detect import Detect
 from streamops.core.epochs import Fold, Folded
+from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.output_rows import Mixed
 from streamops.core.processor import Record
 from streamops.hosts.bank import dump_bank, load_bank
+from streamops.hosts.block_files import BlockFiles
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
 from streamops.hosts.seal_files import keep
 from streamops.hosts.sender import Sender
@@ -23,6 +26,7 @@ class PartitionHost:
     """A fold, its checkpoint store, and the positions of its last folded epoch.
 
     instance  number of this worker
+    shelf     where pending predictions lie that memory has no room for
     """
 
     def __init__(self, settings: Settings, fold: Fold[Any], instance: str = "0") -> None:
@@ -32,6 +36,9 @@ class PartitionHost:
         # Only METER runs as several workers; elsewhere a held folder is a mistake, and is said.
         is_shared = isinstance(fold.processor, Meter)
         self.store = open_furthest(root, name, instance) if is_shared else Store(root / name)
+        self.shelf = BlockFiles(settings.spill / "pending")
+        if isinstance(fold.processor, Meter):
+            fold.processor.join = JoinTable(self.shelf, _rows_held(settings.partitions))
         checkpoint, rows = self.store.load()
         self.fold = fold
         self._positions: dict[str, int] | None = None
@@ -70,3 +77,10 @@ class PartitionHost:
         """Give the store back without saving: a refold repeats what is missing."""
         self.fold.let_go()
         self.store.close()
+        self.shelf.close()
+
+
+def _rows_held(partitions: int) -> int:
+    """Return how many pending predictions of one partition stay in memory: a worker may hold all
+    partitions."""
+    return max(KEEP_ROWS // partitions, 2 * BLOCK_ROWS)

@@ -41,13 +41,14 @@ def _beside(shared: Path, own: Path, stores: list[Store]) -> Store:
     best = _best(stores)
     try:
         held = Store(shared, is_read_only=True)
-        checkpoint, rows = held.load()
+        checkpoint, stored = held.load()
+        rows = dict(stored)
         held.close()
     except Exception as error:
         LOG.warning("%s can't be read meanwhile: %s", shared, error)
         return best
     if checkpoint is not None and checkpoint.epoch > best.epoch():
-        best.save(checkpoint, dict(rows))
+        best.save(checkpoint, {**rows})
     return best
 
 

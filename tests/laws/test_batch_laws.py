@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from streamops import codec
 from streamops.core import label_batch, outcome_batch, prediction_batch, prediction_counts
 from streamops.core.binning import bin_column
+from streamops.core.block_shelf import MemoryShelf
 from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
+from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import micros_all, moments_all
@@ -72,6 +74,8 @@ EPOCHS = st.lists(
     min_size=1,
     max_size=3,
 )
+# Rows that stay in memory: below, each run of rows is a block of its own on the shelf.
+KEEPS = st.sampled_from([0, 5, 20])
 SKEWS = st.sampled_from([None, None, 0])
 REGRESSION = profile(
     features=(numeric_profile("x", [1.0, 2.0, 3.0]), numeric_profile("y", [None])),
@@ -257,6 +261,16 @@ def test_long_runs_at_once_are_one_by_one(given_, skew):
     assert folded(Meter(skew_max_ms=skew), log) == folded(
         Meter(skew_max_ms=skew, at_once=False), log
     )
+
+
+@settings(max_examples=15, deadline=None)
+@given(EPOCHS | PLAIN_EPOCHS.map(plain_epochs), KEEPS, st.booleans())
+def test_rows_on_a_shelf_are_rows_in_memory(epochs, keep, at_once):
+    """Wherever pending predictions and labels lie; and nothing stays on the shelf for ever."""
+    log, shelf = batches(epochs), MemoryShelf()
+    meter = Meter(join=JoinTable(shelf, keep), at_once=at_once)
+    assert folded(meter, log) == folded(Meter(at_once=False), log)
+    assert not shelf.blocks or meter.join.pending
 
 
 @settings(max_examples=100, deadline=None)

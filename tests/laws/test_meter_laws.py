@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
+from streamops.core.block_shelf import MemoryShelf
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
@@ -110,16 +111,17 @@ def test_step_leaves_the_state_it_got_alone(settings_, epochs):
 
 
 @settings(max_examples=60)
-@given(CONFIGS, EPOCHS, st.data())
-def test_a_crash_between_epochs_changes_nothing(settings_, epochs, data):
+@given(CONFIGS, EPOCHS, st.data(), st.sampled_from([None, 0, 2]))
+def test_a_crash_between_epochs_changes_nothing(settings_, epochs, data, keep):
     """State and join table go through their bytes; what comes after is the same."""
     log = batches(settings_, epochs)
     whole = Meter()
     state, outputs = run(whole, whole.initial(), log)
     crash = data.draw(st.integers(0, len(log)))
-    first = Meter()
+    shelves = [None if keep is None else MemoryShelf() for _ in range(2)]
+    first = Meter(join=JoinTable(shelves[0], keep or 0))
     middle, before = run(first, first.initial(), log[:crash])
-    table = JoinTable()
+    table = JoinTable(shelves[1], keep or 0)
     table.restore(list(saved(first, middle, {}).items()), middle.labels_us)
     decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(middle), type=MeterState)
     assert decoded == middle

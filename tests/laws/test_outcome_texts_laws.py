@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
+from streamops.core.columns import objects
 from streamops.core.derived_inbox import close_hash
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.outcome import joined_evidence, outcome
 from streamops.core.outcome_texts import bodies, evidence_columns
-from streamops.core.pending_block import GroupKey, objects
+from streamops.core.pending_block import GroupKey
 from streamops.core.stamping import Sent
 
 KEYS = {3: GroupKey("m", "v1", 0, "h", False), 7: GroupKey('a","b', "é\\", 60, "h", False)}

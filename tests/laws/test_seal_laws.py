@@ -21,6 +21,7 @@ from streamops import codec
 from streamops.audit.namespace import Namespace
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Starter
+from streamops.core.block_shelf import MemoryShelf
 from streamops.core.epochs import Fold
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
@@ -265,11 +266,12 @@ def test_a_hash_over_the_join_table_sees_each_entry_and_its_match():
         seen.add(join_hash(table_of(pending, {**matched, id_: replace(match, latest="other")})))
     assert before not in seen
     assert len(seen) >= 3 * len(join.pending)
-    assert join_hash(table_of(pending, matched)) == before
+    for shelf in (None, MemoryShelf()):
+        assert join_hash(table_of(pending, matched, shelf)) == before
 
 
-def table_of(pending, matched) -> JoinTable:
-    table = JoinTable()
+def table_of(pending, matched, shelf=None) -> JoinTable:
+    table = JoinTable(shelf, keep=2)
     for entry in filter(None, pending.values()):
         table.add_pending(entry)
         if entry.id in matched:

@@ -27,7 +27,7 @@ def opened(root, instance: str) -> tuple[str, int, list[tuple[bytes, bytes]]]:
     store = open_furthest(root, "meter-0", instance)
     try:
         checkpoint, rows = store.load()
-        return store.folder.name, -1 if checkpoint is None else checkpoint.epoch, rows
+        return store.folder.name, -1 if checkpoint is None else checkpoint.epoch, list(rows)
     finally:
         store.close()
 
