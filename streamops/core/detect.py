@@ -29,7 +29,6 @@ from streamops.core.meter_state import default_config, segments_of
 from streamops.core.open_stream import OpenStream
 from streamops.core.processor import Batch, Closing, Output, Refusal
 from streamops.core.rows import events_of
-from streamops.core.tally import is_error
 from streamops.core.times import micros
 from streamops.events import ConfigActivated, Event, OutcomeJoined, VersionActivated
 from streamops.values import ModelVersion
@@ -151,7 +150,7 @@ class _Step:
 
     def outcome(self, event: OutcomeJoined, conclusion: bytes) -> None:
         at = self._open.get((event.model, event.version)) or self._opened(event)
-        error = _error(event, is_regression=at.is_regression)
+        error = at.error(event)
         at.add(event, conclusion, self.epoch, error > 0)
         if not at.config.detectors:
             return
@@ -247,12 +246,3 @@ class _Step:
 
 def _is_taken(event: Event | Refusal) -> TypeGuard[OutcomeJoined]:
     return type(event) is OutcomeJoined and not event.after_cohort and not event.correction
-
-
-def _error(event: OutcomeJoined, *, is_regression: bool) -> float:
-    prediction, label = event.prediction, event.label
-    if not is_regression:
-        return float(is_error(prediction, label))
-    if isinstance(prediction, str) or isinstance(label, str):
-        return 0.0
-    return abs(float(prediction) - float(label))

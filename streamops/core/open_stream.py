@@ -10,6 +10,7 @@ import hashlib
 
 from streamops.config import ModelConfig
 from streamops.core.error_stream import Stream, marked
+from streamops.core.tally import is_error
 from streamops.events import OutcomeJoined
 
 _sha256 = hashlib.sha256
@@ -22,17 +23,26 @@ class OpenStream:
     config  that rules the model now, with its hash
     """
 
-    __slots__ = ("_chain", "_errors", "_first", "_is_marked", "_marks", "_outcomes", "config",
-                 "hash", "is_regression", "key")  # fmt: skip
+    __slots__ = ("_chain", "_errors", "_first", "_is_marked", "_marks", "_outcomes",
+                 "_regression", "config", "hash", "key")  # fmt: skip
 
     def __init__(
         self, key: str, stream: Stream, ruled: tuple[ModelConfig, str], *, is_regression: bool
     ) -> None:
-        self.key, self.is_regression = key, is_regression
+        self.key, self._regression = key, is_regression
         self.config, self.hash = ruled
         self._outcomes, self._errors = stream.outcomes, stream.errors
         self._first, self._chain, self._marks = stream.first_epoch, stream.chain, stream.marks
         self._is_marked = False
+
+    def error(self, event: OutcomeJoined) -> float:
+        """Return its error: 0 or 1 of a class, else the distance of prediction and label."""
+        prediction, label = event.prediction, event.label
+        if not self._regression:
+            return float(is_error(prediction, label))
+        if isinstance(prediction, str) or isinstance(label, str):
+            return 0.0
+        return abs(float(prediction) - float(label))
 
     def add(self, event: OutcomeJoined, conclusion: bytes, epoch: int, is_error: bool) -> None:
         """Take one more outcome."""
