@@ -1,16 +1,19 @@
 """From the tick that closes a pane to its alert: milliseconds, at half of full load, evenly spread.
 
-python -m benchmarks.alert_latency [--quick]
+python -m benchmarks.alert_latency [--quick] [--rate EVENTS_PER_S]
 
 The services are the stack's own processes; generator, broker and services share the machine.
+--rate: at this rate, full load isn't looked for: to compare two versions on one machine.
 
 full_events_per_s  predictions and labels a second that the whole chain concludes flat out
 p50, p99           from the append of the closing tick in its last partition until a consumer
                    has read AlertRaised
+stages_ms          p50 and p99 of when each stage had closed the epoch, by the broker's clock
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -20,8 +23,8 @@ import time
 from pathlib import Path
 
 from benchmarks.driver import Driver, until_concluded
-from benchmarks.traffic import PANE_S, START_US, Mix
-from streamops.core.times import SECOND_US, micros
+from benchmarks.latency_stages import stages
+from benchmarks.traffic import Mix, epoch_ended
 from streamops.events import AlertRaised
 from streamops.kafka.follow import Follower
 from streamops.operate.stack import Stack
@@ -38,48 +41,68 @@ FLAT_OUT_ROWS = 4000
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    print(json.dumps(run(is_quick="--quick" in arguments), indent=1))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="12 rounds instead of 120")
+    parser.add_argument("--rate", type=int, default=0, help="predictions and labels a second")
+    given = parser.parse_args(arguments)
+    print(json.dumps(run(is_quick=given.quick, rate=given.rate), indent=1))
 
 
-def run(*, is_quick: bool = False) -> dict[str, object]:
-    """Measure on a stack of its own."""
+def run(*, is_quick: bool = False, rate: int = 0) -> dict[str, object]:
+    """Measure on a stack of its own; `rate` in events a second, 0: half of full load."""
     folder = Path(tempfile.mkdtemp(prefix="streamops-bench-"))
     template = Settings(bootstrap="", namespace="bench", data=folder, driven=True)
+    flat_out, rounds = (5, 12) if is_quick else (40, 120)
     try:
         with Stack(template, SERVICES) as stack:
             stack.wait_ready()
-            flat_out, rounds = (5, 12) if is_quick else (40, 120)
-            return measure(stack.settings, flat_out, rounds)
+            driver = Driver(stack.settings, Mix(models=MODELS))
+            driver.open()
+            full = 0 if rate else full_load(stack.settings, driver, flat_out)
+            found = measure(stack.settings, driver, rate or round(full * SHARE), rounds)
     finally:
         shutil.rmtree(folder)
-
-
-def measure(settings: Settings, flat_out: int, rounds: int) -> dict[str, object]:
-    """Find full load, then alert each second round at half of it."""
-    driver = Driver(settings, Mix(models=MODELS))
-    driver.open()
-    rows = FLAT_OUT_ROWS
-    driver.round(rows)
-    until_concluded(settings, 0, PATIENCE_S)
-    began = time.monotonic()
-    for _ in range(flat_out):
-        driver.round(rows)
-    until_concluded(settings, driver.epoch - 1, PATIENCE_S)
-    full = 2 * rows * flat_out / (time.monotonic() - began)
-    found = alerts(settings, driver, round(full * SHARE * ROUND_S / 2), rounds)
     return {
         "benchmark": "alert_latency",
         "models": MODELS,
-        "full_events_per_s": round(full),
-        "events_per_s": round(full * SHARE),
-        "alerts": len(found),
-        "p50": percentile(found, 0.5),
-        "p99": percentile(found, 0.99),
+        "full_events_per_s": full or None,
+        **found,
     }
 
 
-def alerts(settings: Settings, driver: Driver, rows: int, rounds: int) -> list[float]:
-    """Drive rounds of a second, each second one drifted; return each alert's milliseconds."""
+def full_load(settings: Settings, driver: Driver, rounds: int) -> int:
+    """Return the events a second that the whole chain concludes flat out."""
+    driver.round(FLAT_OUT_ROWS)
+    until_concluded(settings, 0, PATIENCE_S)
+    began = time.monotonic()
+    for _ in range(rounds):
+        driver.round(FLAT_OUT_ROWS)
+    until_concluded(settings, driver.epoch - 1, PATIENCE_S)
+    return round(2 * FLAT_OUT_ROWS * rounds / (time.monotonic() - began))
+
+
+def measure(settings: Settings, driver: Driver, rate: int, rounds: int) -> dict[str, object]:
+    """Alert each second round at a rate of events a second."""
+    found, stored = alerts(settings, driver, round(rate * ROUND_S / 2), rounds)
+    return {
+        "events_per_s": rate,
+        "alerts": len(found),
+        "p50": percentile(found, 0.5),
+        "p99": percentile(found, 0.99),
+        "stages_ms": {
+            stage: [percentile(times, 0.5), percentile(times, 0.99)]
+            for stage, times in stages(settings, stored).items()
+        },
+    }
+
+
+def alerts(
+    settings: Settings, driver: Driver, rows: int, rounds: int
+) -> tuple[list[float], dict[int, float]]:
+    """Drive rounds of a second, each second one drifted.
+
+    Returns each alert's milliseconds, sorted, and by epoch when its closing tick was stored.
+    """
     stored: dict[int, float] = {}
     seen: dict[int, list[float]] = {}
     stop = threading.Event()
@@ -92,7 +115,8 @@ def alerts(settings: Settings, driver: Driver, rows: int, rounds: int) -> list[f
     time.sleep(ROUND_S)
     stop.set()
     reader.join()
-    return sorted((at - stored[e]) * 1000 for e, ats in seen.items() if e in stored for at in ats)
+    late = ((at - stored[e]) * 1000 for e, ats in seen.items() if e in stored for at in ats)
+    return sorted(late), stored
 
 
 def read(settings: Settings, seen: dict[int, list[float]], stop: threading.Event) -> None:
@@ -104,8 +128,7 @@ def read(settings: Settings, seen: dict[int, list[float]], stop: threading.Event
             event = record.event
             if isinstance(event, AlertRaised) and event.id not in known:
                 known.add(event.id)
-                pane = (micros(event.time) - START_US) // (PANE_S * SECOND_US) - 1
-                seen.setdefault(pane, []).append(time.time())
+                seen.setdefault(epoch_ended(event.time), []).append(time.time())
     follower.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -11,7 +12,7 @@ from streamops import codec
 from streamops.config import ModelConfig, check_config, config_hash
 from streamops.core.partition import partition_of
 from streamops.core.profile import category_profile, numeric_profile
-from streamops.core.times import SECOND_US, moment
+from streamops.core.times import SECOND_US, micros, moment
 from streamops.events import (
     ConfigActivated,
     Event,
@@ -170,6 +171,11 @@ def config_of(mix: Mix, n: int) -> ModelConfig:
 def model_name(n: int) -> str:
     """Return the name of the n-th model."""
     return f"model-{n:04d}"
+
+
+def epoch_ended(time: datetime) -> int:
+    """Return the epoch whose panes end at this time."""
+    return (micros(time) - START_US) // (PANE_S * SECOND_US) - 1
 
 
 def tick(epoch: int) -> Tick:

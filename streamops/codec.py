@@ -119,6 +119,26 @@ def conclusion(event: events.Event) -> bytes:
     return _ENCODER.encode(event)
 
 
+def conclusions(some: Iterable[events.Event]) -> bytes:
+    """Return the `conclusion` of each, a newline after each."""
+    return _ENCODER.encode_lines(map(_bare, some))
+
+
+def conclusions_of(some: Sequence[events.Event]) -> list[bytes]:
+    """Return the `conclusion` of each."""
+    found = conclusions(some).split(b"\n")
+    # What a producer put between the tokens of its features stays there: a break, perhaps.
+    return found[:-1] if len(found) == len(some) + 1 else list(map(conclusion, some))
+
+
+def _bare(event: events.Event) -> events.Event:
+    """The event without stamp and evidence."""
+    kind = type(event)
+    if kind in _EVIDENCED:
+        return msgspec.structs.replace(event, stamp=None, evidence=None)
+    return msgspec.structs.replace(event, stamp=None) if kind in _STAMPED else event
+
+
 def with_evidence(bare: bytes, stamp: Stamp, evidence: bytes) -> bytes:
     """Return the encoding of an event whose last fields are its stamp and its evidence.
 

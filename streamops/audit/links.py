@@ -21,6 +21,7 @@ from typing import Any
 
 from streamops import codec
 from streamops.audit.metering import LAST, UNFOLDABLE, Metered, why_broken
+from streamops.core.buffer import Group
 from streamops.core.derived_inbox import DerivedInbox, close_hash, sources_of, total_key
 from streamops.core.detect import Detector
 from streamops.core.epochs import Fold, Folded
@@ -110,6 +111,10 @@ class RecordedInbox(DerivedInbox):
             source, epoch = stamp.source, stamp.epoch
         if source in self._names and self._is_open(epoch):
             self._note(record, source, epoch)
+
+    def feed_together(self, group: Group, records: Sequence[Record]) -> bool:
+        """Take none together: here a record may be one of many under its stamp."""
+        return False
 
     def waive(self, epoch: int) -> None:
         """Give up waiting for closes up to an epoch."""

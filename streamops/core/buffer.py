@@ -27,6 +27,10 @@ class Buffer(Protocol):
         """Hold a record; False where the number is held already."""
         ...
 
+    def add_all(self, group: Group, numbers: Sequence[int], records: Sequence[Record]) -> bool:
+        """Hold records; False where that has to be asked one by one, and then none is held."""
+        ...
+
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records that are held nowhere yet, numbered by their offsets."""
         ...
@@ -62,6 +66,10 @@ class MemoryBuffer:
         """Hold a record; False where the number is held already."""
         return self._groups.setdefault(group, {}).setdefault(number, record) is record
 
+    def add_all(self, group: Group, numbers: Sequence[int], records: Sequence[Record]) -> bool:
+        """Hold records; False where one of the numbers is held already, and then none is."""
+        return hold_all(self._groups.setdefault(group, {}), numbers, records)
+
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records, numbered by their offsets."""
         if records:
@@ -84,6 +92,19 @@ class MemoryBuffer:
         """Forget everything."""
         self._groups.clear()
         self._parts.clear()
+
+
+def hold_all(held: dict[int, Record], numbers: Sequence[int], records: Sequence[Record]) -> bool:
+    """Put records under their numbers; False, and none is put, where one is there already."""
+    if not are_new(held, numbers):
+        return False
+    held.update(zip(numbers, records, strict=True))
+    return True
+
+
+def are_new(held: Mapping[int, Record], numbers: Sequence[int]) -> bool:
+    """Tell whether none of the numbers is held, or given twice."""
+    return len(set(numbers)) == len(numbers) and held.keys().isdisjoint(numbers)
 
 
 def in_order(single: Mapping[int, Record], parts: Sequence[Sequence[Record]]) -> Sequence[Record]:

@@ -11,15 +11,22 @@ Rule 3: so a source that stands still is not bounded by a pause. Records lie in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 
 from streamops import codec
-from streamops.core.buffer import Buffer, MemoryBuffer
+from streamops.core.buffer import Buffer, Group, MemoryBuffer
+from streamops.core.in_turn import InTurn
 from streamops.core.processor import Record, Refusal
+from streamops.core.rows import events_of
 from streamops.core.times import micros
 from streamops.events import ConfigActivated, EpochClosed, Event, VersionActivated
 from streamops.values import Stamp
+
+# What `total_key` comes to among records of one kind.
+_ONE_KIND = attrgetter("event.time", "event.id", "event.stamp.source", "event.stamp.ordinal")
 
 
 def close_hash(conclusions: Iterable[bytes]) -> str:
@@ -55,7 +62,8 @@ class DerivedInbox:
         self._all = (1 << len(sources)) - 1
         self._matched: dict[int, int] = {}
         # Of what hasn't matched yet.
-        self._closes: dict[tuple[int, str], list[Record]] = {}
+        self._closes: dict[Group, list[Record]] = {}
+        self._in_turn: dict[Group, InTurn] = {}
         self._complete: set[int] = set()
         self._lowest: dict[int, int] = {}
         self.strays = 0
@@ -92,6 +100,25 @@ class DerivedInbox:
         elif epoch >= self._next:
             self._hold(record, event, source, epoch)
 
+    def feed_together(self, group: Group, records: Sequence[Record]) -> bool:
+        """Take records that one source stamped in one epoch, none of them a close, as `feed` does.
+
+        False where one of them may be a repeat or complete the epoch: then none was taken.
+        """
+        epoch, source = group
+        if source not in self._sources or epoch < self._next or self._closes.get(group):
+            return False
+        if self._matched.get(epoch, 0) & self._bits[source]:
+            return False
+        events = events_of(records)
+        ordinals = [event.stamp.ordinal for event in events]  # type: ignore[union-attr]
+        if not self.buffer.add_all(group, ordinals, records):
+            return False
+        self._lowest.setdefault(epoch, records[0].offset)
+        self.position = records[-1].offset + 1
+        self._in_turn.setdefault(group, InTurn()).add(ordinals, events)
+        return True
+
     def ready(self, epoch: int) -> bool:
         """Tell whether every source closed the epoch."""
         return epoch in self._complete
@@ -106,7 +133,7 @@ class DerivedInbox:
         for source in self._sources:
             records.extend(self.buffer.read((epoch, source)))
             self.buffer.drop((epoch, source))
-        records.sort(key=total_key)
+        records.sort(key=_ONE_KIND if len(set(map(_kind, records))) == 1 else total_key)
         return records, None, min(self._lowest.values(), default=self.position)
 
     def stalled(self, epoch: int) -> list[str]:
@@ -130,6 +157,7 @@ class DerivedInbox:
         right = next(filter(self._matches, map(_close, closes)), None)
         if right is not None:
             del self._closes[(epoch, source)]
+            self._in_turn.pop((epoch, source), None)
             said = right.count, right.hash
             wrong = [r for r in closes if (_close(r).count, _close(r).hash) != said]
             self._quarantine(wrong)
@@ -145,8 +173,29 @@ class DerivedInbox:
         group = close.epoch, close.source
         if close.count != self.buffer.count(group):
             return False
+        known = self._in_turn.get(group)
+        if known is not None and known.count == close.count:
+            return known.hash == close.hash
         events = (record.event for record in self.buffer.read(group))
         return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
+
+
+def runs_of(records: Sequence[Record]) -> Iterator[tuple[Group | None, Sequence[Record]]]:
+    """Yield records that follow each other with epoch and source; None for other than outputs."""
+    first = 0
+    for group, same in groupby(map(_group_of, events_of(records))):
+        last = first + len(list(same))
+        yield group, records[first:last]
+        first = last
+
+
+def _group_of(event: Event | Refusal) -> Group | None:
+    stamp: Stamp | None = getattr(event, "stamp", None)
+    return None if stamp is None else (stamp.epoch, stamp.source)
+
+
+def _kind(record: Record) -> type:
+    return type(record.event)
 
 
 def _close(record: Record) -> EpochClosed:

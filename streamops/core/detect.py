@@ -14,24 +14,25 @@ Rule 5: a version has its own detectors: another model's errors are another stre
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeGuard
 
 import msgspec
 
+from streamops.codec import conclusions_of
 from streamops.config import ModelConfig
 from streamops.core import error_tests
 from streamops.core.budget import error_tests as error_tests_of
 from streamops.core.budget import streams_of
-from streamops.core.error_stream import Found, Level, Stream, counted, detected, longer
+from streamops.core.error_stream import Found, Level, Stream, counted, detected
 from streamops.core.error_tests import ErrorTest
 from streamops.core.meter_state import default_config, segments_of
-from streamops.core.processor import Batch, Closing, Output
-from streamops.core.tally import is_error
+from streamops.core.open_stream import OpenStream
+from streamops.core.processor import Batch, Closing, Output, Refusal
+from streamops.core.rows import events_of
 from streamops.core.times import micros
-from streamops.events import ConfigActivated, OutcomeJoined, VersionActivated
+from streamops.events import ConfigActivated, Event, OutcomeJoined, VersionActivated
 from streamops.values import ModelVersion
 
-NONE = Stream()
 CLASSES_ONLY = ("ddm", *error_tests.NAMES)
 
 
@@ -107,11 +108,11 @@ class Detect:
     def step(self, state: DetectState, batch: Batch) -> tuple[DetectState, list[Output]]:
         """Feed one epoch's outcomes to their versions' detectors."""
         work = _Step(state, self.bank, batch.epoch)
-        for record in batch.records:
-            event = record.event
-            if isinstance(event, OutcomeJoined):
-                if not event.after_cohort and not event.correction:
-                    work.outcome(event)
+        outcomes = [event for event in events_of(batch.records) if _is_taken(event)]
+        conclusions = iter(conclusions_of(outcomes))
+        for event in events_of(batch.records):
+            if _is_taken(event):
+                work.outcome(event, next(conclusions))
             elif isinstance(event, ConfigActivated):
                 work.configure(event)
             elif isinstance(event, VersionActivated):
@@ -126,31 +127,35 @@ class _Step:
         self.tests, self.features = dict(state.tests), dict(state.features)
         self.bank, self.epoch = bank, epoch
         self.outputs: list[Output] = []
+        self._open: dict[tuple[str, str], OpenStream] = {}
 
     def state(self) -> DetectState:
+        self._keep()
         return DetectState(
             self.streams, self.levels, self.configs, self.regression, self.tests, self.features
         )
 
     def know(self, version: ModelVersion) -> None:
+        self._keep()
         key = f"{version.model}\t{version.version}"
         self.regression[key] = version.task == "regression"
         self.features[key] = len(version.profile.features)
 
     def configure(self, event: ConfigActivated) -> None:
+        self._keep()
         known = self.configs.get(event.config.model)
         if known is None or event.revision > known[0]:
             row = (event.revision, event.config, event.config_hash)
             self.configs[event.config.model] = row
 
-    def outcome(self, event: OutcomeJoined) -> None:
-        key = f"{event.model}\t{event.version}"
-        error = self._error(key, event)
-        before = self.streams.get(key, NONE)
-        stream = longer(before, event, self.epoch, is_error=error > 0)
-        self.streams[key] = stream
-        row = self.configs.get(event.model)
-        config, hash_ = default_config(event.model) if row is None else (row[1], row[2])
+    def outcome(self, event: OutcomeJoined, conclusion: bytes) -> None:
+        at = self._open.get((event.model, event.version)) or self._opened(event)
+        error = at.error(event)
+        at.add(event, conclusion, self.epoch, error > 0)
+        if not at.config.detectors:
+            return
+        key, config, hash_ = at.key, at.config, at.hash
+        stream = self.streams[key] = at.stream()
         has_tests = False
         for name in config.detectors:
             if name in CLASSES_ONLY and self.regression.get(key, False):
@@ -159,14 +164,29 @@ class _Step:
                 has_tests = True
                 self._test(key, name, event, error > 0, (config, hash_))
                 continue
-            detector, last, level = self._update(key, name, config, error)
-            if level in ("drift", "failed") or (level == "warning" and last == "none"):
+            detector, before, level = self._update(key, name, config, error)
+            if level in ("drift", "failed") or (level == "warning" and before == "none"):
                 why = detector.reason if level == "failed" else ""
-                at = Found(name, level, detector.since_back, detector.platform, reason=why)
-                found = detected(event, stream, at, hash_, self.epoch)
+                said = Found(name, level, detector.since_back, detector.platform, reason=why)
+                found = detected(event, stream, said, hash_, self.epoch)
                 self.outputs.append(Output("metrics", event.model, found))
         if config.segments and has_tests:
             self._segments(key, event, error > 0, (config, hash_))
+
+    def _opened(self, event: OutcomeJoined) -> OpenStream:
+        key, row = f"{event.model}\t{event.version}", self.configs.get(event.model)
+        stream = self.streams.setdefault(key, Stream())
+        ruled = default_config(event.model) if row is None else (row[1], row[2])
+        is_regression = self.regression.get(key, False)
+        found = OpenStream(key, stream, ruled, is_regression=is_regression)
+        self._open[event.model, event.version] = found
+        return found
+
+    def _keep(self) -> None:
+        """Put open streams back; what they were opened under may change now."""
+        for each in self._open.values():
+            self.streams[each.key] = each.stream()
+        self._open.clear()
 
     def _segments(
         self, key: str, event: OutcomeJoined, is_error: bool, ruled: tuple[ModelConfig, str]
@@ -177,8 +197,8 @@ class _Step:
             if not names:
                 continue
             at = f"{key}\t{segment}"
-            part = self.streams.get(at, NONE)
-            self.streams[at] = counted(part, event, self.epoch, is_error=is_error)
+            part = counted(self.streams.get(at, Stream()), event, self.epoch)
+            self.streams[at] = msgspec.structs.replace(part, errors=part.errors + is_error)
             for name in names:
                 self._test(key, name, event, is_error, ruled, segment)
 
@@ -223,10 +243,6 @@ class _Step:
             said = detected(event, self.streams[key], found, hash_, self.epoch, part)
             self.outputs.append(Output("metrics", event.model, said))
 
-    def _error(self, key: str, event: OutcomeJoined) -> float:
-        prediction, label = event.prediction, event.label
-        if not self.regression.get(key, False):
-            return float(is_error(prediction, label))
-        if isinstance(prediction, str) or isinstance(label, str):
-            return 0.0
-        return abs(float(prediction) - float(label))
+
+def _is_taken(event: Event | Refusal) -> TypeGuard[OutcomeJoined]:
+    return type(event) is OutcomeJoined and not event.after_cohort and not event.correction

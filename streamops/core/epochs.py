@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from streamops import codec
 from streamops.core import seal
 from streamops.core.buffer import MakeBuffer, MemoryBuffer
-from streamops.core.derived_inbox import DerivedInbox, sources_of
+from streamops.core.derived_inbox import DerivedInbox, runs_of, sources_of
 from streamops.core.inbox import RawInbox
 from streamops.core.output_rows import Addressed, Mixed, OutputRows, parts_of
 from streamops.core.partition import partition_of
@@ -108,7 +108,11 @@ class Fold(Generic[S]):
         if isinstance(inbox, RawInbox):
             inbox.feed_all(records)
             return self.advance()
-        return [folded for record in records for folded in self.feed(record)]
+        found: list[Folded] = []
+        for group, run in runs_of(records):
+            if group is None or not inbox.feed_together(group, run):
+                found += [folded for record in run for folded in self.feed(record)]
+        return found
 
     def feed(self, record: Record) -> list[Folded]:
         """Take one record; return the epochs that it completed, folded, in order."""

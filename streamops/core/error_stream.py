@@ -6,12 +6,10 @@ Rule 2: a change is put at the first outcome of the epoch it lies in: marks are 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from streamops import codec
 from streamops.core.times import micros, moment
 from streamops.events import DriftDetected, OutcomeJoined
 from streamops.values import OutcomeEvidence
@@ -42,29 +40,24 @@ class Stream(msgspec.Struct, array_like=True, frozen=True):
     marks: tuple[tuple[int, int, int], ...] = ()
 
 
-def longer(stream: Stream, event: OutcomeJoined, epoch: int, *, is_error: bool) -> Stream:
-    """Return the stream with one more outcome."""
-    chain = hashlib.sha256(stream.chain + codec.conclusion(event)).digest()
-    return _longer(stream, event, epoch, is_error, chain)
+Marks = tuple[tuple[int, int, int], ...]
 
 
-def counted(stream: Stream, event: OutcomeJoined, epoch: int, *, is_error: bool) -> Stream:
+def marked(marks: Marks, event: OutcomeJoined, epoch: int, outcomes: int) -> Marks:
+    """Return the marks as they are with an outcome behind so many others."""
+    if marks and marks[-1][2] == epoch:
+        return marks
+    return (*marks[-MARKS_MAX:], (outcomes, micros(event.time), epoch))
+
+
+def counted(stream: Stream, event: OutcomeJoined, epoch: int) -> Stream:
     """Return the stream with one more outcome, not chained: a segment's, part of another one."""
-    return _longer(stream, event, epoch, is_error, stream.chain)
-
-
-def _longer(
-    stream: Stream, event: OutcomeJoined, epoch: int, is_error: bool, chain: bytes
-) -> Stream:
-    marks = stream.marks
-    if not marks or marks[-1][2] != epoch:
-        marks = (*marks[-MARKS_MAX:], (stream.outcomes, micros(event.time), epoch))
     return Stream(
         stream.outcomes + 1,
-        stream.errors + is_error,
+        stream.errors,
         epoch if stream.first_epoch < 0 else stream.first_epoch,
-        chain,
-        marks,
+        stream.chain,
+        marked(stream.marks, event, epoch, stream.outcomes),
     )
 
 

@@ -103,4 +103,6 @@ def _count_classes(pane: Pane, entry: Pending, label: Value, version: ModelVersi
 
 def is_error(entry_prediction: Value, label: Value) -> bool:
     """Tell whether a class prediction was wrong (for the error stream of detectors)."""
+    if type(entry_prediction) is int and type(label) is int:
+        return entry_prediction != label
     return category_text(entry_prediction) != category_text(label)

@@ -13,6 +13,7 @@ Rule 4: whatever dies (a lane, an agent, the app), the process ends and its supe
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -116,6 +117,7 @@ class ControlHost:
         try:
             await _of_kafka(self.producer.start(), "the producer can't start")
             await _of_kafka(self.app.start(), "Faust can't start")
+            gc.freeze()  # What Faust is made of needn't be walked again while an alert waits.
             while not stop.is_set() and not self._has_failed():
                 if not await self._read_archive():
                     await asyncio.sleep(WATCH_S)

@@ -30,6 +30,7 @@ from streamops.hosts.hold import Hold
 from streamops.hosts.pace import epochs_ahead
 from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.progress import concluded_epochs
+from streamops.hosts.save_pace import SavePace
 from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
 from streamops.kafka.clients import by_place, columns_of, make_consumer, take
@@ -76,6 +77,7 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self._pace = SavePace(CHECKPOINT_EVERY_S, time.monotonic())
         self._silence = Silence(settings)
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)
@@ -115,15 +117,14 @@ class KafkaHost:
         )
         gc.freeze()
         gc.set_threshold(100_000, 50, 1000)
-        due = time.monotonic() + CHECKPOINT_EVERY_S
         EXPOSED.add(self.gauges.samples)
         try:
             while not stop.is_set():
                 self._round()
-                if time.monotonic() >= due:
+                if self._pace.may_save(time.monotonic()):
                     self._checkpoint()
                     self._note_ends()
-                    due = time.monotonic() + CHECKPOINT_EVERY_S
+                    self._pace.saved(time.monotonic())
             self._checkpoint()
             _leave(self.consumer, self.hosts, self.settings.partitions)
         finally:
@@ -189,6 +190,8 @@ class KafkaHost:
         before = host.fold.epoch
         with self.work.stage("fold"):
             host.feed(topic, records, self.sender)
+        if host.fold.epoch > before:
+            self._pace.folded(time.monotonic())
         self.gauges.took(records, host.fold.epoch - before)
 
     def _read_archive(self) -> None:

@@ -2,7 +2,8 @@
 
 Rule 1: `feed` never awaits, so nothing comes between reading and writing the fold's state.
 Rule 2: one task sends. Epochs folded meanwhile wait in order; a checkpoint is taken when they are
-        and written when all they wrote is acknowledged, marks on `progress` among it (EPOCHS 14).
+        and written when all they wrote is acknowledged, marks on `progress` among it (EPOCHS 14),
+        at a quiet moment (`save_pace`).
 Rule 3: what stands on `progress` as acknowledged isn't sent again by the controller (EPOCHS 15).
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -25,6 +27,7 @@ from streamops.hosts import checkpoint_topic
 from streamops.hosts.backlog import Backlogs, ReadArchive, no_archive
 from streamops.hosts.checkpoint import Checkpoint, checkpoint_of
 from streamops.hosts.gauges import Gauges
+from streamops.hosts.save_pace import QUIET_S, SavePace
 from streamops.hosts.seal_files import keep
 from streamops.hosts.strays import disputed, refused_by_us, stray
 from streamops.settings import Settings
@@ -62,7 +65,7 @@ class Lane:
         self._refused: list[Addressed] = []
         self._unsaved: Folded | None = None
         self._broken = False
-        self._due = time.monotonic() + CHECKPOINT_EVERY_S
+        self._pace = SavePace(CHECKPOINT_EVERY_S, time.monotonic())
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._settling = asyncio.Lock()
@@ -124,7 +127,9 @@ class Lane:
     async def run(self) -> None:
         """Send for ever; raises TransportError where Kafka doesn't take it."""
         while True:
-            await self._wake.wait()
+            # While a checkpoint is to be taken, for a quiet moment too.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), QUIET_S if self._unsaved else None)
             self._wake.clear()
             await self.settle()
 
@@ -136,6 +141,7 @@ class Lane:
             self._room.set()
             if folded:
                 self._unsaved = folded[-1]
+                self._pace.folded(time.monotonic())
             checkpoint = self._checkpoint(save)
             fresh = [f for f in folded if f.epoch > self.acknowledged]
             for files in filter(None, (f.files for f in fresh)):
@@ -158,11 +164,12 @@ class Lane:
 
     def _checkpoint(self, save: bool) -> Checkpoint | None:
         now = time.monotonic()
-        if self._broken or self._unsaved is None or not (save or now >= self._due):
+        if self._broken or self._unsaved is None or not (save or self._pace.may_save(now)):
             return None
         checkpoint = checkpoint_of(self.fold, self._unsaved.positions)
         assert checkpoint.epoch == self._unsaved.epoch, "state and positions are of one epoch"
-        self._unsaved, self._due = None, now + CHECKPOINT_EVERY_S
+        self._unsaved = None
+        self._pace.saved(now)
         return checkpoint
 
     async def _send(self, outputs: Iterable[Addressed]) -> None:

@@ -11,7 +11,8 @@ from streamops.core.epochs import Fold, Folded
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.output_rows import Mixed
-from streamops.core.processor import Record
+from streamops.core.processor import Record, Refusal
+from streamops.core.rows import events_of
 from streamops.hosts.bank import dump_bank, load_bank
 from streamops.hosts.block_files import BlockFiles
 from streamops.hosts.checkpoint import Store, checkpoint_of, resume
@@ -49,7 +50,7 @@ class PartitionHost:
 
     def feed(self, topic: str, records: Sequence[Record], sender: Sender) -> None:
         """Feed records of one input; hand what they concluded to the sender."""
-        if topic in self.fold.processor.derived:
+        if topic in self.fold.processor.derived and Refusal in map(type, events_of(records)):
             for refused in filter(None, (stray(self.fold, record) for record in records)):
                 sender.send(Folded(self.fold.epoch, Mixed([refused]), {}))
         for folded in self.fold.feed_all(topic, records):

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from rocksdict import AccessType, Options, Rdict, WriteBatch, WriteOptions
 
-from streamops.core.buffer import Group, in_order, numbered
+from streamops.core.buffer import Group, are_new, hold_all, in_order, numbered
 from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Columns, Rows, parts_of, values_of
 from streamops.errors import ServiceError, TransportError
@@ -142,6 +142,14 @@ class SpillingBuffer:
         else:
             self._write(group, {number: record}, 1)
         return True
+
+    def add_all(self, group: Group, numbers: Sequence[int], records: Sequence[Record]) -> bool:
+        """Hold records; False where that has to be asked one by one, and then none is held."""
+        held = self._memory.setdefault(group, {})
+        if group in self._on_disk or not are_new(held, numbers):
+            return False
+        size = RECORD_BYTES * len(records) + 2 * sum(map(len, values_of(records)))
+        return self._has_room(group, size) and hold_all(held, numbers, records)
 
     def extend(self, group: Group, records: Sequence[Record]) -> None:
         """Hold records, numbered by their offsets."""

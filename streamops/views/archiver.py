@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from streamops.errors import TransportError
 from streamops.events import CheckpointSealed
 from streamops.hosts.garbage import rare_collections
 from streamops.hosts.work import Work
-from streamops.kafka.clients import BY_BATCH, make_consumer, take
+from streamops.kafka.clients import BY_BATCH, by_place, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.views.archive import NAMESPACE_FILE, ArchiveLog, Cover, cover_of, write_raw
@@ -40,11 +41,11 @@ from streamops.views.log import (
     is_notice,
     missing,
     partition_counts,
-    to_raw,
+    to_raws,
     watermarks,
 )
 from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
-from streamops.views.seal_events import requested_by, send_seal
+from streamops.views.seal_events import ASKED_ON, requested_by, send_seal
 from streamops.views.typed import mend_typed, write_typed
 
 LOG = logging.getLogger("streamops.views.archiver")
@@ -53,6 +54,7 @@ POLL_S = 0.2
 NOTE_EVERY_S = 1.0
 # A record in a buffer costs about this beside its bytes.
 RECORD_BYTES = 250
+_KEY, _VALUE = attrgetter("key"), attrgetter("value")
 
 
 class Roll(NamedTuple):
@@ -85,14 +87,15 @@ class Buffer:
     size: int = 0
     records: list[RawRecord] = field(default_factory=list)
 
-    def add(self, record: RawRecord, now: float) -> None:
-        """Take the partition's next record; `now` is in seconds of a monotonic clock."""
+    def add_all(self, records: Sequence[RawRecord], now: float) -> None:
+        """Take the partition's next records; `now` is in seconds of a monotonic clock."""
         if not self.records:
             self.born = now
         self.touched = now
-        self.records.append(record)
-        self.size += len(record.key) + len(record.value) + RECORD_BYTES
-        self.next = record.offset + 1
+        self.records += records
+        bytes_ = sum(map(len, map(_KEY, records))) + sum(map(len, map(_VALUE, records)))
+        self.size += bytes_ + RECORD_BYTES * len(records)
+        self.next = records[-1].offset + 1
 
     def due(self, roll: Roll, now: float) -> bool:
         """Tell whether the buffer should become a file."""
@@ -181,22 +184,28 @@ class Archiver:
             if end >= 0:
                 self._lags[(topic, partition)] = max(0, end - buffer.next)
 
-    def _keep(self, messages: Iterable[Message], now: float) -> int:
+    def _keep(self, messages: Sequence[Message], now: float) -> int:
         """Take records into their buffers; returns how many came."""
         taken: Counter[str] = Counter()
-        for message in messages:
+        for (name, partition), some in by_place(messages).items():
+            place = (self._settings.short(name), partition)
+            buffer, records = self._buffers[place], to_raws(place, some)
+            if records[0].offset < buffer.next:
+                records = [record for record in records if record.offset >= buffer.next]
+            if not records:
+                continue
+            buffer.add_all(records, now)
+            taken[place[0]] += len(records)
+            if place[0] == ASKED_ON:
+                for record in records:
+                    self._note_request(record)
+        # What tells of a partition's end came behind its records.
+        for message in filter(is_notice, messages):
             place = (self._settings.short(message.topic() or ""), message.partition() or 0)
-            buffer = self._buffers[place]
-            if is_notice(message):
-                # The end stands behind markers, too: they are covered, as gaps.
-                buffer.next = max(buffer.next, message.offset() or 0)
-            elif (message.offset() or 0) >= buffer.next:
-                record = to_raw(place[0], message)
-                buffer.add(record, now)
-                self._note_request(record)
-                taken[place[0]] += 1
-        for topic, records in taken.items():
-            self.work.took(topic, records)
+            # The end stands behind markers, too: they are covered, as gaps.
+            self._buffers[place].next = max(self._buffers[place].next, message.offset() or 0)
+        for topic, count in taken.items():
+            self.work.took(topic, count)
         return taken.total()
 
     def flush(self) -> None:

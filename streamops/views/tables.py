@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from streamops.codec import EVENT_TYPES
@@ -88,6 +89,15 @@ class Row(NamedTuple):
     epoch: int | None
 
 
+class Cells(NamedTuple):
+    """Decoded records of one event type as columns: what they are, and where they stand."""
+
+    events: Sequence[Event]
+    offsets: Sequence[int]
+    append_ms: Sequence[int]
+    epochs: Sequence[int | None]
+
+
 @cache
 def tables() -> dict[str, Table]:
     """Return all tables by the name of their event type."""
@@ -139,6 +149,8 @@ def column_of(name: str, field: str, kind: Any) -> Column:
 
 def texts_of(values: list[Value]) -> list[str]:
     """Return classes and numbers as text: the text counted under, or a number's shortest."""
+    if set(map(type, values)) == {int}:
+        return list(map(str, values))
     return [
         v if type(v) is str else str(v) if (text := category_text(v)) is None else text
         for v in values
@@ -148,6 +160,11 @@ def texts_of(values: list[Value]) -> list[str]:
 def jsons_of(values: list[Any]) -> list[bytes | None]:
     """Return nested values as JSON; raw JSON stays as it came."""
     encode, raw = _ENCODER.encode, msgspec.Raw
+    kinds = set(map(type, values))
+    if kinds == {raw}:
+        return list(map(bytes, values))
+    if kinds == {dict} and not any(values):
+        return [b"{}"] * len(values)
     return [v if v is None else bytes(v) if type(v) is raw else encode(v) for v in values]
 
 
@@ -182,14 +199,27 @@ def rows_of(table: Table, rows: Sequence[Row]) -> Any:
     Raises one of UNSTORABLE if any of them can't be stored.
     """
     records = [row.record for row in rows]
-    items: list[Any] = [record.event for record in records]
+    cells = Cells(
+        [record.event for record in records],  # type: ignore[misc]
+        [record.offset for record in records],
+        [record.append_ms for record in records],
+        [row.epoch for row in rows],
+    )
+    found = cells_of(table, cells)
+    at = len(table.columns)
+    found = found.add_column(at, "topic", pa.array([r.topic for r in records], pa.string()))
+    partitions = pa.array([r.partition for r in records], pa.int32())
+    return found.add_column(at + 1, "partition", partitions)
+
+
+def cells_of(table: Table, cells: Cells) -> Any:
+    """Return the same of records of one partition, without the partition's own two columns."""
+    items: Sequence[Any] = cells.events
     columns = {c.name: c.values(items) for c in table.columns}
-    columns["topic"] = pa.array([r.topic for r in records], pa.string())
-    columns["partition"] = pa.array([r.partition for r in records], pa.int32())
-    columns["offset"] = pa.array([r.offset for r in records], pa.int64())
-    appended = pa.array([r.append_ms * 1000 for r in records], pa.int64())
-    columns["append_time"] = appended.cast(INSTANT)
-    columns["epoch"] = pa.array(integers_of([row.epoch for row in rows]), pa.int64())
+    columns["offset"] = pa.array(cells.offsets, pa.int64())
+    appended = np.array(cells.append_ms, dtype=np.int64) * 1000
+    columns["append_time"] = pa.array(appended).cast(INSTANT)
+    columns["epoch"] = pa.array(integers_of(list(cells.epochs)), pa.int64())
     if table.stamped:
         stamps = [e.stamp for e in items]
         columns["source"] = pa.array([s.source if s else None for s in stamps], pa.string())
@@ -227,6 +257,13 @@ def _check_json(name: str, text: str | None) -> None:
             msgspec.json.decode(text)
         except msgspec.MsgspecError as error:
             raise msgspec.ValidationError(f"{name}: {error}") from error
+
+
+def epochs_of(kind: type[Event], items: Sequence[Event]) -> Sequence[int | None]:
+    """Return the epoch that each event of a type names."""
+    if not {"stamp", "epoch"}.intersection(kind.__struct_fields__):
+        return [None] * len(items)
+    return list(map(epoch_of, items))
 
 
 def epoch_of(event: Event) -> int | None:

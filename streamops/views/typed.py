@@ -15,10 +15,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from streamops.core.processor import Refusal
+from streamops.codec import decode_all
+from streamops.core.columns import Indices, groups_of, numbered, pick
+from streamops.core.processor import Record
+from streamops.errors import InputError
+from streamops.events import Event
 from streamops.views.archive import ArchiveLog, file_name, write_table
-from streamops.views.log import Partition, RawRecord, to_records
-from streamops.views.tables import Row, arrow_rows, epoch_of, tables
+from streamops.views.log import Partition, RawRecord
+from streamops.views.tables import (
+    UNSTORABLE,
+    Cells,
+    Row,
+    cells_of,
+    epochs_of,
+    part,
+    rows_of,
+    tables,
+)
 
 UNREADABLE = "Unreadable"
 # Decoded records take ten times their Arrow columns: never all of a file at once.
@@ -30,30 +43,45 @@ def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, f
     parts: dict[str, list[Any]] = {}
     refused = list[tuple[RawRecord, str]]()
     for start in range(0, len(records), SLICE):
-        for kind, rows in _by_type(records[start : start + SLICE], refused).items():
-            stored, bad = arrow_rows(tables()[kind], rows)
-            refused += [(RawRecord(*row.record[:6]), reason) for row, reason in bad]
-            parts.setdefault(kind, []).append(stored)
-    for kind, found in parts.items():
-        stored = pa.concat_tables(found)
-        if len(stored):
-            _replace(stored, archive, kind, place, first)
+        some = records[start : start + SLICE]
+        events = decode_all([raw.value for raw in some])
+        by_type = _by_type(events)
+        for row in by_type.pop(InputError, ()):
+            refused.append((some[row], str(events[row])))
+        for kind, rows in by_type.items():
+            stored = _stored(kind, pick(some, rows), pick(events, rows), refused)
+            parts.setdefault(kind.__name__, []).append(stored)
+    for name, found in parts.items():
+        together = pa.concat_tables(found)
+        if len(together):
+            _replace(together, archive, name, place, first)
     if refused:
         columns = {"offset": [r.offset for r, _ in refused], "reason": [why for _, why in refused]}
         _replace(pa.table(columns), archive, UNREADABLE, place, first)
 
 
-def _by_type(
-    records: Sequence[RawRecord], refused: list[tuple[RawRecord, str]]
-) -> dict[str, list[Row]]:
-    by_type: dict[str, list[Row]] = {}
-    for raw, record in zip(records, to_records(records), strict=True):
-        if isinstance(record.event, Refusal):
-            refused.append((raw, record.event.reason))
-        else:
-            row = Row(record, epoch_of(record.event))
-            by_type.setdefault(type(record.event).__name__, []).append(row)
-    return by_type
+def _by_type(events: Sequence[Any]) -> dict[type[Any], Indices]:
+    """Return the rows of each type, types in the order of their first rows."""
+    kinds, of_row = numbered(list(map(type, events)))
+    return {kinds[at]: rows for at, rows in groups_of(of_row)}
+
+
+def _stored(
+    kind: type[Event],
+    raws: Sequence[RawRecord],
+    events: Sequence[Any],
+    refused: list[tuple[RawRecord, str]],
+) -> Any:
+    """Return records of one type as Arrow; those that can't be stored are told apart."""
+    table, epochs = tables()[kind.__name__], epochs_of(kind, events)
+    offsets, append_ms = [raw.offset for raw in raws], [raw.append_ms for raw in raws]
+    try:
+        return cells_of(table, Cells(events, offsets, append_ms, epochs))
+    except UNSTORABLE:
+        records = (Record(*raw[:6], event) for raw, event in zip(raws, events, strict=True))
+        good, bad = part(table, list(map(Row, records, epochs)))
+    refused += [(RawRecord(*row.record[:6]), reason) for row, reason in bad]
+    return rows_of(table, good).drop_columns(["topic", "partition"])
 
 
 def typed_rows(archive: Path, place: Partition, first: int) -> int:
@@ -78,7 +106,6 @@ def _replace(rows: Any, archive: Path, kind: str, place: Partition, first: int) 
     folder = archive / "typed" / f"type={kind}" / f"topic={topic}" / f"partition={partition}"
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{first}.{os.getpid()}.tmp"
-    # Where a record stands is said by the path; a column of that name would be there twice.
-    kept = [name for name in rows.column_names if name not in ("topic", "partition")]
-    write_table(rows.select(kept), temporary)
+    # Topic and partition are said by the path; a column of that name would be there twice.
+    write_table(rows, temporary)
     temporary.replace(folder / file_name(first))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamops import codec
+from streamops.core.processor import Refusal
 from streamops.errors import TransportError
 from streamops.events import LabelArrived, PredictionMade
+from streamops.views import typed
 from streamops.views.archive import (
     ArchiveLog,
     Cover,
@@ -23,8 +30,10 @@ from streamops.views.archive import (
     write_raw,
 )
 from streamops.views.archiver import Buffer, Roll
-from streamops.views.log import RawRecord
+from streamops.views.log import RawRecord, to_record
+from streamops.views.tables import Row, arrow_rows, epoch_of, tables
 from streamops.views.typed import mend_typed, typed_rows, write_typed
+from tests.sample_events import sample_of
 
 PLACE = ("predictions", 3)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -149,6 +158,55 @@ def test_typed_files_have_columns_and_tell_what_was_unreadable(tmp_path):
     assert all(len(reason) > 20 for _, reason in bad)
 
 
+HOSTILE = st.one_of(
+    st.sampled_from([b"", b"garbage", b'{"type":"Tick"}', b"\x81\xa1"]),
+    st.sampled_from([codec.encode(sample_of(kind)) for kind in codec.EVENT_TYPES]),
+    st.builds(
+        lambda prediction, features, segments: codec.encode(
+            PredictionMade(
+                id="p",
+                time=NOON,
+                model="m",
+                version="1",
+                prediction=prediction,
+                features=msgspec.Raw(features),
+                segments=segments,
+            )
+        ),
+        st.sampled_from([1, 10**30, -1, 1.0, 1e300, True, "", "é", "x" * 1000]),
+        st.sampled_from([b"{}", b'{"x":\n1}', b'{"x":"\xff"}', b'{"x":1e999}', b"[", b"null"]),
+        st.sampled_from([{}, {"a": "b"}]),
+    ),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(HOSTILE, min_size=1, max_size=12), st.integers(1, 5))
+def test_typed_files_hold_what_each_record_alone_becomes(values, together):
+    raws = [RawRecord(*PLACE, n, 1_700_000_000_000 + n, b"k", v) for n, v in enumerate(values)]
+    wanted: dict[str, list[pa.Table]] = {}
+    bad: list[int] = []
+    for record in map(to_record, raws):
+        if isinstance(record.event, Refusal):
+            bad.append(record.offset)
+            continue
+        kind = type(record.event).__name__
+        stored, refused = arrow_rows(tables()[kind], [Row(record, epoch_of(record.event))])
+        bad += [row.record.offset for row, _ in refused]
+        wanted.setdefault(kind, []).append(stored.drop_columns(["topic", "partition"]))
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typed, "SLICE", together)
+        write_typed(Path(folder), raws, PLACE, 0)
+        found = {
+            path.parts[-4].removeprefix("type="): pq.read_table(path, partitioning=None)
+            for path in (Path(folder) / "typed").rglob("*.parquet")
+        }
+    unreadable = found.pop("Unreadable", pa.table({"offset": []}))
+    assert sorted(unreadable["offset"].to_pylist()) == sorted(bad)
+    whole = {kind: pa.concat_tables(some) for kind, some in wanted.items()}
+    assert found == {kind: table for kind, table in whole.items() if len(table)}
+
+
 def test_typed_files_come_back_after_a_crash_between(tmp_path):
     write(tmp_path, 0, 5)
     log = ArchiveLog(tmp_path)
@@ -176,10 +234,10 @@ def test_a_buffer_is_due_by_rows_bytes_idleness_or_age():
     roll = Roll(rows=3, size=10_000, idle_s=10, age_s=60)
     buffer = Buffer(0, 0)
     assert not buffer.due(roll, 1e9)
-    buffer.add(made(0), 100.0)
+    buffer.add_all([made(0)], 100.0)
     assert not buffer.due(roll, 109.9)
     assert buffer.due(roll, 110.0)
-    buffer.add(made(1), 155.0)
+    buffer.add_all([made(1)], 155.0)
     assert not buffer.due(roll, 159.9)
     assert buffer.due(roll, 160.0)
     assert buffer.due(roll._replace(rows=2), 156.0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from streamops import codec
 from streamops.core.budget import streams_of
 from streamops.core.detect import Bank, Detect, DetectState
 from streamops.core.processor import Batch
@@ -243,3 +246,12 @@ def test_a_segments_test_survives_its_checkpoint_and_is_sealed_under_its_semanti
     assert load_state(DetectState, leaves, places_of(whole.detect, whole.state)) == whole.state
     assert semantics_of(plain.detect, plain.state) == 2
     assert sorted(plain.state.streams) == ["m\tv1"]
+
+
+def test_a_break_inside_features_is_chained_as_it_came():
+    bench = Bench(detectors=())
+    odd, plain = outcome(1, features=msgspec.Raw(b'{"a":\n1}')), outcome(2)
+    bench.fold(odd, plain)
+    first = sha256(codec.conclusion(odd)).digest()
+    chain = sha256(first + codec.conclusion(plain)).digest()
+    assert bench.state.streams["m\tv1"].chain == chain

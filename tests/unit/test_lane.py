@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from streamops import codec
+from streamops.core.derived_inbox import close_hash
 from streamops.core.times import EPOCH
 from streamops.errors import TransportError
 from streamops.events import EpochClosed
+from streamops.hosts import lane as lane_module
 from streamops.hosts.decoding import to_record
 from streamops.hosts.lane import Lane
 from streamops.hosts.memory import make_fold
+from streamops.hosts.save_pace import QUIET_S
 from streamops.settings import Settings
 
 TOPIC = "summaries"
@@ -95,3 +98,42 @@ def test_a_full_disk_is_nobodys_record():
         lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(closed)))
     assert lane._refused == []
     assert lane.expects(TOPIC, 0) is False
+
+
+class Broker:
+    """Takes all, and notes to which topics it came."""
+
+    def __init__(self) -> None:
+        self.topics: list[str] = []
+
+    async def send(self, topic: str, *_: Any, **__: Any) -> Any:
+        self.topics.append(topic)
+        return asyncio.sleep(0)
+
+    async def send_and_wait(self, topic: str, *_: Any, **__: Any) -> None:
+        self.topics.append(topic)
+
+
+def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch):
+    monkeypatch.setattr(lane_module, "CHECKPOINT_EVERY_S", 0.1)
+    closed = EpochClosed(
+        id="c", time=EPOCH, source="meter/0", epoch=0, count=0, hash=close_hash([])
+    )
+
+    async def play() -> tuple[list[str], list[str]]:
+        fold: Any = make_fold("monitor", 0, 1, skew_max_ms=None)
+        broker = Broker()
+        settings = Settings(bootstrap="nowhere:1", data=Path("none"))
+        lane = Lane(settings, fold, broker, instance="0")
+        await asyncio.sleep(0.11)
+        task = asyncio.create_task(lane.run())
+        lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(closed)))
+        await asyncio.sleep(0.02)
+        before = list(broker.topics)
+        await asyncio.sleep(QUIET_S + 0.1)
+        task.cancel()
+        return before, broker.topics
+
+    before, after = asyncio.run(play())
+    assert [topic.rpartition(".")[2] for topic in before] == ["metrics"]
+    assert [topic.rpartition(".")[2] for topic in after] == ["metrics", "checkpoints"]
