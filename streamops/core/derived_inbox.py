@@ -133,8 +133,7 @@ class DerivedInbox:
         for source in self._sources:
             records.extend(self.buffer.read((epoch, source)))
             self.buffer.drop((epoch, source))
-        records.sort(key=_ONE_KIND if len(set(map(_kind, records))) == 1 else total_key)
-        return records, None, min(self._lowest.values(), default=self.position)
+        return in_total_order(records), None, min(self._lowest.values(), default=self.position)
 
     def stalled(self, epoch: int) -> list[str]:
         """Return the sources that have not closed the epoch."""
@@ -178,6 +177,11 @@ class DerivedInbox:
             return known.hash == close.hash
         events = (record.event for record in self.buffer.read(group))
         return close_hash(codec.conclusion(e) for e in events if isinstance(e, Event)) == close.hash
+
+
+def in_total_order(records: Sequence[Record]) -> list[Record]:
+    """Return records by `total_key`."""
+    return sorted(records, key=_ONE_KIND if len(set(map(_kind, records))) == 1 else total_key)
 
 
 def runs_of(records: Sequence[Record]) -> Iterator[tuple[Group | None, Sequence[Record]]]:

@@ -6,6 +6,7 @@ Rule 1: a plant replaces a part of the product, or of its host, for as long as t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from unittest import mock
@@ -13,6 +14,7 @@ from unittest import mock
 from msgspec.structs import replace
 
 from streamops.core import derived_inbox, epochs
+from streamops.core.buffer import Group
 from streamops.core.derived_inbox import DerivedInbox
 from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
@@ -31,6 +33,9 @@ class RepeatsInbox(DerivedInbox):
         super().__init__(*args, **kwargs)
         self._fed: dict[int, list[Record]] = {}
 
+    def feed_together(self, group: Group, records: Sequence[Record]) -> bool:
+        return False
+
     def feed(self, record: Record) -> None:
         super().feed(record)
         stamp = getattr(record.event, "stamp", None)
@@ -48,6 +53,9 @@ class LastStampInbox(DerivedInbox):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._last: dict[str, tuple[int, int]] = {}
+
+    def feed_together(self, group: Group, records: Sequence[Record]) -> bool:
+        return False
 
     def feed(self, record: Record) -> None:
         stamp = getattr(record.event, "stamp", None)
@@ -93,6 +101,11 @@ class DeafSender(Sender):
         pass
 
 
+def as_they_came(records: list[Record]) -> list[Record]:
+    """Leave records of several sources in the order of the topic (against clause 6)."""
+    return sorted(records, key=lambda record: record.offset)
+
+
 class Plant(NamedTuple):
     """A bug: what is replaced, where, and by what."""
 
@@ -112,5 +125,5 @@ PLANTS = {
     "overtaken": Plant(epochs, "DerivedInbox", LastStampInbox),
     "deaf": Plant(worker, "Sender", DeafSender),
     "old-tick": Plant(epochs, "RawInbox", OldTicksInbox),
-    "unsorted": Plant(derived_inbox, "total_key", lambda record: record.offset),
+    "unsorted": Plant(derived_inbox, "in_total_order", as_they_came),
 }
