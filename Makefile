@@ -43,7 +43,7 @@ $(STAMP): $(LOCK) pyproject.toml streamops/kafka/kafka-jars.lock
 check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --strict streamops
+	@$(BIN)/mypy --strict --num-workers 3 streamops
 	@$(BIN)/lint-imports --no-logo
 
 test: check
