@@ -177,6 +177,19 @@ def test_a_close_that_does_not_match_is_counted_and_never_stops_the_epoch(first)
     inbox.take(0)
 
 
+def test_a_close_is_held_against_what_came_together():
+    a, b = stamped("monitor/0", 0, 0), stamped("monitor/0", 0, 1, pane=1)
+    inbox = derived(close("detect/0", 0))
+    together = [record("metrics", 1, a), record("metrics", 2, b)]
+    assert inbox.feed_together((0, "monitor/0"), together)
+    right = close("monitor/0", 0, a, b)
+    inbox.feed(record("metrics", 3, replace(right, hash="0" * 64)))
+    assert not inbox.ready(0)
+    inbox.feed(record("metrics", 4, right))
+    assert (inbox.ready(0), inbox.quarantined) == (True, 1)
+    assert [r.event for r in inbox.take(0)[0]] == [a, b]
+
+
 def test_a_close_set_aside_is_recorded_once_as_our_fault():
     host = MemoryHost(partitions=1, make_detector=str)
     right = EpochClosed(id="c", time=at(0), source="meter/0", epoch=0, count=0, hash=close_hash([]))

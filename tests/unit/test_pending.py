@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamops.core import pending_index
 from streamops.core.block_shelf import MemoryShelf
 from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS
 from streamops.core.due_rows import DueRows
@@ -113,6 +117,29 @@ def test_the_oldest_blocks_leave_memory_and_are_found_again():
     assert rows["p0"] == again
     table.expire_pending(9**9)
     assert (shelf.blocks, list(rows)) == ({}, ["p0"])
+
+
+def test_ids_of_one_hash_are_told_apart(monkeypatch):
+    def hash_of(id_: str) -> int:
+        return 1 + int(id_[1:]) % 997
+
+    def hashes_of(ids: Sequence[str]) -> Any:
+        return np.array([hash_of(id_) for id_ in ids], dtype=np.uint64)
+
+    monkeypatch.setattr(pending_index, "hash_of", hash_of)
+    monkeypatch.setattr(pending_index, "hashes_of", hashes_of)
+    table = JoinTable(MemoryShelf(), keep=BLOCK_ROWS)
+    entries = [pending(f"p{n}", n, "m") for n in range(2 * BLOCK_ROWS)]
+    table.add_all(made_of(entries))
+    index = table.pending.index
+    unknown = 2 * BLOCK_ROWS + 5
+    wanted = [3, 3 + 997, BLOCK_ROWS - 1, unknown]
+    rows = [3, 3 + 997, BLOCK_ROWS - 1, -1]
+    assert index.get_all([f"p{n}" for n in wanted]).tolist() == rows
+    assert [index.get(f"p{n}") for n in wanted] == rows
+    assert not index.has_any({f"p{unknown}"})
+    table.expire_pending(10 + 3)
+    assert index.get_all(["p3", f"p{3 + 997}"]).tolist() == [-1, 3 + 997]
 
 
 BLOCKS = st.lists(st.lists(st.sampled_from([1, 2, 4095, 4096, 8191]), min_size=1), max_size=6)
