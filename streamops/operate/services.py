@@ -20,7 +20,7 @@ import msgspec
 from streamops import metrics
 from streamops.core.processor import Record
 from streamops.disk import disk_of
-from streamops.errors import ConfigError, ServiceError, exit_code
+from streamops.errors import ConfigError, ServiceError, TransportError, exit_code
 from streamops.hosts.backlog import ReadArchive
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
@@ -203,7 +203,8 @@ def main(arguments: list[str]) -> int:
         return _told(error)
     except OSError as error:
         refused = of_system(error)
-        if refused is None:
+        # Another file's trouble may pass; as a setting's it would not be started again.
+        if not isinstance(refused, TransportError):
             raise
         return _told(refused)
     return 0
