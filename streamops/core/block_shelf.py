@@ -133,28 +133,6 @@ def _columns(layout: Layout, records: Any, read: Read, names: Sequence[str]) -> 
     return [found[name] if name in found else records[name].copy() for name in names]
 
 
-class MemoryShelf:
-    """A shelf in memory: for tests."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, bytes] = {}
-        self._next = 0
-
-    def put(self, packed: bytes) -> int:
-        """Keep a block; return its number."""
-        self.blocks[self._next] = packed
-        self._next += 1
-        return self._next - 1
-
-    def get(self, number: int, first: int, size: int) -> bytes:
-        """Return some bytes of a block."""
-        return self.blocks[number][first : first + size]
-
-    def drop(self, number: int) -> None:
-        """Forget a block."""
-        del self.blocks[number]
-
-
 def _packed(layout: Layout, columns: Mapping[str, Column], size: int) -> bytes:
     records = np.zeros(size, layout.record)
     for name in layout.fixed:

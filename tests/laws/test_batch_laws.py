@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from streamops import codec
 from streamops.core import label_batch, outcome_batch, prediction_batch, prediction_counts
 from streamops.core.binning import bin_column
-from streamops.core.block_shelf import MemoryShelf
 from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
 from streamops.core.join import JoinTable
@@ -28,6 +27,7 @@ from streamops.core.profile import bin_of, category_profile, numeric_profile
 from streamops.core.times import micros
 from streamops.hosts.decoding import to_record
 from tests.builders import activated, at, config, profile, record, rule, tick, version
+from tests.shelf import MemoryShelf
 
 HUGE = [0, -0.0, 2**53, 2**53 + 1, -(2**53) - 1, 2**64, 10**400, 1e308, -1e308, 5e-324, 0.5, 1]
 TEXTS = ["a", "b", "", "é", "日本", "x" * 257, "true", "1", '"', "\n"]

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
-from streamops.core.block_shelf import MemoryShelf
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.processor import Batch
 from streamops.events import OutcomeJoined, PaneSummarized, RecordRefused
 from tests.builders import activated, config, failed, label, made, record, tick, version
+from tests.shelf import MemoryShelf
 
 NAMES = st.sampled_from(("p1", "p2", "p3", "p4"))
 SECONDS = st.integers(0, 60)

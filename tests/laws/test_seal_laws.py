@@ -21,7 +21,6 @@ from streamops import codec
 from streamops.audit.namespace import Namespace
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Starter
-from streamops.core.block_shelf import MemoryShelf
 from streamops.core.epochs import Fold
 from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
@@ -32,6 +31,7 @@ from streamops.core.seal_meter import join_hash, load_head
 from streamops.events import Sealed
 from streamops.hosts.memory import MemoryHost, make_fold
 from tests.chain import EPOCHS, NAMES, Toy, Worker, clean
+from tests.shelf import MemoryShelf
 from tests.story import archive
 
 PARTITIONS = 2

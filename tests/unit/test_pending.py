@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops.core import pending_index
-from streamops.core.block_shelf import MemoryShelf
 from streamops.core.blocks import BLOCK_BITS, BLOCK_ROWS
 from streamops.core.due_rows import DueRows
 from streamops.core.id_table import IdTable, hashes_of
 from streamops.core.join import JoinTable
 from streamops.core.join_rows import Matched, Pending
 from streamops.core.pending import made_of
+from tests.shelf import MemoryShelf
 
 VALUES = st.sampled_from([True, 1, 1.5, "yes", "", "nö"])
 ENTRIES = st.lists(
