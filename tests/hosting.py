@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import KafkaError, Message
+
 from streamops.core.processor import Refusal
 from streamops.errors import ServiceError, exit_code
 from streamops.events import EpochConcluded, Event
@@ -97,17 +99,24 @@ def running(
 
 
 def write(settings: Settings, rows: Iterable[Row]) -> None:
-    """Append raw records in their order and wait until all are acknowledged."""
+    """Append raw records in their order and wait until all are acknowledged, where they stand."""
+    lost = list[str]()
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        if error is not None or message.offset() is None:
+            lost.append(f"{message.topic()}: {error}")
+
     producer = make_producer(settings, "recording")
     for row in rows:
         topic = settings.topic(row.topic)
         while True:
             try:
-                producer.produce(topic, row.value, row.key, partition=row.partition)
+                producer.produce(topic, row.value, row.key, row.partition, note)
                 break
             except BufferError:
                 producer.poll(0.1)
     assert producer.flush(60) == 0
+    assert lost == []
 
 
 def until_concluded(settings: Settings, epoch: int, partitions: int | None = None) -> None:

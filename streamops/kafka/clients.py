@@ -1,7 +1,8 @@
 """Kafka clients as every part of streamops makes them.
 
 The settings answer measured traps (docs/decisions): a client that lost all brokers soon asks the
-first ones again (011), no expiry and acks=all leave no gap, one partitioner serves every client.
+first ones again (011), no expiry and acks=all leave no gap, one partitioner serves every client,
+one request at a time loses no first batch (061).
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def make_producer(settings: Settings, client: str, **more: Any) -> Producer:
             **base_conf(settings, client),
             "acks": "all",
             "enable.idempotence": True,
+            # A broker that knows no sequence of a producer yet takes any: a first batch that it
+            # refuses, with the second on its way already, is taken for a repeat and lost (061).
+            "max.in.flight": 1,
             "message.timeout.ms": 0,
             "partitioner": "murmur2_random",
             "linger.ms": 2,
