@@ -121,5 +121,5 @@ def test_a_first_batch_that_is_refused_is_sent_again_before_the_second(settings)
             )
         assert producer.flush(60) == 0
     assert told == [None] * RECORDS
-    assert noise.batches > RECORDS / 4
+    assert noise.batches > 1
     assert [value[:1] for value in stored(settings)] == [b"%d" % n for n in range(RECORDS)]
