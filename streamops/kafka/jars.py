@@ -158,8 +158,10 @@ def download(address: str, size: int) -> bytes:
                 return bytes(answer.read(size + 1))
         except (OSError, HTTPException, ValueError) as error:
             last: Exception = error
-            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                break
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                if error.code < 500:
+                    break
             if attempt + 1 < ATTEMPTS:
                 time.sleep(BACKOFF_FIRST_S * 2**attempt)
     raise TransportError(
