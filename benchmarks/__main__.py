@@ -34,7 +34,7 @@ Found = dict[str, object]
 PARTS: dict[str, Callable[[bool], Found]] = {
     "meter": lambda quick: {"meter": meter.run(QUICK_MIX if quick else meter.Mix())},
     "scaling": lambda quick: {"scaling": scaling.measure()},
-    "alert_latency": lambda quick: {"alert_latency_ms": alert_latency.run(is_quick=quick)},
+    "alert_latency": lambda quick: {"alert_latency_ms": alert_latency.by_interval(is_quick=quick)},
     "recovery": lambda quick: {"recovery_s": recovery.run(is_quick=quick)},
     "effects": lambda quick: _of_views(effects.run(effects.QUICK if quick else effects.Mix())),
     "loop": lambda quick: {"loop": loop.run(loop.TABLE, QUICK_ROWS if quick else 0)},

@@ -1,9 +1,10 @@
 """From the tick that closes a pane to its alert: milliseconds, at half of full load, evenly spread.
 
-python -m benchmarks.alert_latency [--quick] [--rate EVENTS_PER_S]
+python -m benchmarks.alert_latency [--quick] [--rate EVENTS_PER_S] [--ticks A_SECOND]
 
 The services are the stack's own processes; generator, broker and services share the machine.
 --rate: at this rate, full load isn't looked for: to compare two versions on one machine.
+--ticks: as a live namespace has with --interval-s 1/A_SECOND; a pane closes each second.
 
 full_events_per_s  predictions and labels a second that the whole chain concludes flat out
 p50, p99           from the append of the closing tick in its last partition until a consumer
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.driver import Driver, until_concluded
 from benchmarks.latency_stages import stages
-from benchmarks.traffic import Mix, epoch_ended
+from benchmarks.traffic import Mix, round_ended
 from streamops.events import AlertRaised
 from streamops.kafka.follow import Follower
 from streamops.operate.stack import Stack
@@ -44,19 +45,24 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="12 rounds instead of 120")
     parser.add_argument("--rate", type=int, default=0, help="predictions and labels a second")
+    parser.add_argument("--ticks", type=int, default=1, help="a second")
     given = parser.parse_args(arguments)
-    print(json.dumps(run(is_quick=given.quick, rate=given.rate), indent=1))
+    print(json.dumps(run(is_quick=given.quick, rate=given.rate, ticks=given.ticks), indent=1))
 
 
-def run(*, is_quick: bool = False, rate: int = 0) -> dict[str, object]:
-    """Measure on a stack of its own; `rate` in events a second, 0: half of full load."""
+def run(*, is_quick: bool = False, rate: int = 0, ticks: int = 1) -> dict[str, object]:
+    """Measure on a stack of its own.
+
+    rate   events a second, 0: half of full load
+    ticks  a second
+    """
     folder = Path(tempfile.mkdtemp(prefix="streamops-bench-"))
     template = Settings(bootstrap="", namespace="bench", data=folder, driven=True)
     flat_out, rounds = (5, 12) if is_quick else (40, 120)
     try:
         with Stack(template, SERVICES) as stack:
             stack.wait_ready()
-            driver = Driver(stack.settings, Mix(models=MODELS))
+            driver = Driver(stack.settings, Mix(models=MODELS), ticks=ticks)
             driver.open()
             full = 0 if rate else full_load(stack.settings, driver, flat_out)
             found = measure(stack.settings, driver, rate or round(full * SHARE), rounds)
@@ -65,19 +71,28 @@ def run(*, is_quick: bool = False, rate: int = 0) -> dict[str, object]:
     return {
         "benchmark": "alert_latency",
         "models": MODELS,
+        "ticks_per_s": ticks,
         "full_events_per_s": full or None,
         **found,
+    }
+
+
+def by_interval(*, is_quick: bool = False) -> dict[str, object]:
+    """Measure with a tick a second, the default, and with two: each at half of its full load."""
+    return {
+        **run(is_quick=is_quick),
+        "with_two_ticks_a_second": run(is_quick=is_quick, ticks=2),
     }
 
 
 def full_load(settings: Settings, driver: Driver, rounds: int) -> int:
     """Return the events a second that the whole chain concludes flat out."""
     driver.round(FLAT_OUT_ROWS)
-    until_concluded(settings, 0, PATIENCE_S)
+    until_concluded(settings, driver.concluded, PATIENCE_S)
     began = time.monotonic()
     for _ in range(rounds):
         driver.round(FLAT_OUT_ROWS)
-    until_concluded(settings, driver.epoch - 1, PATIENCE_S)
+    until_concluded(settings, driver.concluded, PATIENCE_S)
     return round(2 * FLAT_OUT_ROWS * rounds / (time.monotonic() - began))
 
 
@@ -91,7 +106,7 @@ def measure(settings: Settings, driver: Driver, rate: int, rounds: int) -> dict[
         "p99": percentile(found, 0.99),
         "stages_ms": {
             stage: [percentile(times, 0.5), percentile(times, 0.99)]
-            for stage, times in stages(settings, stored).items()
+            for stage, times in stages(settings, stored, driver.ticks).items()
         },
     }
 
@@ -101,7 +116,7 @@ def alerts(
 ) -> tuple[list[float], dict[int, float]]:
     """Drive rounds of a second, each second one drifted.
 
-    Returns each alert's milliseconds, sorted, and by epoch when its closing tick was stored.
+    Returns each alert's milliseconds, sorted, and by round when its closing tick was stored.
     """
     stored: dict[int, float] = {}
     seen: dict[int, list[float]] = {}
@@ -111,7 +126,7 @@ def alerts(
     for number in range(rounds):
         epoch = driver.epoch
         stored[epoch] = driver.round(rows, drifted=bool(number % 2), over_s=ROUND_S)
-    until_concluded(settings, driver.epoch - 1, PATIENCE_S)
+    until_concluded(settings, driver.concluded, PATIENCE_S)
     time.sleep(ROUND_S)
     stop.set()
     reader.join()
@@ -120,7 +135,7 @@ def alerts(
 
 
 def read(settings: Settings, seen: dict[int, list[float]], stop: threading.Event) -> None:
-    """Note when each alert can be read, by the epoch whose closing tick ended its pane."""
+    """Note when each alert can be read, by the round whose closing tick ended its pane."""
     follower = Follower(settings, "people", ["alerts"])
     known: set[str] = set()
     while not stop.is_set():
@@ -128,7 +143,7 @@ def read(settings: Settings, seen: dict[int, list[float]], stop: threading.Event
             event = record.event
             if isinstance(event, AlertRaised) and event.id not in known:
                 known.add(event.id)
-                seen.setdefault(epoch_ended(event.time), []).append(time.time())
+                seen.setdefault(round_ended(event.time), []).append(time.time())
     follower.close()
 
 

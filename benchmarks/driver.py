@@ -49,8 +49,10 @@ RULE = Rule(
 
 
 class Driver:
-    """Writes rounds: a pane's predictions, the labels of the pane before, then a tick.
+    """Writes rounds: a pane's predictions, the labels of the pane before, then its last tick.
 
+    epoch     rounds written; with one tick each the next one's epoch
+    ticks     of a round, evenly spread over it
     on_round  told each round's predictions and labels once the broker has them
     """
 
@@ -61,9 +63,11 @@ class Driver:
         on_round: Callable[
             [list[PredictionMade], list[LabelArrived]], object
         ] = lambda made, labels: None,
+        *,
+        ticks: int = 1,
     ) -> None:
         self.settings, self.mix, self._on_round = settings, mix, on_round
-        self.epoch = 0
+        self.epoch, self.ticks = 0, ticks
         self._waiting: list[LabelArrived] = []
         self._producer = make_producer(settings, "driver", **{"linger.ms": 5})
 
@@ -91,8 +95,12 @@ class Driver:
         began = time.monotonic()
         labels, self._waiting, made = self._waiting, [], list[PredictionMade]()
         late = iter(labels)
+        due = [rows * tick // self.ticks for tick in range(1, self.ticks)]
         for number, (prediction, label) in enumerate(traffic.rows(self.mix, self.epoch, rows)):
             _sleep_until(began + over_s * number / rows)
+            if number in due:
+                self.flush()
+                self._tick(due.index(number) + 1)
             made.append(shifted(prediction) if drifted else prediction)
             self._waiting.append(label)
             self._write("predictions", prediction.id, made[-1])
@@ -103,7 +111,16 @@ class Driver:
         self.flush()
         self._on_round(made, labels)
         self.epoch += 1
-        return self._broadcast(traffic.tick(self.epoch))
+        return self._tick(0)
+
+    @property
+    def concluded(self) -> int:
+        """The last epoch that the rounds so far close."""
+        return self.epoch * self.ticks - 1
+
+    def _tick(self, number: int) -> float:
+        epoch = self.epoch * self.ticks + number
+        return self._broadcast(traffic.tick(epoch, self.ticks))
 
     def flush(self) -> None:
         """Return once the broker has everything."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
 
-from benchmarks.traffic import epoch_ended
+from benchmarks.traffic import round_ended
 from streamops.core.processor import Record
 from streamops.events import AlertRaised, EpochClosed, EpochConcluded
 from streamops.kafka.follow import Follower
@@ -20,30 +20,35 @@ TOPICS = ("outcomes", "summaries", "metrics", "alerts", "progress")
 SPREAD = (("first", min), ("last", max))
 
 
-def stages(settings: Settings, stored: Mapping[int, float]) -> dict[str, list[float]]:
-    """Return for each stage the sorted milliseconds from an epoch's closing tick.
+def stages(
+    settings: Settings, stored: Mapping[int, float], ticks: int = 1
+) -> dict[str, list[float]]:
+    """Return for each stage the sorted milliseconds from a round's closing tick.
 
-    stored  by epoch, when the broker stored its closing tick in the last partition, seconds
+    stored  by round, when the broker stored its closing tick in the last partition, seconds
+    ticks   of a round
     """
-    at: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    at: defaultdict[tuple[str, float], list[int]] = defaultdict(list)
     with closing(Follower(settings, "stages", TOPICS)) as follower:
         for record in follower.to_end():
-            where = _place(record)
+            where = _place(record, ticks)
             if where is not None and where[1] in stored:
                 at[where].append(record.append_ms)
     found: defaultdict[str, list[float]] = defaultdict(list)
-    for (stage, epoch), times in at.items():
+    for (stage, number), times in at.items():
         for which, of in SPREAD:
-            found[f"{stage}, {which}"].append(of(times) - stored[epoch] * 1000)
+            found[f"{stage}, {which}"].append(of(times) - stored[int(number)] * 1000)
     return {stage: sorted(times) for stage, times in sorted(found.items())}
 
 
-def _place(record: Record) -> tuple[str, int] | None:
+def _place(record: Record, ticks: int) -> tuple[str, float] | None:
+    """The stage, and the round that it closed: a fraction within one."""
     event = record.event
     if isinstance(event, EpochClosed):
-        return f"{event.source.partition('/')[0]} closes {record.topic}", event.epoch
+        stage = f"{event.source.partition('/')[0]} closes {record.topic}"
+        return stage, (event.epoch + 1) / ticks - 1
     if isinstance(event, EpochConcluded):
-        return "epoch concluded", event.epoch
+        return "epoch concluded", (event.epoch + 1) / ticks - 1
     if isinstance(event, AlertRaised):
-        return "alert raised", epoch_ended(event.time)
+        return "alert raised", round_ended(event.time)
     return None

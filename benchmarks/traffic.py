@@ -173,14 +173,15 @@ def model_name(n: int) -> str:
     return f"model-{n:04d}"
 
 
-def epoch_ended(time: datetime) -> int:
-    """Return the epoch whose panes end at this time."""
+def round_ended(time: datetime) -> int:
+    """Return the round, from 0, whose panes end at this time."""
     return (micros(time) - START_US) // (PANE_S * SECOND_US) - 1
 
 
-def tick(epoch: int) -> Tick:
-    """Return the tick that opens an epoch."""
-    return Tick(id=f"tick/{epoch}", time=moment(START_US + epoch * PANE_S * SECOND_US), epoch=epoch)
+def tick(epoch: int, a_pane: int = 1) -> Tick:
+    """Return the tick that opens an epoch, of so many in each pane."""
+    at = START_US + epoch * PANE_S * SECOND_US // a_pane
+    return Tick(id=f"tick/{epoch}", time=moment(at), epoch=epoch)
 
 
 def broadcast(settings: Settings, write: Writes, event: Event) -> None:
