@@ -5,6 +5,9 @@ Rule 1: nothing that an archive names is run to find that out: sources are read 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from streamops.audit.ledger import FOREIGN, OTHER_CODE
 from streamops.core.error_tests import PLATFORM
 from streamops.errors import ConfigError
@@ -13,16 +16,19 @@ from streamops.training.own_detectors import CODE_SHOWN, platform_here
 
 
 class Platforms:
-    """The platforms of this process; `river`: that of river's detectors."""
+    """The platforms of this process.
 
-    def __init__(self, river: str) -> None:
-        self._ours = {river, PLATFORM}
+    river  tells that of river's detectors; river is slow to load, and asked for where it is needed
+    """
+
+    def __init__(self, river: Callable[[], str]) -> None:
+        self._river = cache(river)
         self._here: dict[str, str] = {}
 
     def why_foreign(self, event: DriftDetected) -> str:
         """Return why an event can't be concluded here; empty where it can."""
         name, platform = event.detector, event.platform
-        if platform in self._ours:
+        if platform == PLATFORM or platform == self._river():
             return ""
         if ":" not in name or not platform.startswith(f"{name} "):
             return f"{FOREIGN}{platform}"

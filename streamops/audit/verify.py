@@ -184,7 +184,7 @@ class _Audit:
         self._unknown = {} if start is None else start.outcomes
         self.chains.begin(self._unknown)
         self._seals = 0
-        platforms = Platforms(make_detector("adwin").platform)
+        platforms = Platforms(lambda: make_detector("adwin").platform)
         self.docket = Docket(self.ledger, self.chains, self.links, platforms, asked)
         self._concluded = dict.fromkeys(range(namespace.partitions), -1)
         self.records = 0

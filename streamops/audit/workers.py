@@ -2,7 +2,8 @@
 
 Rule 1: a process is given partitions and sends what METER concludes there, epoch by epoch; which
         one folds what is no part of the answer.
-Rule 2: a process waits when nobody reads what it sent: it is an epoch ahead, never more.
+Rule 2: a process folds a few epochs ahead of who reads, AHEAD of each partition and never more:
+        else each would wait for the other in turn.
 Rule 3: a process hears no Ctrl-C: it ends when the one that started it lets go of its pipe.
 """
 
@@ -11,10 +12,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection
+from queue import Queue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -27,6 +29,7 @@ from streamops.errors import ConfigError, ServiceError, TransportError
 # Below it starting processes takes longer than what they save.
 SMALL = 300_000
 ENDS_S = 2.0
+AHEAD = 2
 
 
 class _Singles(NamedTuple):
@@ -170,14 +173,27 @@ def work(jobs: Sequence[Job], out: Connection) -> None:
     """Fold partitions in this process, and send what is concluded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Nobody reads on: it was ended, or has what it needs.
-    with suppress(BrokenPipeError, ConnectionResetError), out:
-        try:
-            for found in merged((0, _marked(metered(job))) for job in jobs):
-                epoch, of = found
-                out.send((epoch, of._replace(outputs=Mixed()), list(map(_sent, of.outputs.parts))))
-        except ServiceError as error:
-            out.send(Failed(str(error), isinstance(error, ConfigError)))
+    waiting = Queue[Any](AHEAD * len(jobs))
+    sender = threading.Thread(target=_send_all, args=(waiting, out), daemon=True)
+    sender.start()
+    try:
+        for epoch, of in merged((0, _marked(metered(job))) for job in jobs):
+            parts = list(map(_sent, of.outputs.parts))
+            waiting.put((epoch, of._replace(outputs=Mixed()), parts))
+    except ServiceError as error:
+        waiting.put(Failed(str(error), isinstance(error, ConfigError)))
+    waiting.put(None)
+    sender.join()
+
+
+def _send_all(waiting: Queue[Any], out: Connection) -> None:
+    try:
+        with out:
+            for found in iter(waiting.get, None):
+                out.send(found)
+    except (BrokenPipeError, ConnectionResetError):
+        # Nobody reads on: it was ended, or has what it needs.
+        os._exit(0)
 
 
 def _marked(
