@@ -3,7 +3,8 @@
 A played history of two models (two features, segments, rules, a detector of the tests' own) is
 archived, PER_S predictions a model and second (a pane has 100 times as many); then its records are
 only read and decoded, verified from the raw records, and folded under another limit: from recorded
-summaries, with the detectors folded again, and from raw records. What-if counts raw records of the
+metrics, under another coverage besides from summaries, with the detectors folded again, and from
+raw records. What-if counts raw records of the
 history a second, whatever it reads. Seconds of CPU in one process, the best of three.
 
 Then by one process and by WORKERS that fold METER, turn by turn: seconds on the clock, and CPU of
@@ -41,7 +42,7 @@ WORKERS = 2
 RAW = ("predictions", "labels", "lifecycle")
 PANES = 60
 PER_S = 2
-SUMMARIES = ("lifecycle", "summaries", "metrics")
+METRICS = ("lifecycle", "metrics")
 
 
 def made(panes: int, folder: Path, per_s: int = PER_S) -> Path:
@@ -137,6 +138,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as place:
         folder = made(panes, Path(place) / "archive", per_s)
         configs, topics = limits(given(folder)), tuple(ArchiveLog(folder).topics())
+        coverages = [replace(c, min_coverage=c.min_coverage / 2) for c in configs]
         others = [replace(c, detectors=(*c.detectors, "sr_mixture")) for c in configs]
         all_read = best(lambda: read(folder, topics))
         raw_read = best(lambda: read(folder, RAW))
@@ -145,10 +147,11 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         def fold(some: list[ModelConfig], raw: bool = False) -> float:
             return best(lambda: what_if(folder, some, make_detector=make_counting, raw=raw).records)
 
-        folded, detected, unfolded = fold(configs), fold(others), fold(configs, raw=True)
+        folded, summed = fold(configs), fold(coverages)
+        detected, unfolded = fold(others), fold(configs, raw=True)
         records, raw = read(folder, topics), read(folder, RAW)
-        inputs = read(folder, SUMMARIES)
-        inputs_read = best(lambda: read(folder, SUMMARIES))
+        inputs = read(folder, METRICS)
+        inputs_read = best(lambda: read(folder, METRICS))
         both = {
             "verify": by_turns(lambda n: proven(folder, n)),
             "whatif_raw": by_turns(lambda n: folded_raw(folder, configs, n)),
@@ -164,6 +167,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         "whatif_per_s": round(folded),
         "whatif_to_raw_read": round(folded / raw_read, 3),
         "whatif_to_its_inputs_read": round(folded / raw * inputs / inputs_read, 3),
+        "whatif_summaries_per_s": round(summed),
         "whatif_detectors_per_s": round(detected),
         "whatif_raw_per_s": round(unfolded),
         "one_and_more_processes": both,

@@ -1,11 +1,13 @@
 """History under other rules without METER: from what it recorded, which doesn't depend on them.
 
-    summaries -> MONITOR -> metrics -> CONTROLLER -> actions
+    summaries -> MONITOR -> metrics -> CONTROLLER -> actions    where tests, or their budget, differ
     outcomes  -> DETECT ----^          where detectors, or their budget, are others
-    what DETECT recorded ---^          where they are the same
+    what either recorded ---^          where they are the same
 
 Rule 1: METER's conclusions depend on a configuration by COUNTING alone, and name its hash. Where
         these settings are as recorded its records are taken, under the new hash; else it folds.
+        MONITOR's depend on what is tested, its budget and the least coverage besides, DETECT's on
+        its detectors: where these are as recorded, so are their metrics.
 Rule 2: it gives what folding the raw records gives, to the byte of each conclusion
         (tests/replay/test_whatif.py). Evidence that names an offset is the recorded one.
 Rule 3: records that their closes don't confirm are not folded: Unfit, and the raw ones are.
@@ -13,7 +15,8 @@ Rule 3: records that their closes don't confirm are not folded: Unfit, and the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,6 +36,7 @@ from streamops.events import (
     DriftDetected,
     EpochClosed,
     Event,
+    MetricEvaluated,
     PaneSummarized,
     Tick,
 )
@@ -49,7 +53,10 @@ COUNTING = (
 )
 COMMANDS = "lifecycle"
 STAGES = ("detect", "monitor", "controller")
+INPUTS = {"monitor": "summaries", "detect": "outcomes"}
 Configs = Mapping[str, ModelConfig]
+Evaluated = PaneSummarized | MetricEvaluated | DriftDetected
+TWICE = "a pane was counted under two configurations, which are one here"
 
 
 class Unfit(Exception):
@@ -78,15 +85,26 @@ class Rehash:
             model = config.model
             given = replace(event, config=config, config_hash=self._hashes[model])
             return record._replace(event=given)
-        if isinstance(event, PaneSummarized | DriftDetected):
-            if (event.model, event.config_hash) not in self._known:
-                return record
-            hash_ = self._hashes[event.model]
-            if isinstance(event, PaneSummarized):
-                named = event.id.replace(f"/{event.config_hash[:12]}/", f"/{hash_[:12]}/")
-                return record._replace(event=replace(event, id=named, config_hash=hash_))
-            return record._replace(event=replace(event, config_hash=hash_))
-        return record
+        if not isinstance(event, PaneSummarized | MetricEvaluated | DriftDetected):
+            return record
+        if (event.model, event.config_hash) not in self._known:
+            return record
+        if isinstance(event, MetricEvaluated) and event.status == "mixed":
+            raise Unfit(TWICE)
+        hash_ = self._hashes[event.model]
+        return record if hash_ == event.config_hash else record._replace(event=_under(event, hash_))
+
+
+def _under(event: Evaluated, hash_: str) -> Evaluated:
+    """What would have been said under the configuration of another hash."""
+    before, after = (f"/{each[:12]}/" for each in (event.config_hash, hash_))
+    if isinstance(event, DriftDetected):
+        return replace(event, config_hash=hash_)
+    given = replace(event, id=event.id.replace(before, after), config_hash=hash_)
+    if isinstance(given, PaneSummarized) or given.evidence is None:
+        return given
+    summaries = (replace(s, id=s.id.replace(before, after)) for s in given.evidence.summaries)
+    return replace(given, evidence=replace(given.evidence, summaries=tuple(summaries)))
 
 
 def differs_in(given: ModelConfig, recorded: ModelConfig) -> str:
@@ -108,20 +126,29 @@ def finds_the_same(given: ModelConfig, recorded: ModelConfig) -> bool:
         return False
     if not {*given.detectors} & {*ERROR_TESTS}:
         return True
-    budgets = [
-        (
-            c.false_alarms_per_month,
-            [(s, tested(c, s), error_tests(c, s)) for s in (ALL, *segments_tested(c))],
-        )
-        for c in (given, recorded)
-    ]
-    return budgets[0] == budgets[1]
+    return _promise(given) == _promise(recorded)
+
+
+def measures_the_same(given: ModelConfig, recorded: ModelConfig) -> bool:
+    """Tell whether MONITOR says of each pane under one configuration what it says under the other,
+    where METER counts as it did."""
+    if given.min_coverage != recorded.min_coverage:
+        return False
+    return _promise(given) == _promise(recorded)
+
+
+def _promise(config: ModelConfig) -> tuple[Any, ...]:
+    """What is tested, and the budget that it shares."""
+    segments = (ALL, *segments_tested(config))
+    asked = [(s, tested(config, s), error_tests(config, s)) for s in segments]
+    return config.false_alarms_per_month, asked
 
 
 class RecordedHost:
-    """MONITOR and CONTROLLER, and DETECT where it must, over recorded summaries and outcomes.
+    """CONTROLLER, and MONITOR and DETECT where they must, over what was recorded before them.
 
-    topics  what is to be fed, all partitions at one pace
+    recorded  those of MONITOR and DETECT that are not folded: what they recorded is taken
+    topics    what is to be fed, all partitions at one pace
     """
 
     def __init__(
@@ -129,18 +156,18 @@ class RecordedHost:
         *,
         partitions: int,
         rehash: Rehash,
-        make_detector: Callable[[str], Detector] | None,
+        recorded: Set[str],
+        make_detector: Callable[[str], Detector],
         skew_max_ms: int | None,
     ) -> None:
         self.partitions, self._rehash = partitions, rehash
         self._controllers: list[Fold[Any]] = []
-        self.topics = (COMMANDS, "summaries", "metrics" if make_detector is None else "outcomes")
+        folded = [name for name in STAGES if name not in recorded]
+        read = [topic for name, topic in INPUTS.items() if name in folded]
+        self.topics = (COMMANDS, *read, *(("metrics",) if recorded else ()))
         self._wiring = Wiring(partitions)
         self._inboxes: list[RecordedInbox] = []
-        self._found: dict[int, RecordedInbox] = {}
-        self._next: dict[int, int] = dict.fromkeys(range(partitions), 0)
-        names = ("monitor", "controller") if make_detector is None else STAGES
-        for name in names:
+        for name in folded:
             for partition in range(partitions):
                 fold = make_fold(
                     name,
@@ -150,15 +177,20 @@ class RecordedHost:
                     make_detector=make_detector,
                 )
                 self._add(fold)
-        if make_detector is None:
-            for partition in range(partitions):
-                source = frozenset((f"detect/{partition}",))
-                self._found[partition] = self._inbox("metrics", source)
+        self._metrics = {
+            partition: [
+                _Metrics(name, self._inbox("metrics", frozenset((f"{name}/{partition}",))))
+                for name in sorted(recorded)
+            ]
+            for partition in range(partitions)
+        }
 
     def feed(self, record: Record) -> list[Addressed]:
         """Take the next record of one of the topics; return what is concluded by it, in order."""
-        found = self._found.get(record.partition) if record.topic == "metrics" else None
-        return self._wiring.feed((record,) if found is None else self._finds(found, record))
+        if record.topic != "metrics":
+            return self._wiring.feed((record,))
+        found = (metrics.feed(record) for metrics in self._metrics[record.partition])
+        return self._wiring.feed(chain.from_iterable(found))
 
     @property
     def epoch(self) -> int:
@@ -207,30 +239,40 @@ class RecordedHost:
         found = [self._rehash(record) for record in records]
         panes = {_pane(event) for r in found if isinstance(event := r.event, PaneSummarized)}
         if len(panes) < sum(isinstance(r.event, PaneSummarized) for r in found):
-            raise Unfit("a pane was counted under two configurations, which are one here")
+            raise Unfit(TWICE)
         return found
 
-    def _finds(self, inbox: RecordedInbox, record: Record) -> Iterator[Record]:
-        """What DETECT recorded in the epochs that this record completes, with closes that fit."""
-        inbox.feed(record)
-        partition = record.partition
-        while inbox.ready(epoch := self._next[partition]):
-            self._next[partition] += 1
-            taken, _, _ = inbox.take(epoch)
+
+class _Metrics:
+    """What a stage recorded in a partition of metrics, an epoch at a time, with closes that fit."""
+
+    def __init__(self, stage: str, inbox: RecordedInbox) -> None:
+        self._stage, self._inbox = stage, inbox
+        self._next = 0
+
+    def feed(self, record: Record) -> Iterator[Record]:
+        """Yield the records of the epochs that this one completes."""
+        self._inbox.feed(record)
+        while self._inbox.ready(self._next):
+            taken, _, _ = self._inbox.take(self._next)
             records = sorted(taken, key=lambda r: r.event.stamp.ordinal)  # type: ignore[union-attr]
             yield from records
-            events = (r.event for r in records)
-            conclusions = [codec.conclusion(e) for e in events if isinstance(e, Event)]
-            source = f"detect/{partition}"
-            close = EpochClosed(
-                id=f"close/{source}/{epoch}/metrics/{partition}",
-                time=record.event.time,  # type: ignore[union-attr]
-                source=source,
-                epoch=epoch,
-                count=len(conclusions),
-                hash=close_hash(conclusions),
-            )
-            yield record._replace(event=close)
+            yield self._close(record, records)
+            self._next += 1
+
+    def _close(self, record: Record, taken: Sequence[Record]) -> Record:
+        events = (r.event for r in taken)
+        conclusions = [codec.conclusion(e) for e in events if isinstance(e, Event)]
+        source = f"{self._stage}/{record.partition}"
+        close = EpochClosed(
+            id=f"close/{source}/{self._next}/metrics/{record.partition}",
+            time=record.event.time,  # type: ignore[union-attr]
+            source=source,
+            epoch=self._next,
+            count=len(conclusions),
+            hash=close_hash(conclusions),
+        )
+        return record._replace(event=close)
 
 
 def _pane(event: PaneSummarized) -> tuple[Any, ...]:

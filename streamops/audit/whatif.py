@@ -4,8 +4,8 @@ Rule 1: open loop (EPOCHS 24): what applications, trainers and people wrote is t
         request that only this fold makes has no answer and closes as unanswered; an answer to a
         request that it doesn't make is ignored. Predictions stay those of the recorded versions.
 Rule 2: where METER counts by the settings that it counted by, its recorded summaries and outcomes
-        are folded (`recorded`); where panes or segments are others, the raw records are. Which of
-        the two is said, and why; the answer is the same.
+        are folded (`recorded`), or the metrics behind them where these are the same as well; where
+        panes or segments are others, the raw records are. Which is said; the answer is the same.
 Rule 3: under the recorded configuration it concludes what is recorded, byte for byte.
 """
 
@@ -37,6 +37,7 @@ from streamops.audit.recorded import (
     Unfit,
     differs_in,
     finds_the_same,
+    measures_the_same,
 )
 from streamops.audit.replay import REPORT_EVERY, Progress, records_of
 from streamops.audit.under import Under, packed_configs, rows_of
@@ -57,6 +58,7 @@ from streamops.views.log import to_record
 UNANSWERED = "unanswered: the log knows no such request"
 COMMANDS = "lifecycle"
 RECORDED = "recorded summaries: METER counts as it did"
+MEASURED = "recorded metrics: METER counts and MONITOR measures as they did"
 
 MakeDetector = Callable[[str], Detector]
 
@@ -70,7 +72,7 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
     unanswered  requests that nobody was ever asked: what they would have led to isn't known
     known       first alert after an incident began: as recorded, and as it would have been
     records     raw records of the history
-    folded      what was folded: recorded summaries, or raw records and why
+    folded      what was folded: recorded metrics or summaries, or raw records and why
     """
 
     configs: dict[str, str]
@@ -170,12 +172,11 @@ class Fold:
             why = why or "asked for"
         else:
             why = _why_raw(configs, recorded) or _why_not_there(self._log, partitions)
-        self.folded = f"raw records: {why}" if why else RECORDED
         self._host: ReplayHost | RecordedHost
         if why:
-            self._host = self._raw(make_detector)
+            self.folded, self._host = f"raw records: {why}", self._raw(make_detector)
         else:
-            self._host = self._over(recorded, make_detector)
+            self.folded, self._host = self._over(recorded, make_detector)
         spans = [self._log.held(t, p) for t in RAW for p in range(partitions)]
         self.records = sum(span.next - span.first for span in spans)
         self._workers = workers_for(self.records, partitions) if workers is None else workers
@@ -245,14 +246,18 @@ class Fold:
 
     def _over(
         self, recorded: Sequence[ConfigActivated], make_detector: MakeDetector
-    ) -> RecordedHost:
-        same = all(finds_the_same(self.configs[e.config.model], e.config) for e in recorded)
-        return RecordedHost(
+    ) -> tuple[str, RecordedHost]:
+        pairs = [(self.configs[event.config.model], event.config) for event in recorded]
+        same = {"monitor": measures_the_same, "detect": finds_the_same}
+        kept = {stage for stage, is_same in same.items() if all(is_same(*pair) for pair in pairs)}
+        host = RecordedHost(
             partitions=self.namespace.partitions,
             rehash=Rehash(self.configs, recorded),
-            make_detector=None if same else make_detector,
+            recorded=kept,
+            make_detector=make_detector,
             skew_max_ms=self.namespace.skew_ms,
         )
+        return MEASURED if "monitor" in kept else RECORDED, host
 
     def _feed(self, record: Record) -> Iterator[Addressed]:
         if record.topic == COMMANDS:

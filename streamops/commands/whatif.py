@@ -39,18 +39,18 @@ def whatif(
     incident: Incident = None,
     raw: Annotated[
         bool,
-        Parameter(name="--raw", negative="", help="Fold raw records where summaries would do."),
+        Parameter(name="--raw", negative="", help="Fold raw records where others would do."),
     ] = False,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
     """Fold history again under another configuration, and print what would have been different.
 
-    The whole history is folded: from its recorded summaries and outcomes where panes and segments
-    are as they were, else from its raw records, and it says which; --workers processes fold these,
-    and change nothing that is found. `--since` and `--until` choose
-    the panes that are compared. Requests for challengers that nobody was asked in fact stay
-    unanswered: what new versions would have done isn't known.
+    The whole history is folded: from its recorded metrics where tests, panes and segments are as
+    they were, from its summaries and outcomes where panes and segments are, else from its raw
+    records, and it says which; --workers processes fold these, and change nothing that is found.
+    `--since` and `--until` choose the panes that are compared. Requests for challengers that nobody
+    was asked in fact stay unanswered: what new versions would have done isn't known.
 
     When would we have known? `--when-would CONFIG --incident TIME` answers that alone: TIME is when
     something began, as people found later.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ import pytest
 from msgspec.structs import replace
 
 from streamops import codec
-from streamops.audit.replay import run_replay
 from streamops.audit.namespace import namespace_of
-from streamops.audit.whatif import RECORDED, Fold, what_if
+from streamops.audit.recorded import RecordedHost
+from streamops.audit.replay import run_replay
+from streamops.audit.whatif import MEASURED, RECORDED, Fold, what_if
 from streamops.cli import main
-from streamops.config import ModelConfig, RetrainPolicy
+from streamops.config import DRIFT_METRICS, ModelConfig, RetrainPolicy
+from streamops.core.processor import Record
 from streamops.errors import EXIT_CONFIG
 from streamops.events import (
     AlertRaised,
     ConfigActivated,
     DriftDetected,
+    Event,
     MetricEvaluated,
     PaneSummarized,
 )
@@ -156,19 +159,31 @@ def test_when_would_says_only_when_it_would_have_been_known(folder, tmp_path, ca
     assert "needs one of" in capsys.readouterr().err
 
 
-# From recorded summaries -------------------------------------------------------------------------
+# From recorded summaries and metrics -------------------------------------------------------------
 
 
 def told(folder: Path, given: dict[str, ModelConfig], *, raw: bool) -> tuple[str, list[Any]]:
-    """What was folded, and all conclusions of MONITOR and CONTROLLER."""
+    """What was folded, and all that MONITOR and CONTROLLER conclude, or CONTROLLER is given."""
     fold = Fold(folder, given, make_counting, raw=raw)
+    taken = list[tuple[str, Event]]()
+    if isinstance(fold._host, RecordedHost):
+        wiring = fold._host._wiring
+        feed = wiring.feed
+
+        def tee(records: Iterable[Record]) -> list[Any]:
+            held = list(records)
+            taken.extend((r.topic, r.event) for r in held if r.topic == "metrics")  # type: ignore[misc]
+            return feed(held)
+
+        wiring.feed = tee  # type: ignore[method-assign]
+    concluded = [(out.topic, out.event) for out in fold.run()]
     found = [
-        (out.topic, codec.conclusion(out.event))
-        for out in fold.run()
-        if out.topic not in ("outcomes", "summaries")
-        and getattr(out.event, "topic", "") not in ("predictions", "labels")
-        and not isinstance(out.event, DriftDetected)
-        and not getattr(out.event, "source", "").startswith("detect/")
+        (topic, codec.conclusion(event))
+        for topic, event in (*concluded, *taken)
+        if topic not in ("outcomes", "summaries")
+        and getattr(event, "topic", "") not in ("predictions", "labels")
+        and not isinstance(event, DriftDetected)
+        and not getattr(event, "source", "").startswith("detect/")
     ]
     return fold.folded, sorted(found)
 
@@ -178,28 +193,52 @@ def every(given: dict[str, ModelConfig], **changes: Any) -> dict[str, ModelConfi
 
 
 def with_limits(given: dict[str, ModelConfig], factor: float) -> dict[str, ModelConfig]:
-    """Every limit of a distance moved, and one rule less."""
+    """Every limit of a distance moved."""
     return {
         model: replace(
             config,
             rules=tuple(
                 replace(rule, above=rule.above * factor) if rule.above else rule
                 for rule in config.rules
-            )[:-1],
+            ),
         )
         for model, config in given.items()
     }
 
 
-CHANGES: dict[str, Callable[[dict[str, ModelConfig]], dict[str, ModelConfig]]] = {
-    "as recorded": lambda given: given,
-    "limits": lambda given: with_limits(given, 0.1),
-    "one model's limits": lambda given: with_limits({max(given): given[max(given)]}, 0.1),
-    "policy": lambda given: every(
-        given, retrain=RetrainPolicy(every_panes=2, cooldown_panes=0, min_labels=1)
+def without_tests(given: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """The rules that ask for no drift test."""
+    return {
+        model: replace(
+            config, rules=tuple(r for r in config.rules if r.metric not in DRIFT_METRICS)
+        )
+        for model, config in given.items()
+    }
+
+
+Configs = dict[str, ModelConfig]
+# What is changed, and what serves then.
+CHANGES: dict[str, tuple[Callable[[Configs], Configs], str]] = {
+    "as recorded": (lambda given: given, MEASURED),
+    "limits": (lambda given: with_limits(given, 0.1), MEASURED),
+    "one model's limits": (
+        lambda given: with_limits({max(given): given[max(given)]}, 0.1),
+        MEASURED,
     ),
-    "coverage": lambda given: every(given, min_coverage=0.99),
-    "detectors": lambda given: every(given, detectors=("adwin", "sr_mixture")),
+    "policy": (
+        lambda given: every(
+            given, retrain=RetrainPolicy(every_panes=2, cooldown_panes=0, min_labels=1)
+        ),
+        MEASURED,
+    ),
+    "tests": (without_tests, RECORDED),
+    "budget": (lambda given: every(given, false_alarms_per_month=500.0), RECORDED),
+    "coverage": (lambda given: every(given, min_coverage=0.99), RECORDED),
+    "one more detector": (
+        lambda given: every(given, detectors=("adwin", "page_hinkley")),
+        MEASURED,
+    ),
+    "detectors": (lambda given: every(given, detectors=("adwin", "sr_mixture")), RECORDED),
 }
 
 
@@ -225,18 +264,20 @@ def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_summaries_tell_what_raw_records_tell(whole, change):
-    given = CHANGES[change](configs(whole))
+def test_what_is_recorded_tells_what_raw_records_tell(whole, change):
+    alter, serves = CHANGES[change]
+    given = alter(configs(whole))
     folded, found = told(whole, given, raw=False)
-    assert folded == RECORDED
+    assert folded == serves
     assert found == told(whole, given, raw=True)[1]
 
 
-@pytest.mark.parametrize("change", ["as recorded", "limits"])
-def test_summaries_of_golden_logs_tell_what_raw_records_tell(golden, change):
-    given = CHANGES[change](configs(golden))
+@pytest.mark.parametrize("change", ["as recorded", "limits", "coverage"])
+def test_what_golden_logs_recorded_tells_what_raw_records_tell(golden, change):
+    alter, serves = CHANGES[change]
+    given = alter(configs(golden))
     folded, found = told(golden, given, raw=False)
-    assert folded == RECORDED
+    assert folded == serves
     assert found == told(golden, given, raw=True)[1]
     if change == "as recorded":
         compared = what_if(golden, given.values(), make_detector=make_counting)
@@ -264,15 +305,33 @@ def test_an_archive_of_raw_topics_is_folded_from_them():
     assert "doesn't hold summaries-0" in Fold(folder, configs(folder), make_counting).folded
 
 
-def test_summaries_that_their_closes_do_not_confirm_are_not_folded(whole, tmp_path):
-    """One that was taken out, or altered: the raw records are folded in their place."""
+def altered(event: Event) -> Event:
+    """With one prediction more, or in a pane that can't be told from any other."""
+    if isinstance(event, PaneSummarized):
+        return replace(event, predictions=event.predictions + 1)
+    return replace(event, status="coverage")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "coverage", "source"),
+    [
+        # A coverage that changes nothing, but MONITOR has to look.
+        ("summaries", PaneSummarized, 1e-9, "meter/"),
+        ("metrics", MetricEvaluated, None, "monitor/"),
+    ],
+)
+def test_records_that_their_closes_do_not_confirm_are_not_folded(
+    tmp_path, topic, kind, coverage, source
+):
+    """One that was altered: the raw records are folded in their place."""
     host = play(panes=9, every_s=2)
-    rows = host.log["summaries", 1]
-    at = next(n for n, r in enumerate(rows) if n > 50 and isinstance(r.event, PaneSummarized))
-    rows[at] = rows[at]._replace(
-        value=codec.encode(replace(rows[at].event, predictions=rows[at].event.predictions + 1))
-    )
+    rows = host.log[topic, 1]
+    at = next(n for n, r in enumerate(rows) if n > 50 and isinstance(r.event, kind))
+    rows[at] = rows[at]._replace(value=codec.encode(altered(rows[at].event)))
     folder = archive(host, tmp_path / "altered")
-    found = what_if(folder, configs(folder).values(), make_detector=make_counting)
-    assert found.folded.startswith("raw records: summaries lack what meter/")
+    given = configs(folder)
+    if coverage is not None:
+        given = every(given, min_coverage=coverage)
+    found = what_if(folder, given.values(), make_detector=make_counting)
+    assert found.folded.startswith(f"raw records: {topic} lack what {source}")
     assert found.alerts.is_none
