@@ -15,7 +15,7 @@ from streamops.errors import TransportError
 from streamops.events import EpochClosed
 from streamops.hosts import lane as lane_module
 from streamops.hosts.decoding import to_record
-from streamops.hosts.lane import Lane
+from streamops.hosts.lane import CHECKPOINT_EVERY_S, Lane
 from streamops.hosts.memory import make_fold
 from streamops.hosts.save_pace import QUIET_S
 from streamops.settings import Settings
@@ -114,8 +114,21 @@ class Broker:
         self.topics.append(topic)
 
 
+class Clock:
+    """Stands still until it is set."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch):
-    monkeypatch.setattr(lane_module, "CHECKPOINT_EVERY_S", 0.1)
+    clock = Clock()
+    monkeypatch.setattr(lane_module, "time", clock)
     closed = EpochClosed(
         id="c", time=EPOCH, source="meter/0", epoch=0, count=0, hash=close_hash([])
     )
@@ -125,12 +138,17 @@ def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch
         broker = Broker()
         settings = Settings(bootstrap="nowhere:1", data=Path("none"))
         lane = Lane(settings, fold, broker, instance="0")
-        await asyncio.sleep(0.11)
+        clock.now = CHECKPOINT_EVERY_S * 1.5
         task = asyncio.create_task(lane.run())
         lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(closed)))
-        await asyncio.sleep(0.02)
+        while not broker.topics:
+            await asyncio.sleep(0)
+        # Longer than the lane sleeps between two looks.
+        await asyncio.sleep(QUIET_S * 2)
         before = list(broker.topics)
-        await asyncio.sleep(QUIET_S + 0.1)
+        clock.now += QUIET_S
+        while len(broker.topics) < 2:
+            await asyncio.sleep(0.01)
         task.cancel()
         return before, broker.topics
 
