@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 import streamops
+from streamops.errors import ServiceError
 from streamops.operate.folder import Folder, ServiceSettings
 from streamops.operate.stack import Stack
 
@@ -95,8 +96,15 @@ class Acts:
                 return
             pid = self._await(act.name, 0)
             if pid:
-                self._does[act.what](act.name, pid)
-                self.done[f"{act.what} {act.name}"] += 1
+                self._do(act, pid)
+
+    def _do(self, act: Act, pid: int) -> None:
+        try:
+            self._does[act.what](act.name, pid)
+        except ServiceError as error:
+            self.trouble.append(f"{act.what} {act.name}: {error}")
+        else:
+            self.done[f"{act.what} {act.name}"] += 1
 
     def _kill(self, name: str, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
@@ -114,6 +122,8 @@ class Acts:
         settings = self._stack.settings
         with streamops.Client(settings.bootstrap, namespace=settings.namespace) as client:
             client.request_seal(reason="chaos: the archiver writes all that it has")
+            # The broker may have been killed a moment ago.
+            client.flush(BACK_S)
         failed = self._stack.wait_for(lambda _: self._stack.pids.get(name) != pid, BACK_S)
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
