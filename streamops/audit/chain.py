@@ -102,6 +102,7 @@ class Chains:
         self._broken: dict[Version, list[tuple[int, Faults]]] = {}
         self._lost: dict[Version, list[tuple[tuple[int, datetime], Faults]]] = {}
         self._why: dict[Key, str] = {}
+        self._judged: dict[Stamp, Faults] = {}
         self.holes: list[Hole] = []
 
     def begin(self, outcomes: Mapping[Version, int]) -> None:
@@ -179,10 +180,23 @@ class Chains:
         for ref in refs:
             faults = faults.joined(self._metric(ref))
             known = self._metrics.get(ref.stamp)
-            while of_test and known is not None and known.earlier is not None:
-                known = self._metrics.get(known.earlier)
-                for summary in () if known is None else known.summaries:
-                    faults = faults.joined(self._summary(summary))
+            if of_test and known is not None and known.earlier is not None:
+                faults = faults.joined(self._up_to(known.earlier))
+        return faults
+
+    def _up_to(self, last: Stamp) -> Faults:
+        """What is wrong in the panes that a test read up to one; alerts come in the order of the
+        log, so that each goes back to the one before it, not to the first pane."""
+        faults = Faults()
+        at: Stamp | None = last
+        while at is not None and at not in self._judged:
+            known = self._metrics.get(at)
+            for summary in () if known is None else known.summaries:
+                faults = faults.joined(self._summary(summary))
+            at = None if known is None else known.earlier
+        if at is not None:
+            faults = faults.joined(self._judged[at])
+        self._judged[last] = faults
         return faults
 
     def _metric(self, ref: MetricRef) -> Faults:
