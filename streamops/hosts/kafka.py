@@ -34,6 +34,7 @@ from streamops.hosts.save_pace import SavePace
 from streamops.hosts.sender import Sender
 from streamops.hosts.spill import Spill
 from streamops.kafka.clients import by_place, columns_of, make_consumer, take
+from streamops.kafka.delivery import does_answer
 from streamops.kafka.offsets import first_offsets
 from streamops.kafka.silence import Silence
 from streamops.metrics import EXPOSED
@@ -45,6 +46,8 @@ POLL_S = 0.05
 EPOCHS_AHEAD_MAX = 64
 CHECKPOINT_EVERY_S = 1.0
 LEAVE_S = 2.0
+# A rebalance takes its session of 6 s, or two; a client that the group forgot may wait for ever.
+FORGOTTEN_S = 60.0
 
 MakeFold = Callable[[int], Fold[Any]]
 
@@ -77,6 +80,7 @@ class KafkaHost:
         self._trouble: ServiceError | None = None
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
+        self._revoked_at: float | None = None
         self._pace = SavePace(CHECKPOINT_EVERY_S, time.monotonic())
         self._silence = Silence(settings)
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
@@ -145,6 +149,7 @@ class KafkaHost:
             for error in filter(None, (message.error() for message in messages)):
                 _judge(error)
             self._read_again()
+            self._look_after_client(heard=False)
             return
         if is_held:
             # What was fetched before the pause is read again after it.
@@ -154,14 +159,25 @@ class KafkaHost:
             self.sender.serve()
             return
         self._take(messages)
-        heard = any(message.error() is None for message in messages)
+        self._look_after_client(heard=any(message.error() is None for message in messages))
+        self._read_archive()
+        self.sender.serve()
+        self._keep_pace()
+
+    def _look_after_client(self, *, heard: bool) -> None:
+        """Raise TransportError for a client that gives nothing more for good."""
         if self._silence.is_dead(heard, lambda: _fetched(self.hosts, self._paused, self._backlogs)):
             raise TransportError(
                 f"{self.name} gets no record though some wait: its client is stuck; start again"
             )
-        self._read_archive()
-        self.sender.serve()
-        self._keep_pace()
+        if self._revoked_at is None or time.monotonic() - self._revoked_at < FORGOTTEN_S:
+            return
+        self._revoked_at = time.monotonic()
+        if does_answer(self.settings):
+            raise TransportError(
+                f"{self.name} was not told for {FORGOTTEN_S:g} s which partitions it has after a "
+                "rebalance: the group forgot it, or another worker is slow; start again"
+            )
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Feed records to their folds; those that a fold has already are passed over."""
@@ -226,18 +242,16 @@ class KafkaHost:
     def _keep_pace(self) -> None:
         """Pause what is ahead of the slowest partition, so that buffers stay bounded (EPOCHS 6)."""
         for place, ahead in epochs_ahead(host.fold for host in self.hosts.values()).items():
-            if place not in self._backlogs:
-                self._pause(place, ahead)
-
-    def _pause(self, place: Place, ahead: int) -> None:
-        paused = place in self._paused
-        where = [TopicPartition(self.settings.topic(place[0]), place[1])]
-        if ahead > EPOCHS_AHEAD_MAX and not paused:
-            self.consumer.pause(where)
-            self._paused.add(place)
-        elif ahead <= EPOCHS_AHEAD_MAX // 2 and paused:
-            self.consumer.resume(where)
-            self._paused.discard(place)
+            is_paused = place in self._paused
+            where = [TopicPartition(self.settings.topic(place[0]), place[1])]
+            if place in self._backlogs:
+                continue
+            if ahead > EPOCHS_AHEAD_MAX and not is_paused:
+                self.consumer.pause(where)
+                self._paused.add(place)
+            elif ahead <= EPOCHS_AHEAD_MAX // 2 and is_paused:
+                self.consumer.resume(where)
+                self._paused.discard(place)
 
     def _read_again(self) -> None:
         """Seek to where each fold stands, the next time too if a partition only begins to fetch."""
@@ -262,6 +276,7 @@ class KafkaHost:
             self._is_astray = True
 
     def _on_assign(self, consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+        self._revoked_at = None
         try:
             self._take_over(consumer, places)
         except ServiceError as error:
@@ -295,6 +310,7 @@ class KafkaHost:
         LOG.info("%s holds partitions %s", self.name, partitions)
 
     def _on_revoke(self, _: Consumer, places: Sequence[TopicPartition]) -> None:
+        self._revoked_at = time.monotonic()
         self._drop([tp.partition for tp in places])
 
     def _drop(self, partitions: list[int]) -> None:

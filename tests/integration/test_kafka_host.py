@@ -168,6 +168,26 @@ def test_it_is_named_when_it_shows_in_the_round_of_the_assignment(settings, monk
         host.consumer.close()
 
 
+def test_a_worker_that_its_group_forgot_ends(settings, monkeypatch):
+    """After a broker's pause METER stood still for 240 s: its partitions were taken away, and the
+    client was never told which it has next."""
+    monkeypatch.setattr(kafka, "FORGOTTEN_S", 0.5)
+    host = KafkaHost(
+        settings, "meter", lambda p: make_fold("meter", p, PARTITIONS, skew_max_ms=None)
+    )
+    places = [TopicPartition(settings.topic(t), p) for t in host.topics for p in range(PARTITIONS)]
+    try:
+        host._on_assign(host.consumer, places)
+        began = time.monotonic()
+        rounds_until(host, began + 2)
+        host._on_revoke(host.consumer, places)
+        with pytest.raises(TransportError, match="was not told for .* which partitions it has"):
+            rounds_until(host, began + 90)
+    finally:
+        host._drop(list(host.hosts))
+        host.consumer.close()
+
+
 def test_what_ends_one_fold_ends_the_control_plane(settings, monkeypatch):
     """Both run in one process: its supervisor starts both again."""
 
