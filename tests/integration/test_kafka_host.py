@@ -181,7 +181,7 @@ def test_a_worker_that_its_group_forgot_ends(settings, monkeypatch):
         began = time.monotonic()
         rounds_until(host, began + 2)
         host._on_revoke(host.consumer, places)
-        with pytest.raises(TransportError, match="was not told for .* which partitions it has"):
+        with pytest.raises(TransportError, match=r"was not told for .* which partitions it has"):
             rounds_until(host, began + 90)
     finally:
         host._drop(list(host.hosts))

@@ -509,20 +509,13 @@ def test_many_alerts_of_a_test_look_at_each_pane_once_and_name_the_same_faults(m
         source = SummaryRef(
             id=f"summary/{pane}", stamp=Stamp("meter/0", pane, 0), offset=0, raw=RawEvidence()
         )
-        panes.append(
-            MetricEvaluated(
-                id=f"metric/{pane}",
-                time=at(pane),
-                model="m",
-                version="v1",
-                segment="all",
-                pane_start=at(pane),
-                cut="closed",
-                config_hash="h",
-                stamp=Stamp("monitor/0", pane, 0),
-                evidence=MetricEvidence(summaries=(source,), panes=pane + 1),
-            )  # fmt: skip
-        )
+        metric = MetricEvaluated(
+            id=f"metric/{pane}", time=at(pane), model="m", version="v1", segment="all",
+            pane_start=at(pane), cut="closed", config_hash="h",
+            stamp=Stamp("monitor/0", pane, 0),
+            evidence=MetricEvidence(summaries=(source,), panes=pane + 1),
+        )  # fmt: skip
+        panes.append(metric)
         chains.note(panes[-1])
     chains.conclude({}, {})
     looked = list[str]()
