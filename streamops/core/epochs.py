@@ -129,6 +129,11 @@ class Fold(Generic[S]):
             folded.append(self._fold(self.epoch + 1))
         return folded
 
+    def hand_over(self, topic: str, least: int) -> Sequence[Record]:
+        """Hand over what the open epoch has so far of a raw topic, if that is so many records."""
+        inbox = self.inboxes[topic]
+        return inbox.hand_over(self.epoch + 1, least) if isinstance(inbox, RawInbox) else ()
+
     def _fold(self, epoch: int) -> Folded:
         parts: list[Sequence[Record]] = []
         time: datetime | None = None

@@ -4,7 +4,9 @@ Rule 1: a partition is cut by counting ticks only: higher epoch, time not fallin
         append time (2). All else about time is the processor's.
 Rule 2: an epoch's position is its closing tick's: a resumed partition reads it again, and so knows
         the time below which no tick counts, and a jump it stands in the middle of.
-Rule 3: an epoch that waits for another input may be paused, which bounds how many there are; how
+Rule 3: what an open epoch has so far may be handed over before it is complete, in log order; only
+        the rest waits then.
+Rule 4: an epoch that waits for another input may be paused, which bounds how many there are; how
         many records the open one has is up to producers. They lie in a buffer that is the host's.
 """
 
@@ -98,10 +100,20 @@ class RawInbox:
     def take(self, epoch: int) -> tuple[Sequence[Record], datetime | None, int]:
         """Hand over an epoch: its records, its closing tick's time and position."""
         time, position = self._complete.pop(epoch)
+        return self._read_out(epoch), time, position
+
+    def hand_over(self, epoch: int, least: int) -> Sequence[Record]:
+        """Hand over what an open epoch has so far, if that is so many records."""
+        if epoch != self._open or self.buffer.count((epoch, "")) + len(self._held) < least:
+            return ()
+        self._put(epoch)
+        return self._read_out(epoch)
+
+    def _read_out(self, epoch: int) -> Sequence[Record]:
         found = self.buffer.read((epoch, ""))
         records = found if isinstance(found, Sequence) else list(found)
         self.buffer.drop((epoch, ""))
-        return records, time, position
+        return records
 
     def _put(self, epoch: int) -> None:
         if self._held:

@@ -4,6 +4,7 @@ Rule 1: of an epoch, predictions are folded in log order, then labels in log ord
 Rule 2: a prediction is late exactly when predictions' tick stands at or past its pane's end plus
         allowed lateness; it is joined and counted as late, and enters restatements only (18).
 Rule 3: every record ends somewhere: counted, waiting, or RecordRefused. None is dropped silently.
+Rule 4: an epoch's first records may be folded before the others are there; nothing else changes.
 """
 
 from __future__ import annotations
@@ -77,23 +78,40 @@ class Meter:
         self.skew_max_ms = skew_max_ms
         self._at_once, self._open = at_once, open_
         self._last = LastDue()
+        self._begun: tuple[MeterState, _Step] | None = None
 
     def initial(self) -> MeterState:
         """Return the state before the first record."""
         return MeterState()
 
+    def begin(self, state: MeterState, records: Sequence[Record]) -> None:
+        """Fold the first records of the next epoch ahead of its tick; `step` folds the rest."""
+        work = self._work(state)
+        self._fold(work, records)
+        self._begun = state, work
+
     def step(self, state: MeterState, batch: Batch) -> tuple[MeterState, Sequence[Output]]:
         """Fold one epoch of predictions and labels."""
+        work = self._work(state)
+        self._fold(work, batch.records)
+        self._last.keep(work.state, work.due)
+        return work.state, work.outputs
+
+    def _work(self, state: MeterState) -> _Step:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            assert begun[0] is state, "another epoch was begun"
+            return begun[1]
         due = self._last.take(state) if self._at_once else None
         work = _Step(state, self.join, self.skew_max_ms, due)
         work.opened = self._open
+        return work
+
+    def _fold(self, work: _Step, records: Sequence[Record]) -> None:
         if self._at_once:
-            take_all(work, batch.records)
-        else:
-            for record in batch.records:
-                work.take(record)
-        self._last.keep(work.state, work.due)
-        return work.state, work.outputs
+            take_all(work, records)
+        for record in () if self._at_once else records:
+            work.take(record)
 
 
 class _Step(Workspace):

@@ -44,7 +44,9 @@ LOG = logging.getLogger(__name__)
 CHUNK = 4000
 POLL_S = 0.05
 EPOCHS_AHEAD_MAX = 64
-CHECKPOINT_EVERY_S = 1.0
+# In each tick's second: nothing is folded ahead of a tick before what was folded is saved.
+CHECKPOINT_EVERY_S = 0.5
+CHECKPOINT_AT_MOST_S = 2.0
 LEAVE_S = 2.0
 # A rebalance takes its session of 6 s, or two; a client that the group forgot may wait for ever.
 FORGOTTEN_S = 60.0
@@ -81,7 +83,7 @@ class KafkaHost:
         self._paused: set[tuple[str, int]] = set()
         self._is_astray = False
         self._revoked_at: float | None = None
-        self._pace = SavePace(CHECKPOINT_EVERY_S, time.monotonic())
+        self._pace = SavePace(CHECKPOINT_EVERY_S, CHECKPOINT_AT_MOST_S, time.monotonic())
         self._silence = Silence(settings)
         self.spill = Spill(settings.spill / f"{name}-{instance}", settings.held_bytes)
         self._backlogs = Backlogs(read_archive)

@@ -65,7 +65,7 @@ class Lane:
         self._refused: list[Addressed] = []
         self._unsaved: Folded | None = None
         self._broken = False
-        self._pace = SavePace(CHECKPOINT_EVERY_S, time.monotonic())
+        self._pace = SavePace(CHECKPOINT_EVERY_S, 2 * CHECKPOINT_EVERY_S, time.monotonic())
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
         self._settling = asyncio.Lock()

@@ -152,6 +152,23 @@ def batches(epochs) -> list[Batch]:
     return found
 
 
+class Ahead(Meter):
+    """METER that begins each epoch's predictions, cut at these places."""
+
+    def __init__(self, cuts: list[int], **how) -> None:
+        super().__init__(**how)
+        self.cuts = cuts
+
+    def step(self, state, batch):
+        made = [r for r in batch.records if r.topic == "predictions"]
+        first = 0
+        for cut in sorted(cuts for cuts in self.cuts if cuts <= len(made)):
+            if cut > first:
+                self.begin(state, made[first:cut])
+            first = max(first, cut)
+        return super().step(state, batch._replace(records=batch.records[first:]))
+
+
 def folded(meter: Meter, log: list[Batch], renewed: int | None = None):
     state, outputs, tables = meter.initial(), [], []
     for number, batch in enumerate(log):
@@ -261,6 +278,14 @@ def test_long_runs_at_once_are_one_by_one(given_, skew):
     assert folded(Meter(skew_max_ms=skew), log) == folded(
         Meter(skew_max_ms=skew, at_once=False), log
     )
+
+
+@settings(max_examples=150, deadline=None)
+@given(EPOCHS | PLAIN_EPOCHS.map(plain_epochs), st.lists(st.integers(0, 30)), KEEPS, SKEWS)
+def test_predictions_may_be_folded_ahead_of_their_tick(epochs, cuts, keep, skew):
+    log = batches(epochs)
+    ahead = Ahead(cuts, skew_max_ms=skew, join=JoinTable(MemoryShelf(), keep))
+    assert folded(ahead, log) == folded(Meter(skew_max_ms=skew, at_once=False), log)
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,5 +1,7 @@
 """How a client cuts its chunks, and where they wait, changes no byte of what METER writes.
 
+Predictions of the open epoch are folded ahead of their tick, now and then (064).
+
 The log is hostile: JSON and MessagePack by turns, records that are none between sound ones, several
 models and versions, features of every kind (test_batch_laws). The definition gets one record at a
 time; the other fold gets chunks, cut anywhere, its topics by turns, held in memory or on disk.
@@ -101,6 +103,8 @@ def by_chunks(log, skew, chance: Random, limit: int) -> list[Folded]:
             if chance.random() < 0.2:  # as the archive gives them
                 records = list(records)
             found += fold.feed_all(topic, records)
+            if early := fold.hand_over("predictions", chance.choice((1, 5, 99))):
+                fold.processor.begin(fold.state, early)
         fold.let_go()
     return found
 

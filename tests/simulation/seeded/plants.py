@@ -20,6 +20,7 @@ from streamops.core.inbox import RawInbox
 from streamops.core.processor import Record
 from streamops.events import Tick
 from streamops.hosts.checkpoint import Checkpoint
+from streamops.hosts.partition_host import PartitionHost
 from streamops.hosts.sender import Sender
 from tests.simulation.seeded import cluster, disk, worker
 from tests.simulation.seeded.disk import DiskStore
@@ -94,6 +95,15 @@ class HastyWorker(Worker):
         self.settle()
 
 
+class RashHost(PartitionHost):
+    """Folds ahead of a tick before the last epoch is saved (against clause 14)."""
+
+    def _begin(self) -> None:
+        positions, self._positions = self._positions, None
+        super()._begin()
+        self._positions = positions
+
+
 class DeafSender(Sender):
     """Goes on after a send that failed (against clause 13)."""
 
@@ -122,6 +132,7 @@ PLANTS = {
     "repeats": Plant(epochs, "DerivedInbox", RepeatsInbox),
     "hasty": Plant(cluster, "Worker", HastyWorker),
     "split": Plant(disk, "DiskStore", SplitStore),
+    "rash": Plant(worker, "PartitionHost", RashHost),
     "overtaken": Plant(epochs, "DerivedInbox", LastStampInbox),
     "deaf": Plant(worker, "Sender", DeafSender),
     "old-tick": Plant(epochs, "RawInbox", OldTicksInbox),
