@@ -2,7 +2,7 @@
 
 A played history of two models (two features, segments, rules, a detector of the tests' own) is
 archived, PER_S predictions a model and second (a pane has 100 times as many); then its records are
-only read and decoded, verified from the raw records, and folded under another limit: from recorded
+only read and decoded, then linked and hashed besides (`benchmarks.floor`), verified from the raw records, and folded under another limit: from recorded
 metrics, under another coverage besides from summaries, with the detectors folded again, and from
 raw records. What-if counts raw records of the
 history a second, whatever it reads. Seconds of CPU in one process, the best of three.
@@ -27,6 +27,7 @@ from typing import NamedTuple
 from msgspec.json import encode
 from msgspec.structs import replace
 
+from benchmarks.floor import AuditFloor
 from streamops.audit.asked import Asked
 from streamops.audit.records import PartitionReader
 from streamops.audit.verify import recompute, verify
@@ -54,6 +55,16 @@ def read(folder: Path, topics: tuple[str, ...]) -> int:
     """Read and decode, nothing else; returns how many records."""
     log = ArchiveLog(folder)
     return sum(1 for t in topics for p in log.partitions(t) for _ in PartitionReader(folder, t, p))
+
+
+def floor(folder: Path, topics: tuple[str, ...]) -> int:
+    """What no verification can do without, and nothing else; returns how many records."""
+    found = AuditFloor()
+    for topic in topics:
+        for partition in ArchiveLog(folder).partitions(topic):
+            for rows in PartitionReader(folder, topic, partition).batches():
+                found.take(rows, topic)
+    return found.records
 
 
 def given(folder: Path) -> list[ModelConfig]:
@@ -141,6 +152,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         coverages = [replace(c, min_coverage=c.min_coverage / 2) for c in configs]
         others = [replace(c, detectors=(*c.detectors, "sr_mixture")) for c in configs]
         all_read = best(lambda: read(folder, topics))
+        least = best(lambda: floor(folder, topics))
         raw_read = best(lambda: read(folder, RAW))
         verified = best(lambda: verify(folder, make_detector=make_counting).records)
 
@@ -161,6 +173,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         "records": records,
         "raw_records": raw,
         "read_per_s": round(all_read),
+        "floor_per_s": round(least),
         "verify_per_s": round(verified),
         "verify_to_read": round(verified / all_read, 3),
         "raw_read_per_s": round(raw_read),

@@ -4,9 +4,14 @@ python -m benchmarks.meter [ROWS]
 
 raw_consume   every record of predictions and labels consumed
 ceiling       consumed and decoded, nothing else
+floor         decoded and linked, an outcome's bytes sent for each label (`benchmarks.floor`)
 naive         `benchmarks.naive`: the same job in a plain loop
 faust         `benchmarks.faust_meter`: the same loop in a Faust agent
 events_per_s  METER with join, outcomes, summaries and checkpoints: predictions and labels
+short_epochs  ceiling and METER of the same rows in SHORT_EPOCHS
+
+An epoch of the whole mix has 80,000 events: what METER takes in about a second, as a tick a second
+cuts it under full load. Each epoch closes a pane.
 """
 
 from __future__ import annotations
@@ -20,11 +25,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from msgspec.structs import replace
 
+from benchmarks.floor import MeterFloor
 from benchmarks.naive import NaiveMeter
 from benchmarks.traffic import Mix, send, version_of
 from streamops import codec
@@ -33,6 +41,7 @@ from streamops.hosts.memory import make_fold
 from streamops.kafka.admin import create_topics
 from streamops.kafka.broker import EmbeddedBroker
 from streamops.kafka.clients import make_consumer, make_producer, take
+from streamops.kafka.delivery import hand_over_all
 from streamops.settings import Settings
 
 PARTITIONS = 4
@@ -40,11 +49,15 @@ TOPICS = ("predictions", "labels")
 CHUNK = 5000
 POLL_S = 0.02
 NAIVE_TOPIC = "naive-outcomes"
+EPOCHS, SHORT_EPOCHS = 5, 40
+MIX = Mix(epochs=EPOCHS)
 
 
 def main(arguments: list[str]) -> None:
     """Measure and print."""
-    print(json.dumps(run(Mix(rows=int(arguments[0])) if arguments else Mix()), indent=1))
+    print(
+        json.dumps(run(Mix(rows=int(arguments[0]), epochs=EPOCHS) if arguments else MIX), indent=1)
+    )
 
 
 def run(mix: Mix) -> dict[str, object]:
@@ -70,20 +83,40 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
     last = send(settings, mix)
     consumed = rate(mix, lambda: drain(settings, len))
     ceiling = rate(mix, lambda: drain(settings, codec.decode_all))
+    floor = rate(mix, lambda: run_floor(settings))
     naive = rate(mix, lambda: run_naive(settings, mix))
     meter = run_meter(settings, mix, last)
     faust = run_faust(settings, mix)
+    short = run_short(settings, replace(mix, epochs=mix.epochs * SHORT_EPOCHS // EPOCHS))
     return {
         "benchmark": "meter",
         "events": mix.events,
         "raw_consume_events_per_s": consumed,
         "ceiling_events_per_s": ceiling,
+        "floor_events_per_s": floor,
         "naive_events_per_s": naive,
         "events_per_s": meter,
         "ratio_to_ceiling": round(meter / ceiling, 3),
+        "floor_to_naive": round(floor / naive, 2),
         "ratio_to_naive": round(meter / naive, 2),
         "faust_events_per_s": faust,
         "ratio_to_faust": round(meter / faust, 1),
+        "short_epochs": short,
+    }
+
+
+def run_short(settings: Settings, mix: Mix) -> dict[str, object]:
+    """METER and its ceiling over shorter epochs, in a namespace of their own."""
+    own = replace(settings, namespace="short", data=settings.data / "short")
+    create_topics({"bootstrap.servers": own.bootstrap}, own.namespace, PARTITIONS)
+    last = send(own, mix)
+    ceiling = rate(mix, lambda: drain(own, codec.decode_all))
+    meter = run_meter(own, mix, last)
+    return {
+        "events_an_epoch": mix.events // mix.epochs,
+        "ceiling_events_per_s": ceiling,
+        "events_per_s": meter,
+        "ratio_to_ceiling": round(meter / ceiling, 3),
     }
 
 
@@ -125,6 +158,19 @@ def run_naive(settings: Settings, mix: Mix) -> None:
 
     meter = NaiveMeter(write, version_of(mix, 0))
     drain(settings, lambda values: [meter.take(value) for value in values])
+    producer.flush()
+
+
+def run_floor(settings: Settings) -> None:
+    """What a proof can't do without, over the same records."""
+    producer, key = make_producer(settings, "floor", **{"linger.ms": 50}), b"model"
+    floor = MeterFloor()
+
+    def take_some(values: list[bytes]) -> None:
+        sent = zip(floor.take(values), repeat(key), repeat(-1), strict=False)
+        hand_over_all(producer, NAIVE_TOPIC, sent, lambda error, message: None)
+
+    drain(settings, take_some)
     producer.flush()
 
 
