@@ -113,9 +113,14 @@ def write_raw(archive: Path, records: Sequence[RawRecord], place: Partition, cov
 
     Raises TransportError if another archiver created it before, or the disk refuses.
     """
+    return store_raw(archive, raw_table(records), place, cover)
+
+
+def store_raw(archive: Path, rows: Any, place: Partition, cover: Cover) -> Path:
+    """Do the same with records that are an Arrow table already."""
     folder = raw_folder(archive, *place)
     path = folder / file_name(cover.first)
-    rows = raw_table(records).replace_schema_metadata({COVER: msgspec.json.encode(cover)})
+    rows = rows.replace_schema_metadata({COVER: msgspec.json.encode(cover)})
     temporary = folder / f".{cover.first}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -29,7 +30,7 @@ from streamops.hosts.work import Work
 from streamops.kafka.clients import BY_BATCH, by_place, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
-from streamops.views.archive import NAMESPACE_FILE, ArchiveLog, Cover, cover_of, write_raw
+from streamops.views.archive import NAMESPACE_FILE, ArchiveLog, Cover, cover_of, raw_table, store_raw
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
@@ -46,7 +47,7 @@ from streamops.views.log import (
 )
 from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
 from streamops.views.seal_events import ASKED_ON, requested_by, send_seal
-from streamops.views.typed import mend_typed, write_typed
+from streamops.views.typed import mend_typed, store_typed, typed_tables
 
 LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
@@ -135,6 +136,8 @@ class Archiver:
         self._noted = time.monotonic()
         self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
         self._index = KeyIndex(self._folder)
+        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made.
+        self._packer = ThreadPoolExecutor(1, "archive-files")
         self._asked: list[Asked] = []
         try:
             self._begin()
@@ -144,6 +147,7 @@ class Archiver:
 
     def close(self) -> None:
         """Close the client; what is in the buffers stays in Kafka, and is read again."""
+        self._packer.shutdown()
         self._consumer.close()
         self._asker.close()
 
@@ -299,11 +303,16 @@ class Archiver:
     def _write(self, places: Iterable[Partition]) -> None:
         for place in places:
             buffer = self._buffers[place]
-            cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
-            path = write_raw(self._folder, buffer.records, place, cover)
-            write_typed(self._folder, buffer.records, place, buffer.first)
-            self._index.add(place, buffer.records, cover)
-            self._sealer.take(place, buffer.records, cover, path)
+            records, pack = buffer.records, self._packer.submit
+            cover = cover_of([r.offset for r in records], buffer.first, buffer.next)
+            raw = pack(store_raw, self._folder, raw_table(records), place, cover)
+            columns = typed_tables(records)
+            # Nothing stands beside a raw file that isn't there.
+            path = raw.result()
+            typed = pack(store_typed, self._folder, columns, place, cover.first)
+            self._index.add(place, records, cover)
+            self._sealer.take(place, records, cover, path)
+            typed.result()
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 
 

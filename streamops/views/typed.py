@@ -40,6 +40,17 @@ SLICE = 2000
 
 def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, first: int) -> None:
     """Write the typed files beside a raw file, one for each event type in it."""
+    store_typed(archive, typed_tables(records), place, first)
+
+
+def store_typed(archive: Path, typed: dict[str, Any], place: Partition, first: int) -> None:
+    """Write the typed files of Arrow tables, by event type."""
+    for name, rows in typed.items():
+        _replace(rows, archive, name, place, first)
+
+
+def typed_tables(records: Sequence[RawRecord]) -> dict[str, Any]:
+    """Return an Arrow table for each event type among a partition's records."""
     parts: dict[str, list[Any]] = {}
     refused = list[tuple[RawRecord, str]]()
     for start in range(0, len(records), SLICE):
@@ -51,13 +62,11 @@ def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, f
         for kind, rows in by_type.items():
             stored = _stored(kind, pick(some, rows), pick(events, rows), refused)
             parts.setdefault(kind.__name__, []).append(stored)
-    for name, found in parts.items():
-        together = pa.concat_tables(found)
-        if len(together):
-            _replace(together, archive, name, place, first)
+    found = {name: pa.concat_tables(some) for name, some in parts.items() if any(map(len, some))}
     if refused:
         columns = {"offset": [r.offset for r, _ in refused], "reason": [why for _, why in refused]}
-        _replace(pa.table(columns), archive, UNREADABLE, place, first)
+        found[UNREADABLE] = pa.table(columns)
+    return found
 
 
 def _by_type(events: Sequence[Any]) -> dict[type[Any], Indices]:
