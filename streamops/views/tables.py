@@ -57,8 +57,19 @@ class Column(NamedTuple):
     def values(self, items: Sequence[Event]) -> Any:
         """Return the column of these events as an Arrow array."""
         found: list[Any] = list(map(attrgetter(self.field), items))
-        found = found if self.convert is None else self.convert(found)
+        if len(found) > 1 and _is_one_text(found):
+            return pa.repeat(self._array(found[:1])[0], len(found))
+        return self._array(found)
+
+    def _array(self, values: list[Any]) -> Any:
+        found: Any = values if self.convert is None else self.convert(values)
         return found if isinstance(found, pa.Array) else pa.array(found, self.arrow)
+
+
+def _is_one_text(values: list[Any]) -> bool:
+    """Tell whether all are one text, or none; of numbers 1, 1.0 and True would be one."""
+    first = values[0]
+    return (first is None or type(first) is str) and values.count(first) == len(values)
 
 
 class Table(NamedTuple):
