@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, NamedTuple
 
 from streamops.views.log import Partition, RawRecord
@@ -42,31 +41,30 @@ class Buffer:
     born: float = 0.0
     touched: float = 0.0
     size: int = 0
-    parts: list[Columns] = field(default_factory=list)
-    count: int = 0
+    columns: list[list[Any]] = field(default_factory=lambda: [[] for _ in Columns._fields])
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
 
     def add_all(self, records: Sequence[RawRecord], now: float) -> None:
         """Take the partition's next records; `now` is in seconds of a monotonic clock."""
-        if not self.parts:
+        if not len(self):
             self.born = now
         self.touched = now
         part = in_columns(records).columns
-        self.parts.append(part)
-        self.count += len(records)
+        for whole, some in zip(self.columns, part, strict=True):
+            whole += some
         bytes_ = sum(map(len, part.keys)) + sum(map(len, part.values))
         self.size += bytes_ + RECORD_BYTES * len(records)
         self.next = part.offsets[-1] + 1
 
     def records(self, place: Partition) -> RawColumns:
         """Return what it holds."""
-        whole: list[Any] = [
-            list(chain.from_iterable(some)) for some in zip(*self.parts, strict=True)
-        ]
-        return RawColumns(place, Columns(*whole or [()] * len(Columns._fields)))
+        return RawColumns(place, Columns(*self.columns))
 
     def due(self, roll: Roll, now: float) -> bool:
         """Tell whether the buffer should become a file."""
-        if not self.parts:
+        if not len(self):
             return False
-        full = self.count >= roll.rows or self.size >= roll.size
+        full = len(self) >= roll.rows or self.size >= roll.size
         return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s

@@ -45,7 +45,7 @@ def test_a_buffer_gives_back_what_it_took():
     buffer.add_all(RECORDS[:2], 1.0)
     buffer.add_all(in_columns(RECORDS[2:]), 2.0)
     assert list(buffer.records(PLACE)) == RECORDS
-    assert (buffer.count, buffer.next, buffer.born, buffer.touched) == (6, 11, 1.0, 2.0)
+    assert (len(buffer), buffer.next, buffer.born, buffer.touched) == (6, 11, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES)
