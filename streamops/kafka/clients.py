@@ -101,13 +101,15 @@ def take(consumer: Consumer, limit: int, timeout_s: float) -> list[Message]:
 
 def by_place(messages: Sequence[Message]) -> dict[Any, list[Message]]:
     """Return what was fetched by topic and partition, errors left out."""
+    if any(map(Message.error, messages)):
+        messages = [message for message in messages if message.error() is None]
+    where = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
+    # A fetch holds one partition behind the other: most batches are of one.
+    if where and where.count(where[0]) == len(where):
+        return {where[0]: list(messages)}
     found: defaultdict[Any, list[Message]] = defaultdict(list)
-    where = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
     for place, message in zip(where, messages, strict=True):
         found[place].append(message)
-    if any(map(Message.error, messages)):
-        sound = {place: [m for m in some if m.error() is None] for place, some in found.items()}
-        return {place: some for place, some in sound.items() if some}
     return found
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from streamops.errors import TransportError
 from streamops.views.log import Held, Partition, RawRecord, missing, require_held
+from streamops.views.raw_columns import in_columns
 
 ROW_GROUP = 20_000
 NO_END = 1 << 62
@@ -113,9 +115,14 @@ def write_raw(archive: Path, records: Sequence[RawRecord], place: Partition, cov
 
     Raises TransportError if another archiver created it before, or the disk refuses.
     """
+    return store_raw(archive, raw_table(records), place, cover)
+
+
+def store_raw(archive: Path, rows: Any, place: Partition, cover: Cover) -> Path:
+    """Do the same with records that are an Arrow table already."""
     folder = raw_folder(archive, *place)
     path = folder / file_name(cover.first)
-    rows = raw_table(records).replace_schema_metadata({COVER: msgspec.json.encode(cover)})
+    rows = rows.replace_schema_metadata({COVER: msgspec.json.encode(cover)})
     temporary = folder / f".{cover.first}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,28 +142,30 @@ def write_raw(archive: Path, records: Sequence[RawRecord], place: Partition, cov
 
 def raw_table(records: Sequence[RawRecord]) -> Any:
     """Return raw records as an Arrow table of the raw schema."""
-    ends, names, values = [0], list[str](), list[bytes]()
-    for record in records:
-        for name, value in record.headers:
-            names.append(name)
-            values.append(value)
-        ends.append(len(names))
-    pairs = pa.StructArray.from_arrays(
+    given = in_columns(records).columns
+    pairs = list(chain.from_iterable(given.headers))
+    names, values = [name for name, _ in pairs], [value for _, value in pairs]
+    headers = pa.StructArray.from_arrays(
         [pa.array(names, pa.string()), pa.array(values, pa.binary())], fields=list(HEADER)
     )
+    ends = pa.array(accumulate(map(len, given.headers), initial=0), pa.int32())
     columns = [
-        pa.array([r.offset for r in records], pa.int64()),
-        pa.array([r.append_ms for r in records], pa.int64()),
-        pa.array([r.key for r in records], pa.binary()),
-        pa.array([r.value for r in records], pa.binary()),
-        pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pairs, type=pa.list_(HEADER)),
+        pa.array(given.offsets, pa.int64()),
+        pa.array(given.append_ms, pa.int64()),
+        pa.array(given.keys, pa.binary()),
+        pa.array(given.values, pa.binary()),
+        pa.ListArray.from_arrays(ends, headers, type=pa.list_(HEADER)),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def write_table(rows: Any, path: Path) -> None:
-    """Write an Arrow table as Parquet and wait until the disk has it."""
-    pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP)
+def write_table(rows: Any, path: Path, repeating: Sequence[str] | Literal[True] = True) -> None:
+    """Write an Arrow table as Parquet and wait until the disk has it.
+
+    repeating  the columns that get a dictionary; all if it isn't said
+    """
+    how = {"compression": "zstd", "row_group_size": ROW_GROUP, "use_dictionary": repeating}
+    pq.write_table(rows, path, **how)
     sync(path)
 
 

@@ -12,8 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -29,7 +28,15 @@ from streamops.hosts.work import Work
 from streamops.kafka.clients import BY_BATCH, by_place, make_consumer, take
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
-from streamops.views.archive import NAMESPACE_FILE, ArchiveLog, Cover, cover_of, write_raw
+from streamops.views.archive import (
+    NAMESPACE_FILE,
+    ArchiveLog,
+    Cover,
+    cover_of,
+    raw_table,
+    store_raw,
+)
+from streamops.views.buffers import DEFAULT_ROLL, Buffer, Roll
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
@@ -41,68 +48,17 @@ from streamops.views.log import (
     is_notice,
     missing,
     partition_counts,
-    to_raws,
     watermarks,
 )
+from streamops.views.raw_columns import of_messages
 from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
 from streamops.views.seal_events import ASKED_ON, requested_by, send_seal
-from streamops.views.typed import mend_typed, write_typed
+from streamops.views.typed import mend_typed, store_typed, typed_tables
 
 LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
 POLL_S = 0.2
 NOTE_EVERY_S = 1.0
-# A record in a buffer costs about this beside its bytes.
-RECORD_BYTES = 250
-_KEY, _VALUE = attrgetter("key"), attrgetter("value")
-
-
-class Roll(NamedTuple):
-    """When a partition's buffer becomes a file.
-
-    rows, size   records, and bytes of keys and values
-    idle_s       seconds without a new record
-    age_s        seconds since its first record
-    total        bytes of all buffers together: beyond, the largest is written
-    """
-
-    rows: int = 100_000
-    size: int = 16 * 1024**2
-    idle_s: float = 10.0
-    age_s: float = 300.0
-    total: int = 16 * 1024**2
-
-
-DEFAULT_ROLL = Roll()
-
-
-@dataclass
-class Buffer:
-    """Records of one partition that are in no file yet: those of the offsets [first, next)."""
-
-    first: int
-    next: int
-    born: float = 0.0
-    touched: float = 0.0
-    size: int = 0
-    records: list[RawRecord] = field(default_factory=list)
-
-    def add_all(self, records: Sequence[RawRecord], now: float) -> None:
-        """Take the partition's next records; `now` is in seconds of a monotonic clock."""
-        if not self.records:
-            self.born = now
-        self.touched = now
-        self.records += records
-        bytes_ = sum(map(len, map(_KEY, records))) + sum(map(len, map(_VALUE, records)))
-        self.size += bytes_ + RECORD_BYTES * len(records)
-        self.next = records[-1].offset + 1
-
-    def due(self, roll: Roll, now: float) -> bool:
-        """Tell whether the buffer should become a file."""
-        if not self.records:
-            return False
-        full = len(self.records) >= roll.rows or self.size >= roll.size
-        return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s
 
 
 class Asked(NamedTuple):
@@ -135,6 +91,8 @@ class Archiver:
         self._noted = time.monotonic()
         self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
         self._index = KeyIndex(self._folder)
+        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made.
+        self._packer = ThreadPoolExecutor(1, "archive-files")
         self._asked: list[Asked] = []
         try:
             self._begin()
@@ -144,6 +102,7 @@ class Archiver:
 
     def close(self) -> None:
         """Close the client; what is in the buffers stays in Kafka, and is read again."""
+        self._packer.shutdown()
         self._consumer.close()
         self._asker.close()
 
@@ -189,9 +148,8 @@ class Archiver:
         taken: Counter[str] = Counter()
         for (name, partition), some in by_place(messages).items():
             place = (self._settings.short(name), partition)
-            buffer, records = self._buffers[place], to_raws(place, some)
-            if records[0].offset < buffer.next:
-                records = [record for record in records if record.offset >= buffer.next]
+            buffer, records = self._buffers[place], of_messages(place, some)
+            records = records.behind(buffer.next)
             if not records:
                 continue
             buffer.add_all(records, now)
@@ -299,11 +257,16 @@ class Archiver:
     def _write(self, places: Iterable[Partition]) -> None:
         for place in places:
             buffer = self._buffers[place]
-            cover = cover_of([r.offset for r in buffer.records], buffer.first, buffer.next)
-            path = write_raw(self._folder, buffer.records, place, cover)
-            write_typed(self._folder, buffer.records, place, buffer.first)
-            self._index.add(place, buffer.records, cover)
-            self._sealer.take(place, buffer.records, cover, path)
+            records, pack = buffer.records(place), self._packer.submit
+            cover = cover_of(records.columns.offsets, buffer.first, buffer.next)
+            raw = pack(store_raw, self._folder, raw_table(records), place, cover)
+            columns = typed_tables(records)
+            # Nothing stands beside a raw file that isn't there.
+            path = raw.result()
+            typed = pack(store_typed, self._folder, columns, place, cover.first)
+            self._index.add(place, records, cover)
+            self._sealer.take(place, records, cover, path)
+            typed.result()
             self._buffers[place] = Buffer(buffer.next, buffer.next)
 
 

@@ -16,7 +16,6 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from streamops.errors import InputError, TransportError
 from streamops.events import DriftDetected, MetricEvaluated, OutcomeJoined
 from streamops.views.archive import ArchiveLog, Cover
 from streamops.views.log import Partition, RawRecord
+from streamops.views.raw_columns import in_columns
 
 # Magic, bytes behind it, and offsets [first, next).
 HEADER = struct.Struct("<8sqqq")
@@ -53,7 +53,6 @@ class _Timed(msgspec.Struct):
     since: datetime | None = None
 
 
-_KEY = attrgetter("key")
 _JOINED, _TIMED = msgspec.json.Decoder(_Joined), msgspec.json.Decoder(_Timed)
 
 
@@ -147,42 +146,43 @@ def _blocks(data: Any, kind: Any) -> Iterator[Block]:
 
 
 def _block(topic: str, records: Sequence[RawRecord], cover: Cover) -> bytes:
-    kind, behind = KINDS[topic], [record.offset - cover.first for record in records]
+    kind, given = KINDS[topic], in_columns(records).columns
+    behind = np.array(given.offsets, np.int64) - cover.first
     if kind is TIMED:
-        spans = zip(map(_span_of, records), behind, strict=True)
+        spans = zip(map(_span_of, given.values), behind.tolist(), strict=True)
         rows = np.array([(*span, n) for span, n in spans if span is not None], kind)
     else:
-        of = _prediction_of if topic == "outcomes" else _KEY
+        keys = map(_prediction_of, given.values) if topic == "outcomes" else given.keys
         rows = np.empty(len(records), kind)
-        rows["hash"], rows["behind"] = [zlib.crc32(of(record)) for record in records], behind
+        rows["hash"], rows["behind"] = list(map(zlib.crc32, keys)), behind
         rows = rows[np.argsort(rows["hash"], kind="stable")]
     return HEADER.pack(MAGIC, rows.nbytes, cover.first, cover.next) + rows.tobytes()
 
 
-def _prediction_of(record: RawRecord) -> bytes:
+def _prediction_of(value: bytes) -> bytes:
     """The id of an outcome's prediction; nothing for what else stands there."""
     try:
-        return _JOINED.decode(record.value).prediction_id.encode()
+        return _JOINED.decode(value).prediction_id.encode()
     except (msgspec.MsgspecError, UnicodeError):
-        event = _event_of(record)
+        event = _event_of(value)
         return event.prediction_id.encode() if isinstance(event, OutcomeJoined) else b""
 
 
-def _span_of(record: RawRecord) -> tuple[int, int] | None:
+def _span_of(value: bytes) -> tuple[int, int] | None:
     """The event time that a metric is about; nothing for what else stands there."""
     try:
-        said: Any = _TIMED.decode(record.value)
+        said: Any = _TIMED.decode(value)
         begun = said.pane_start or said.since
     except (msgspec.MsgspecError, UnicodeError):
-        said = _event_of(record)
+        said = _event_of(value)
         begun = getattr(said, "pane_start", None) or getattr(said, "since", None)
         if not isinstance(said, MetricEvaluated | DriftDetected):
             return None
     return None if begun is None else (micros(begun), micros(said.time))
 
 
-def _event_of(record: RawRecord) -> object:
+def _event_of(value: bytes) -> object:
     try:
-        return codec.decode(record.value)
+        return codec.decode(value)
     except InputError:
         return None

@@ -10,17 +10,15 @@ Rule 3: topics are named without their namespace, and `checkpoints` is no part o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import repeat
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamops import codec
 from streamops.core.processor import Record, Refusal
 from streamops.errors import InputError, TransportError
-from streamops.kafka.clients import columns_of, make_consumer, take
+from streamops.kafka.clients import make_consumer, take
 from streamops.settings import Settings
 
 TIMEOUT_S = 30.0
@@ -58,10 +56,6 @@ class RawRecord(NamedTuple):
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
-
-
-# Half the time of RawRecord(...): records are made by the million.
-_raw: Callable[[Iterable[Any]], RawRecord] = partial(tuple.__new__, RawRecord)
 
 
 class Held(NamedTuple):
@@ -130,16 +124,6 @@ def to_raw(topic: str, message: Any) -> RawRecord:
         message.value() or b"",
         tuple((name, value or b"") for name, value in headers) if headers else (),
     )
-
-
-def to_raws(place: Partition, messages: Sequence[Any]) -> list[RawRecord]:
-    """Return what `to_raw` makes of each message of a partition, at least one."""
-    given: list[Any] = list(map(Message.headers, messages))
-    headers = [
-        tuple((name, value or b"") for name, value in some) if some else () for some in given
-    ]
-    columns = columns_of(messages)
-    return list(map(_raw, zip(repeat(place[0]), repeat(place[1]), *columns, headers, strict=False)))
 
 
 def require_held(held: Held, topic: str, partition: int, first: int, end: int) -> None:

@@ -13,13 +13,15 @@ Rule 3: this is a format. A change of a byte breaks every seal there is.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import repeat
 
 from streamops.core.times import micros
 from streamops.events import CheckpointSealed
 from streamops.values import SegmentSeal
 from streamops.views.log import RawRecord
+from streamops.views.raw_columns import in_columns
 
 SIZE = 32
 _LEAF, _SEGMENT, _SEAL = b"\x00", b"\x02", b"\x03"
@@ -29,13 +31,17 @@ _fresh = sha256().copy
 _SPAN = struct.Struct(">qqq").pack
 
 
-def leaf_hashes(records: Iterable[RawRecord]) -> list[bytes]:
-    """Return each record's leaf hash, 32 bytes."""
+def leaf_hashes(records: Sequence[RawRecord]) -> list[bytes]:
+    """Return the leaf hash of each of a partition's records, 32 bytes."""
+    offsets, append_ms, keys, values, headers = in_columns(records).columns
+    sizes = (map(len, keys), map(len, values), map(len, headers))
+    parts = [map(_RECORD, repeat(_LEAF), offsets, append_ms, *sizes), keys, values]
+    if any(headers):
+        parts.append(map(_headers, headers))
     found: list[bytes] = []
-    for _, _, offset, append_ms, key, value, headers in records:
+    for said in map(b"".join, zip(*parts, strict=True)):
         leaf = _fresh()
-        about = _RECORD(_LEAF, offset, append_ms, len(key), len(value), len(headers))
-        leaf.update(about + key + value + (_headers(headers) if headers else b""))
+        leaf.update(said)
         found.append(leaf.digest())
     return found
 

@@ -33,6 +33,7 @@ from streamops.events import CheckpointSealed
 from streamops.values import SegmentSeal
 from streamops.views.archive import Cover, file_name, sync, write_table
 from streamops.views.log import Log, Partition, RawRecord
+from streamops.views.raw_columns import in_columns
 from streamops.views.record_hash import SIZE, leaf_hashes, seal_head, segment_head
 from streamops.views.seal_events import HOME, seals_on
 
@@ -99,9 +100,9 @@ class Segment:
 
     def add(self, records: Sequence[RawRecord]) -> None:
         """Take the next records."""
-        self.offsets.extend([record.offset for record in records])
+        self.offsets.extend(in_columns(records).columns.offsets)
         self.leaves += b"".join(leaf_hashes(records))
-        self.next = records[-1].offset + 1
+        self.next = self.offsets[-1] + 1
 
     def each(self) -> list[bytes]:
         """Return the leaf hashes one by one."""
@@ -159,9 +160,9 @@ class Sealer:
         """Hash what a raw file holds that comes behind what was taken before."""
         note_file(self._archive, place, path)
         segment = self._segment(place, cover.first)
-        fresh = [record for record in records if record.offset >= segment.next]
+        fresh = in_columns(records).behind(segment.next)
         if fresh:
-            newest = max(record.append_ms for record in fresh)
+            newest = max(fresh.columns.append_ms)
             self.time = max(self.time, EPOCH + timedelta(milliseconds=newest))
         start = 0
         while start < len(fresh):

@@ -36,6 +36,7 @@ NAMES = {
     "OutcomeJoined": "outcomes",
     "Sealed": "seals",
 }
+ENDS_MAX = 2**31 - 1
 INT64 = range(-(2**63), 2**63)
 INSTANT = pa.timestamp("us", tz="UTC")
 UNSTORABLE = (pa.ArrowException, UnicodeError, OverflowError)
@@ -56,8 +57,19 @@ class Column(NamedTuple):
     def values(self, items: Sequence[Event]) -> Any:
         """Return the column of these events as an Arrow array."""
         found: list[Any] = list(map(attrgetter(self.field), items))
-        found = found if self.convert is None else self.convert(found)
+        if len(found) > 1 and _is_one_text(found):
+            return pa.repeat(self._array(found[:1])[0], len(found))
+        return self._array(found)
+
+    def _array(self, values: list[Any]) -> Any:
+        found: Any = values if self.convert is None else self.convert(values)
         return found if isinstance(found, pa.Array) else pa.array(found, self.arrow)
+
+
+def _is_one_text(values: list[Any]) -> bool:
+    """Tell whether all are one text, or none; of numbers 1, 1.0 and True would be one."""
+    first = values[0]
+    return (first is None or type(first) is str) and values.count(first) == len(values)
 
 
 class Table(NamedTuple):
@@ -147,25 +159,39 @@ def column_of(name: str, field: str, kind: Any) -> Column:
     return Column(name, field, "JSON", pa.string(), jsons_of)
 
 
-def texts_of(values: list[Value]) -> list[str]:
+def texts_of(values: list[Value]) -> Any:
     """Return classes and numbers as text: the text counted under, or a number's shortest."""
     if set(map(type, values)) == {int}:
-        return list(map(str, values))
+        try:
+            return pa.array(values, pa.int64()).cast(pa.string())
+        except OverflowError:
+            return list(map(str, values))
     return [
         v if type(v) is str else str(v) if (text := category_text(v)) is None else text
         for v in values
     ]
 
 
-def jsons_of(values: list[Any]) -> list[bytes | None]:
+def jsons_of(values: list[Any]) -> Any:
     """Return nested values as JSON; raw JSON stays as it came."""
     encode, raw = _ENCODER.encode, msgspec.Raw
     kinds = set(map(type, values))
     if kinds == {raw}:
-        return list(map(bytes, values))
+        return _raws_of(values)
     if kinds == {dict} and not any(values):
         return [b"{}"] * len(values)
     return [v if v is None else bytes(v) if type(v) is raw else encode(v) for v in values]
+
+
+def _raws_of(values: list[msgspec.Raw]) -> Any:
+    """Raw JSON as an Arrow array, without an object for each; ArrowException if any isn't UTF-8."""
+    ends = np.cumsum([0, *map(len, values)])
+    if ends[-1] > ENDS_MAX:
+        return list(map(bytes, values))
+    buffers = [pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(values))]
+    found = pa.StringArray.from_buffers(len(values), *buffers)
+    found.validate(full=True)
+    return found
 
 
 def integers_of(values: list[int | None]) -> list[int | None]:

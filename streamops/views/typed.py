@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streamops.codec import decode_all
@@ -22,6 +23,7 @@ from streamops.errors import InputError
 from streamops.events import Event
 from streamops.views.archive import ArchiveLog, file_name, write_table
 from streamops.views.log import Partition, RawRecord
+from streamops.views.raw_columns import RawColumns, in_columns
 from streamops.views.tables import (
     UNSTORABLE,
     Cells,
@@ -36,28 +38,39 @@ from streamops.views.tables import (
 UNREADABLE = "Unreadable"
 # Decoded records take ten times their Arrow columns: never all of a file at once.
 SLICE = 2000
+# So many rows tell whether a column repeats itself.
+SAMPLE = 256
 
 
 def write_typed(archive: Path, records: Sequence[RawRecord], place: Partition, first: int) -> None:
     """Write the typed files beside a raw file, one for each event type in it."""
+    store_typed(archive, typed_tables(records), place, first)
+
+
+def store_typed(archive: Path, typed: dict[str, Any], place: Partition, first: int) -> None:
+    """Write the typed files of Arrow tables, by event type."""
+    for name, rows in typed.items():
+        _replace(rows, archive, name, place, first)
+
+
+def typed_tables(records: Sequence[RawRecord]) -> dict[str, Any]:
+    """Return an Arrow table for each event type among a partition's records."""
     parts: dict[str, list[Any]] = {}
     refused = list[tuple[RawRecord, str]]()
     for start in range(0, len(records), SLICE):
-        some = records[start : start + SLICE]
-        events = decode_all([raw.value for raw in some])
+        some = in_columns(records[start : start + SLICE])
+        events = decode_all(some.columns.values)
         by_type = _by_type(events)
         for row in by_type.pop(InputError, ()):
             refused.append((some[row], str(events[row])))
         for kind, rows in by_type.items():
-            stored = _stored(kind, pick(some, rows), pick(events, rows), refused)
+            stored = _stored(kind, some, events, rows, refused)
             parts.setdefault(kind.__name__, []).append(stored)
-    for name, found in parts.items():
-        together = pa.concat_tables(found)
-        if len(together):
-            _replace(together, archive, name, place, first)
+    found = {name: pa.concat_tables(some) for name, some in parts.items() if any(map(len, some))}
     if refused:
         columns = {"offset": [r.offset for r, _ in refused], "reason": [why for _, why in refused]}
-        _replace(pa.table(columns), archive, UNREADABLE, place, first)
+        found[UNREADABLE] = pa.table(columns)
+    return found
 
 
 def _by_type(events: Sequence[Any]) -> dict[type[Any], Indices]:
@@ -68,17 +81,20 @@ def _by_type(events: Sequence[Any]) -> dict[type[Any], Indices]:
 
 def _stored(
     kind: type[Event],
-    raws: Sequence[RawRecord],
-    events: Sequence[Any],
+    raws: RawColumns,
+    all_events: Sequence[Any],
+    rows: Indices,
     refused: list[tuple[RawRecord, str]],
 ) -> Any:
-    """Return records of one type as Arrow; those that can't be stored are told apart."""
+    """Return the rows of one type as Arrow; those that can't be stored are told apart."""
+    events = pick(all_events, rows)
     table, epochs = tables()[kind.__name__], epochs_of(kind, events)
-    offsets, append_ms = [raw.offset for raw in raws], [raw.append_ms for raw in raws]
+    offsets, append_ms = pick(raws.columns.offsets, rows), pick(raws.columns.append_ms, rows)
     try:
         return cells_of(table, Cells(events, offsets, append_ms, epochs))
     except UNSTORABLE:
-        records = (Record(*raw[:6], event) for raw, event in zip(raws, events, strict=True))
+        some = [raws[row] for row in map(int, rows)]
+        records = (Record(*raw[:6], event) for raw, event in zip(some, events, strict=True))
         good, bad = part(table, list(map(Row, records, epochs)))
     refused += [(RawRecord(*row.record[:6]), reason) for row, reason in bad]
     return rows_of(table, good).drop_columns(["topic", "partition"])
@@ -107,5 +123,14 @@ def _replace(rows: Any, archive: Path, kind: str, place: Partition, first: int) 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{first}.{os.getpid()}.tmp"
     # Topic and partition are said by the path; a column of that name would be there twice.
-    write_table(rows, temporary)
+    write_table(rows, temporary, repeating(rows))
     temporary.replace(folder / file_name(first))
+
+
+def repeating(rows: Any) -> list[str]:
+    """Return the columns whose values repeat: a dictionary of others takes time and room."""
+    first = rows.slice(0, SAMPLE)
+    distinct = [pc.count_distinct(column, mode="all").as_py() for column in first.columns]
+    return [
+        name for name, n in zip(rows.column_names, distinct, strict=True) if 2 * n <= len(first)
+    ]

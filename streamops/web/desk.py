@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 
 from streamops.audit.biography import Biography
 from streamops.settings import Settings
-from streamops.views.archiver import Roll
+from streamops.views.buffers import Roll
 from streamops.web.lives import Lives
 from streamops.web.reads.overview import Overview, overview
 from streamops.web.reads.rows import one

@@ -6,13 +6,21 @@ from datetime import UTC, datetime
 
 import msgspec
 import pyarrow as pa
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamops import codec
 from streamops.core.profile import category_text
 from streamops.views.log import RawRecord, to_record, to_records
-from streamops.views.tables import INSTANT, instants_of, integers_of, jsons_of, texts_of
+from streamops.views.tables import (
+    INSTANT,
+    UNSTORABLE,
+    instants_of,
+    integers_of,
+    jsons_of,
+    texts_of,
+)
 from tests.sample_events import sample_of
 
 values = st.one_of(st.text(), st.booleans(), st.integers(), st.floats(allow_nan=False))
@@ -23,7 +31,7 @@ times = st.datetimes(timezones=st.just(UTC))
 @example([-0.0, 0.0, 0, False, "0", 1.5, 1e300, "x" * 500])
 def test_texts_are_those_counted_under(given_values):
     alone = [str(v) if category_text(v) is None else category_text(v) for v in given_values]
-    assert texts_of(given_values) == alone
+    assert pa.array(texts_of(given_values), pa.string()).to_pylist() == alone
 
 
 @given(st.lists(times))
@@ -49,6 +57,17 @@ def test_nested_values_are_json_and_raw_json_stays():
     assert jsons_of([None, {}, {"a": 1}, msgspec.Raw(b'{"b": 2}')]) == [
         None, b"{}", b'{"a":1}', b'{"b": 2}',
     ]  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(st.text(), st.none() | st.text()), min_size=1))
+def test_raw_json_of_many_is_each_alone(given_objects):
+    raws = [msgspec.Raw(msgspec.json.encode(one)) for one in given_objects]
+    assert jsons_of(raws).equals(pa.array(list(map(bytes, raws)), pa.string()))
+
+
+def test_raw_json_that_is_no_text_is_refused():
+    with pytest.raises(UNSTORABLE):
+        jsons_of([msgspec.Raw(b"{}"), msgspec.Raw(b'{"x":"\xff"}')])
 
 
 @given(
