@@ -2,9 +2,9 @@
 
 A played history of two models (two features, segments, rules, a detector of the tests' own) is
 archived, PER_S predictions a model and second (a pane has 100 times as many); then its records are
-only read and decoded, then linked and hashed besides (`benchmarks.floor`), verified from the raw records, and folded under another limit: from recorded
-metrics, under another coverage besides from summaries, with the detectors folded again, and from
-raw records. What-if counts raw records of the
+only read and decoded, linked and hashed besides (`benchmarks.floor`), verified from the raw
+records, and folded under another limit: from recorded metrics, under another coverage besides from
+summaries, with the detectors folded again, and from raw records. What-if counts raw records of the
 history a second, whatever it reads. Seconds of CPU in one process, the best of three.
 
 Then by one process and by WORKERS that fold METER, turn by turn: seconds on the clock, and CPU of

@@ -1,5 +1,5 @@
-"""What METER and `verify` can't do without: decoding, a link of the chain for each raw record, and an
-outcome's bytes. Nothing is joined, counted, compared or kept: whoever proves is slower.
+"""What METER and `verify` can't do without: decoding, a link of the chain for each raw record, and
+an outcome's bytes. Nothing is joined, counted, compared or kept: whoever proves is slower.
 """
 
 from __future__ import annotations
