@@ -151,12 +151,16 @@ def count_pair(pane: Pane, prediction: str, label: str) -> None:
     pane.confusion[pair] = pane.confusion.get(pair, 0) + 1
 
 
+def confusion_of(pane: Pane) -> tuple[tuple[str, str, int], ...]:
+    """Return how often each prediction met each label, sorted."""
+    return tuple((*pair, count) for pair, count in sorted(pane.confusion.items()))
+
+
 def performance_of(pane: Pane) -> Performance:
     """Return the labelled part of a pane as it stands in a summary."""
-    confusion = tuple((*pair, pane.confusion[pair]) for pair in sorted(pane.confusion))
     return Performance(
         labelled=pane.labelled,
-        confusion=confusion,
+        confusion=confusion_of(pane),
         scored=pane.scored,
         log_loss=pane.log_loss,
         brier=pane.brier,
