@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,8 +118,8 @@ def _add(
             pane.sums = [sums[block] for block in blocks]
             continue
         for at, block in enumerate(blocks):
-            add_bins(pane.counts[at], counts[block])
-            add_bins(pane.sums[at], sums[block])
+            pane.counts[at] = list(map(add, pane.counts[at], counts[block]))
+            pane.sums[at] = list(map(add, pane.sums[at], sums[block]))
 
 
 class _Amounts(NamedTuple):

@@ -7,7 +7,7 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import add, itemgetter
 from typing import Any, TypeVar
 
@@ -87,16 +87,27 @@ class Groups:
         some.size, some.rows, some.of_row = self.size, self.rows[kept], self.of_row[kept]
         return some
 
+    def parts(self, column: Sequence[T]) -> list[Sequence[T]]:
+        """Return the values of each group's rows."""
+        if self.size == 1:
+            return [pick(column, self.rows)]
+        some = list(map(column.__getitem__, self.rows.tolist()))
+        ends = accumulate(self.sizes(), initial=0)
+        return [some[first:last] for first, last in pairwise(ends)]
+
     def sizes(self) -> list[int]:
         """Return how many rows each group has."""
         found: list[int] = np.bincount(self.of_row, minlength=self.size).tolist()
         return found
 
-    def histograms(self, codes: Indices, width: int) -> list[list[int]]:
+    def counts(self, codes: Indices, width: int) -> Indices:
         """Return for each group how often it has each of the codes below `width`."""
         at = self.of_row * width + codes[self.rows]
-        counts = np.bincount(at, minlength=self.size * width).reshape(self.size, width)
-        found: list[list[int]] = counts.tolist()
+        return np.bincount(at, minlength=self.size * width).reshape(self.size, width)
+
+    def histograms(self, codes: Indices, width: int) -> list[list[int]]:
+        """Return `counts` as lists."""
+        found: list[list[int]] = self.counts(codes, width).tolist()
         return found
 
     def totals(self, terms: Indices, rows_max: int) -> list[int]:

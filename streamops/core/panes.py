@@ -76,11 +76,12 @@ class Pane(msgspec.Struct, array_like=True):
 
 
 def copy_pane(pane: Pane) -> Pane:
-    """Return an independent copy."""
+    """Return an independent copy. A feature's counts and sums are shared: to add to them is to put
+    another list in their place."""
     return msgspec.structs.replace(
         pane,
-        counts=[list(c) for c in pane.counts],
-        sums=[list(c) for c in pane.sums],
+        counts=list(pane.counts),
+        sums=list(pane.sums),
         score=list(pane.score),
         score_sums=list(pane.score_sums),
         latency=list(pane.latency),
