@@ -7,7 +7,7 @@ Rule 1: an order that matters is the list's: rows of a group stay as they came, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import add, itemgetter
 from typing import Any, TypeVar
 
@@ -87,13 +87,21 @@ class Groups:
         some.size, some.rows, some.of_row = self.size, self.rows[kept], self.of_row[kept]
         return some
 
+    @property
+    def starts(self) -> Indices:
+        """Where each group's rows begin."""
+        return self.of_row.searchsorted(np.arange(self.size))
+
+    def pick(self, column: Sequence[T]) -> Sequence[T]:
+        """Return the values of the rows of all groups."""
+        if self.size == 1:
+            return pick(column, self.rows)
+        return list(map(column.__getitem__, self.rows.tolist()))
+
     def parts(self, column: Sequence[T]) -> list[Sequence[T]]:
         """Return the values of each group's rows."""
-        if self.size == 1:
-            return [pick(column, self.rows)]
-        some = list(map(column.__getitem__, self.rows.tolist()))
-        ends = accumulate(self.sizes(), initial=0)
-        return [some[first:last] for first, last in pairwise(ends)]
+        some = self.pick(column)
+        return [some[first:last] for first, last in pairwise([*self.starts.tolist(), len(some)])]
 
     def sizes(self) -> list[int]:
         """Return how many rows each group has."""

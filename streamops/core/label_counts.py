@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamops.core.columns import Groups, Indices
+from streamops.core.evidences import note_all
 from streamops.core.join_rows import Pending
 from streamops.core.panes import (
     CONFUSION_MAX,
@@ -23,7 +24,6 @@ from streamops.core.panes import (
     TENTHS,
     Pane,
     add_bins,
-    note_evidences,
 )
 from streamops.core.performance import brier_terms, log_loss_terms
 from streamops.core.profile import Kind, bin_of, category_text
@@ -90,13 +90,12 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
     """Count first labels in their panes; a place is a pane, its rows and their version."""
     labels, predictions = run.label["label"], run.predictions
     groups = Groups([rows for _, rows, _ in places])
-    offsets, values = groups.parts(run.offsets), groups.parts(run.values)
+    note_all([pane for pane, _, _ in places], "labels", groups, run.offsets, run.values)
     keys = groups.parts(_keys(predictions, labels))
     texts: Texts = {}
     kept: list[tuple[Pane, Indices, ModelVersion]] = []
     is_positive: list[bool] = []
     for at, (pane, rows, version) in enumerate(places):
-        note_evidences(pane, "labels", offsets[at], values[at])
         if version is None or version.task == "regression":
             _one_by_one(pane, run, rows, version)
             continue

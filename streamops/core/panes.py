@@ -100,10 +100,7 @@ def note_evidence(pane: Pane, topic: str, offset: int, value: bytes) -> None:
 
 def note_evidences(pane: Pane, topic: str, offsets: Sequence[int], values: Sequence[bytes]) -> None:
     """Add raw records, at least one, in their order."""
-    first, last = min(offsets), max(offsets) + 1
-    span = pane.spans.setdefault(topic, [first, last])
-    span[0], span[1] = min(span[0], first), max(span[1], last)
-    pane.records += len(values)
+    add_span(pane, topic, min(offsets), max(offsets), len(values))
     chain = pane.chain
     for value in values:
         link = _fresh()
@@ -111,6 +108,22 @@ def note_evidences(pane: Pane, topic: str, offsets: Sequence[int], values: Seque
         link.update(value)
         chain = link.digest()
     pane.chain = chain
+
+
+def add_span(pane: Pane, topic: str, first: int, last: int, records: int) -> None:
+    """Add the offsets, and the number, of some raw records."""
+    span = pane.spans.setdefault(topic, [first, last + 1])
+    span[0], span[1] = min(span[0], first), max(span[1], last + 1)
+    pane.records += records
+
+
+def chains_after(chains: list[bytes], places: Iterable[int], values: Iterable[bytes]) -> None:
+    """Add raw records, in their order, each to the SHA-256 chain at its place."""
+    for at, value in zip(places, values, strict=True):
+        link = _fresh()
+        link.update(chains[at])
+        link.update(value)
+        chains[at] = link.digest()
 
 
 def evidence_of(pane: Pane, partition: int) -> RawEvidence:

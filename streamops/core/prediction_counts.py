@@ -12,12 +12,12 @@ import numpy as np
 
 from streamops.core.binning import ROWS_MAX, bin_column
 from streamops.core.columns import Groups, Indices, pick
+from streamops.core.evidences import note_all
 from streamops.core.panes import (
     LATENCY_EDGES_MS,
     Pane,
     add_bins,
     bump,
-    note_evidences,
 )
 from streamops.core.profile import bin_of
 from streamops.values import FeatureProfile, ModelVersion
@@ -43,15 +43,15 @@ class Columns(Protocol):
 def count_predictions(places: Sequence[Place], run: Columns) -> None:
     """Count the rows of some panes, all but features; their scores where a version is given."""
     groups = Groups([rows for _, rows, _ in places])
-    of_pane = zip(places, groups.parts(run.offsets), groups.parts(run.values), strict=True)
-    for (pane, rows, version), offsets, values in of_pane:
-        note_evidences(pane, "predictions", offsets, values)
+    panes = [pane for pane, _, _ in places]
+    note_all(panes, "predictions", groups, run.offsets, run.values)
+    for pane, rows, version in places:
         pane.predictions += len(rows)
         profile = None if version is None else version.profile.score
         if version is not None and profile is not None:
             name = "prediction" if version.task == "regression" else "score"
             _count_scores(pane, profile, pick(run.column[name], rows))
-    _count_latencies([pane for pane, _, _ in places], groups, run)
+    _count_latencies(panes, groups, run)
 
 
 def _count_latencies(panes: Sequence[Pane], groups: Groups, run: Columns) -> None:
