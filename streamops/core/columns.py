@@ -30,6 +30,14 @@ def numbered(keys: Sequence[K]) -> tuple[list[K], Indices]:
     return distinct, np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
 
 
+def renumbered(codes: Indices, size: int) -> tuple[list[int], Indices]:
+    """Return `numbered` of codes below `size`."""
+    distinct = list(dict.fromkeys(codes.tolist()))
+    places = np.zeros(size, dtype=np.int64)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places[codes]
+
+
 def groups_of(codes: Indices) -> Sequence[tuple[int, Indices]]:
     """Return each code that occurs with its rows, in order of appearance."""
     if not len(codes):

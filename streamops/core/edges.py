@@ -156,8 +156,7 @@ def _ranks(edges: Numbers, of_row: Indices, x: Numbers) -> Indices:
         for feature in range(features):
             ranks[:, feature] = edges[0, feature].searchsorted(x[:, feature], "right")
         return ranks
-    # A binary search of all at once, each within its own edges, as often as the deepest takes.
-    # Behind them infinity, which no value reaches, so that no step leads into another's.
+    # A binary search of all at once; infinity behind a feature's edges keeps it within its own.
     full = (1 << depth.bit_length()) - 1
     flat = np.pad(edges, ((0, 0), (0, 0), (0, full - depth)), constant_values=np.inf).reshape(-1)
     base = (of_row[:, None] * features + np.arange(features)) * full - 1

@@ -33,7 +33,7 @@ TENTHS = 10
 _fresh = hashlib.sha256().copy
 
 
-class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """What a pane is of. Times in microseconds, [start, end)."""
 
     model: str
@@ -44,7 +44,7 @@ class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True):
     config_hash: str
 
 
-class Pane(msgspec.Struct, array_like=True):
+class Pane(msgspec.Struct, array_like=True, gc=False):
     """Sums of one pane at one source. Mutable: a fold copies a pane before it changes it."""
 
     predictions: int = 0

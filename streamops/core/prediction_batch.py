@@ -15,7 +15,7 @@ import numpy as np
 
 from streamops.core.binning import count_rows
 from streamops.core.budget import tested
-from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
+from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick, renumbered
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import (
@@ -170,7 +170,7 @@ def _fold(work: Step, run: Run) -> None:
 
 
 def _made(run: Run) -> Made:
-    codes, of_group = numbered(run.codes.tolist())
+    codes, of_group = renumbered(run.codes, len(run.groups))
     # Equal texts as one object: pending predictions are many.
     keys = [run.groups[code].keys[0] for code in codes]
     groups = [GroupKey(k.model, k.version, k.start_us, k.config_hash, False) for k in keys]

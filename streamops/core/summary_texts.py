@@ -83,10 +83,10 @@ def summaries(
         return None
     panes = [state.panes.get(key, _NO_PANE) for key in keys]
     moments = {us: moment(us) for key in keys for us in (key.start_us, key.end_us)}
-    made = [
+    made = (
         _summary(key, pane, version_of(state, key.model, key.version), cut, partition, moments)
         for key, pane in zip(keys, panes, strict=True)
-    ]
+    )
     # No text has a line break in it: what breaks a line is escaped.
     bodies = _ENCODER.encode_lines(made)[:-2].split(b"}\n")
     evidence = [_evidence(pane, partition) for pane in panes]
