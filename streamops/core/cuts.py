@@ -73,11 +73,12 @@ def restate(state: MeterState, partition: int, known: PaneDue | None = None) -> 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.horizon_s * SECOND_US <= state.labels_us
 
-    # To lay all keys together hashes each of them: only where nothing names those that are due.
+    # Sets of all keys hash each of them, which many open panes make dear: only where nothing names
+    # those that are due.
     some: Collection[PaneKey] = (
         state.matured | state.after.keys() if known is None else known.to_restate(state.labels_us)
     )
-    without = state.after.keys() - state.panes.keys()
+    without = {key for key in state.after if key not in state.panes}
     keys = _due(state, [k for k in some if k in state.matured or k in without], due)
     outputs = _outputs(state, keys, "restated", partition, at_once=known is not None)
     for key in keys:
