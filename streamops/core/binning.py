@@ -7,7 +7,8 @@ Rule 2: rows of all models are binned together: the bins of panes and features l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,20 +106,20 @@ def _add(
     width = int(bases[-1])
     counts = np.bincount(keys, minlength=width).tolist()
     sums = amounts.totals(keys, width)
-    for pane, reader, base in zip(panes, readers, bases[:-1].tolist(), strict=True):
-        ends = [base + start for start in (*reader.starts, reader.width)]
-        blocks = [slice(*ends[at : at + 2]) for at in range(len(reader.starts))]
+    for pane, reader, (first, last) in zip(panes, readers, pairwise(bases.tolist()), strict=True):
+        some, more = counts[first:last], sums[first:last]
+        blocks = reader.blocks
         if reader.scored:
-            score = blocks.pop()
-            add_bins(pane.score, counts[score])
-            add_bins(pane.score_sums, sums[score])
+            add_bins(pane.score, some[blocks[-1]])
+            add_bins(pane.score_sums, more[blocks[-1]])
+            blocks = blocks[:-1]
         if not pane.counts:
-            pane.counts = [counts[block] for block in blocks]
-            pane.sums = [sums[block] for block in blocks]
+            pane.counts = [some[block] for block in blocks]
+            pane.sums = [more[block] for block in blocks]
             continue
         for at, block in enumerate(blocks):
-            add_bins(pane.counts[at], counts[block])
-            add_bins(pane.sums[at], sums[block])
+            pane.counts[at] = list(map(add, pane.counts[at], some[block]))
+            pane.sums[at] = list(map(add, pane.sums[at], more[block]))
 
 
 class _Amounts(NamedTuple):

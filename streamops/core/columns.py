@@ -30,6 +30,14 @@ def numbered(keys: Sequence[K]) -> tuple[list[K], Indices]:
     return distinct, np.fromiter(map(places.__getitem__, keys), np.int64, len(keys))
 
 
+def renumbered(codes: Indices, size: int) -> tuple[list[int], Indices]:
+    """Return `numbered` of codes below `size`."""
+    distinct = list(dict.fromkeys(codes.tolist()))
+    places = np.zeros(size, dtype=np.int64)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places[codes]
+
+
 def groups_of(codes: Indices) -> Sequence[tuple[int, Indices]]:
     """Return each code that occurs with its rows, in order of appearance."""
     if not len(codes):
@@ -87,16 +95,35 @@ class Groups:
         some.size, some.rows, some.of_row = self.size, self.rows[kept], self.of_row[kept]
         return some
 
+    @property
+    def starts(self) -> Indices:
+        """Where each group's rows begin."""
+        return self.of_row.searchsorted(np.arange(self.size))
+
+    def pick(self, column: Sequence[T]) -> Sequence[T]:
+        """Return the values of the rows of all groups."""
+        if self.size == 1:
+            return pick(column, self.rows)
+        return list(map(column.__getitem__, self.rows.tolist()))
+
+    def parts(self, column: Sequence[T]) -> list[Sequence[T]]:
+        """Return the values of each group's rows."""
+        some = self.pick(column)
+        return [some[first:last] for first, last in pairwise([*self.starts.tolist(), len(some)])]
+
     def sizes(self) -> list[int]:
         """Return how many rows each group has."""
         found: list[int] = np.bincount(self.of_row, minlength=self.size).tolist()
         return found
 
-    def histograms(self, codes: Indices, width: int) -> list[list[int]]:
+    def counts(self, codes: Indices, width: int) -> Indices:
         """Return for each group how often it has each of the codes below `width`."""
         at = self.of_row * width + codes[self.rows]
-        counts = np.bincount(at, minlength=self.size * width).reshape(self.size, width)
-        found: list[list[int]] = counts.tolist()
+        return np.bincount(at, minlength=self.size * width).reshape(self.size, width)
+
+    def histograms(self, codes: Indices, width: int) -> list[list[int]]:
+        """Return `counts` as lists."""
+        found: list[list[int]] = self.counts(codes, width).tolist()
         return found
 
     def totals(self, terms: Indices, rows_max: int) -> list[int]:

@@ -33,12 +33,13 @@ from streamops.core.panes import (
     performance_of,
 )
 from streamops.core.processor import Output
+from streamops.core.summary_texts import summaries
 from streamops.core.times import SECOND_US, moment
 from streamops.events import PaneSummarized
 from streamops.values import FeatureCounts, RawEvidence, Span
 
 
-def close(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
+def close(state: MeterState, partition: int, known: PaneDue | None = None) -> Sequence[Output]:
     """Cut the panes that predictions' tick has passed."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
@@ -49,10 +50,10 @@ def close(state: MeterState, partition: int, known: PaneDue | None = None) -> li
     state.closed.update(keys)
     if known is not None:
         known.closed(state, keys)
-    return [_output(state, key, "closed", partition) for key in keys]
+    return _outputs(state, keys, "closed", partition, at_once=known is not None)
 
 
-def mature(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
+def mature(state: MeterState, partition: int, known: PaneDue | None = None) -> Sequence[Output]:
     """Cut the closed panes whose labels are due."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
@@ -63,21 +64,23 @@ def mature(state: MeterState, partition: int, known: PaneDue | None = None) -> l
     state.matured.update(keys)
     if known is not None:
         known.matured(state, keys)
-    return [_output(state, key, "mature", partition) for key in keys]
+    return _outputs(state, keys, "mature", partition, at_once=known is not None)
 
 
-def restate(state: MeterState, partition: int, known: PaneDue | None = None) -> list[Output]:
+def restate(state: MeterState, partition: int, known: PaneDue | None = None) -> Sequence[Output]:
     """Restate panes that reached their horizon, and forget them."""
 
     def due(key: PaneKey, config: ModelConfig) -> bool:
         return key.end_us + config.horizon_s * SECOND_US <= state.labels_us
 
-    some: Collection[PaneKey] = state.matured | state.after.keys()
-    if known is not None:
-        some = known.to_restate(state.labels_us)
-    without = state.after.keys() - state.panes.keys()
+    # Sets of all keys hash each of them, which many open panes make dear: only where nothing names
+    # those that are due.
+    some: Collection[PaneKey] = (
+        state.matured | state.after.keys() if known is None else known.to_restate(state.labels_us)
+    )
+    without = {key for key in state.after if key not in state.panes}
     keys = _due(state, [k for k in some if k in state.matured or k in without], due)
-    outputs = [_output(state, key, "restated", partition) for key in keys]
+    outputs = _outputs(state, keys, "restated", partition, at_once=known is not None)
     for key in keys:
         state.panes.pop(key, None)
         state.after.pop(key, None)
@@ -97,6 +100,13 @@ def _due(
     due: Callable[[PaneKey, ModelConfig], bool],
 ) -> list[PaneKey]:
     return sorted(key for key in dict.fromkeys(keys) if due(key, config_of(state, key)))
+
+
+def _outputs(
+    state: MeterState, keys: Sequence[PaneKey], cut: Cut, partition: int, *, at_once: bool
+) -> Sequence[Output]:
+    rows = summaries(state, keys, cut, partition) if at_once else None
+    return [_output(state, key, cut, partition) for key in keys] if rows is None else rows
 
 
 def _output(state: MeterState, key: PaneKey, cut: Cut, partition: int) -> Output:

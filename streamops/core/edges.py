@@ -156,15 +156,13 @@ def _ranks(edges: Numbers, of_row: Indices, x: Numbers) -> Indices:
         for feature in range(features):
             ranks[:, feature] = edges[0, feature].searchsorted(x[:, feature], "right")
         return ranks
-    # A binary search of all at once, each within its own edges.
-    flat = edges.reshape(-1)
-    base = (of_row[:, None] * features + np.arange(features)) * depth
-    step = 1 << depth.bit_length() >> 1
+    # A binary search of all at once; infinity behind a feature's edges keeps it within its own.
+    full = (1 << depth.bit_length()) - 1
+    flat = np.pad(edges, ((0, 0), (0, 0), (0, full - depth)), constant_values=np.inf).reshape(-1)
+    base = (of_row[:, None] * features + np.arange(features)) * full - 1
+    step = (full + 1) >> 1
     while step:
-        tried = ranks + step
-        fits = tried <= depth
-        below = flat[np.where(fits, base + tried - 1, 0)] <= x
-        ranks = np.where(fits & below, tried, ranks)
+        ranks += (flat.take(base + (ranks + step)) <= x) * step
         step >>= 1
     return ranks
 
@@ -219,6 +217,8 @@ def tables_of(kinds: Sequence[Reader]) -> Tables:
 @lru_cache(maxsize=16)
 def _together(kinds: tuple[Reader, ...]) -> Tables:
     found = [_known(reader) for reader in kinds]
+    if len({table.edges.shape for table in found}) == 1:
+        return Tables(*map(np.concatenate, zip(*found, strict=True)))
     width = max(table.low.shape[1] for table in found)
     depth = max(table.edges.shape[2] for table in found)
     fills: tuple[Any, ...] = (np.inf, 0.0, 0.0, 1.0, 0, -1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ class Reader:
 
     features  the profile's; where `scored`, a probability's profile comes last
     width     bins of all features together; starts: where each feature's bins begin
+    blocks    each feature's bins
     numeric   positions of the numeric features; the others are categories
     plain     positions of the numeric features that are decoded (all but the score)
     tables    what `edges` makes of the numeric features, once it did
@@ -43,6 +44,7 @@ class Reader:
         self.features = (*profile.features, score) if self.scored and score else profile.features
         sizes = [len(feature.counts) for feature in self.features]
         *self.starts, self.width = accumulate(sizes, initial=0)
+        self.blocks = [slice(*ends) for ends in pairwise((*self.starts, self.width))]
         self.numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
         self.other = [i for i, f in enumerate(self.features) if f.kind != "numeric"]
         self._known: dict[tuple[int, type, Any], tuple[int, bool]] = {}

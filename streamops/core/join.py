@@ -46,7 +46,7 @@ class JoinTable:
         self._release_due = DueRows(self.matched.release_us)
         self._waiting_due = Due[str]()
         self._saved = 0
-        self._new_matched: list[tuple[list[int], list[Match]]] = []
+        self._new_matched: list[tuple[Indices, Labels | list[Match]]] = []
         self._waiting_changes: dict[bytes, bytes | None] = {}
         self._blocks = Due[tuple[int, bytes]]()
         self._next_block = 0
@@ -67,7 +67,7 @@ class JoinTable:
         """Note the first labels of predictions."""
         self._release_due.add_rows(rows, self.matched.add_all(rows, labels))
         self.matched.shelve()
-        self._new_matched.append((rows.tolist(), matches_of(labels)))
+        self._new_matched.append((rows, labels))
 
     def add_matched(self, entry: Pending, match: Matched) -> None:
         """Note the first label beside its prediction."""
@@ -81,7 +81,7 @@ class JoinTable:
         """Note another latest label of a prediction that has one."""
         row = self.pending.index.get(entry.id)
         self.matched.correct(row, match)
-        self._new_matched.append(([row], [msgspec.structs.astuple(match)]))
+        self._new_matched.append((np.array([row]), [msgspec.structs.astuple(match)]))
 
     def add_waiting(self, entry: Waiting) -> None:
         """Keep a label until its prediction comes or it expires."""
@@ -196,10 +196,11 @@ class JoinTable:
     def _take_matched(self) -> tuple[Indices, list[Match]]:
         """Hand over the new labels of predictions that are still pending."""
         some, self._new_matched = self._new_matched, []
-        rows = np.array(list(chain.from_iterable(rows for rows, _ in some)), dtype=np.int64)
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, _ in some)])
         alive = self.pending.is_alive(rows)
-        matches = chain.from_iterable(matches for _, matches in some)
-        return rows[alive], list(compress(matches, alive.tolist()))
+        # Made only now: tuples that are kept until a checkpoint are walked by the collector.
+        parts = (matches_of(new) if isinstance(new, Labels) else new for _, new in some)
+        return rows[alive], list(compress(chain.from_iterable(parts), alive.tolist()))
 
     def _block(self, kind: bytes, rows: Indices) -> bytes:
         key = kind + self._next_block.to_bytes(8, "big")

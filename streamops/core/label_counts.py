@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import add
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamops.core.columns import Groups, Indices, pick
+from streamops.core.columns import Groups, Indices
+from streamops.core.evidences import note_all
 from streamops.core.join_rows import Pending
 from streamops.core.panes import (
     CONFUSION_MAX,
@@ -23,10 +24,9 @@ from streamops.core.panes import (
     TENTHS,
     Pane,
     add_bins,
-    note_evidences,
 )
 from streamops.core.performance import brier_terms, log_loss_terms
-from streamops.core.profile import bin_of, category_text
+from streamops.core.profile import Kind, bin_of, category_text
 from streamops.core.tally import count_label
 from streamops.values import FeatureProfile, ModelVersion
 
@@ -89,16 +89,17 @@ class _Losses(NamedTuple):
 def count_labels(run: Columns, places: Sequence[Place]) -> None:
     """Count first labels in their panes; a place is a pane, its rows and their version."""
     labels, predictions = run.label["label"], run.predictions
-    keys = _keys(predictions, labels)
-    positive = np.zeros(len(labels), dtype=np.bool_)
+    groups = Groups([rows for _, rows, _ in places])
+    note_all([pane for pane, _, _ in places], "labels", groups, run.offsets, run.values)
+    keys = groups.parts(_keys(predictions, labels))
     texts: Texts = {}
     kept: list[tuple[Pane, Indices, ModelVersion]] = []
-    for pane, rows, version in places:
-        note_evidences(pane, "labels", pick(run.offsets, rows), pick(run.values, rows))
+    is_positive: list[bool] = []
+    for at, (pane, rows, version) in enumerate(places):
         if version is None or version.task == "regression":
             _one_by_one(pane, run, rows, version)
             continue
-        counts = Counter(pick(keys, rows))
+        counts = Counter(keys[at])
         if not _add_pairs(pane, counts, texts):
             _one_by_one(pane, run, rows, version)
             continue
@@ -107,14 +108,17 @@ def count_labels(run: Columns, places: Sequence[Place]) -> None:
         kept.append((pane, rows, version))
         if version.task == "binary":
             right = {key for key in counts if texts[key][1] == version.positive}
-            found = map(right.__contains__, pick(keys, rows))
-            positive[rows] = np.fromiter(found, np.bool_, len(rows))
+            is_positive += map(right.__contains__, keys[at])
+    binary = [(pane, rows) for pane, rows, version in kept if version.task == "binary"]
+    positive = np.zeros(len(labels), dtype=np.bool_)
+    if binary:
+        positive[np.concatenate([rows for _, rows in binary])] = is_positive
     terms = _Terms(run, positive)
     delays = Groups([rows for _, rows, _ in kept]).histograms(terms.delay, _DELAY_BINS)
     for (pane, rows, _), delay in zip(kept, delays, strict=True):
         pane.labelled += len(rows)
         add_bins(pane.delay, delay)
-    if binary := [(pane, rows) for pane, rows, version in kept if version.task == "binary"]:
+    if binary:
         _add_losses(binary, terms.losses)
 
 
@@ -147,7 +151,7 @@ def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
                 return False
             pair = texts[key] = predicted, true
         pairs[pair] = pairs.get(pair, 0) + count
-    if len(pairs.keys() | pane.confusion.keys()) > CONFUSION_MAX:
+    if len(pairs) + len(pane.confusion) > CONFUSION_MAX < len(pairs.keys() | pane.confusion.keys()):
         return False
     for pair, count in pairs.items():
         pane.confusion[pair] = pane.confusion.get(pair, 0) + count
@@ -157,24 +161,39 @@ def _add_pairs(pane: Pane, counts: Counter[Any], texts: Texts) -> bool:
 def _add_values(pane: Pane, profile: FeatureProfile, counts: Counter[Any]) -> None:
     bins = [0] * len(profile.counts)
     for (*_, label), count in counts.items():
-        bins[bin_of(profile, label)[0]] += count
+        bins[_bin_of(profile, label)] += count
     add_bins(pane.labels, bins)
+
+
+def _bin_of(profile: FeatureProfile, label: Any) -> int:
+    if profile.kind == "numeric":
+        return bin_of(profile, label)[0]
+    return _category_bin(profile.kind, profile.categories, len(profile.counts), label)
+
+
+# Models' labels have few categories, mostly the same, and are asked for by each pane.
+@lru_cache(maxsize=4096, typed=True)
+def _category_bin(kind: Kind, categories: tuple[str, ...], width: int, label: Any) -> int:
+    profile = FeatureProfile(name="", kind=kind, counts=(0,) * width, categories=categories)
+    return bin_of(profile, label)[0]
 
 
 def _add_losses(places: Sequence[tuple[Pane, Indices]], losses: _Losses) -> None:
     scored = Groups([rows for _, rows in places]).where(losses.is_scored)
     log_loss = scored.totals(losses.log_loss, ROWS_MAX)
     brier = scored.totals(losses.brier, ROWS_MAX)
-    predictions = scored.histograms(losses.tenth, TENTHS)
-    positives = scored.where(losses.positive).histograms(losses.tenth, TENTHS)
-    found = zip(scored.sizes(), log_loss, brier, predictions, positives, strict=True)
-    for (pane, _), (size, loss, square, some, right) in zip(places, found, strict=True):
+    tenths = scored.counts(losses.tenth, TENTHS)
+    positives = scored.where(losses.positive).counts(losses.tenth, TENTHS)
+    cells: list[list[list[int]]] = np.stack([tenths, positives], axis=2).tolist()
+    found = zip(scored.sizes(), log_loss, brier, cells, strict=True)
+    for (pane, _), (size, loss, square, some) in zip(places, found, strict=True):
         if not size:
             continue
         pane.scored += size
         pane.log_loss += loss
         pane.brier += square
         if not pane.calibration:
-            pane.calibration = [[0, 0] for _ in range(TENTHS)]
-        for cell, *more in zip(pane.calibration, some, right, strict=True):
+            pane.calibration = some
+            continue
+        for cell, more in zip(pane.calibration, some, strict=True):
             cell[:] = map(add, cell, more)

@@ -33,7 +33,7 @@ TENTHS = 10
 _fresh = hashlib.sha256().copy
 
 
-class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """What a pane is of. Times in microseconds, [start, end)."""
 
     model: str
@@ -44,7 +44,7 @@ class PaneKey(msgspec.Struct, frozen=True, array_like=True, order=True):
     config_hash: str
 
 
-class Pane(msgspec.Struct, array_like=True):
+class Pane(msgspec.Struct, array_like=True, gc=False):
     """Sums of one pane at one source. Mutable: a fold copies a pane before it changes it."""
 
     predictions: int = 0
@@ -76,11 +76,12 @@ class Pane(msgspec.Struct, array_like=True):
 
 
 def copy_pane(pane: Pane) -> Pane:
-    """Return an independent copy."""
+    """Return an independent copy. A feature's counts and sums are shared: to add to them is to put
+    another list in their place."""
     return msgspec.structs.replace(
         pane,
-        counts=[list(c) for c in pane.counts],
-        sums=[list(c) for c in pane.sums],
+        counts=list(pane.counts),
+        sums=list(pane.sums),
         score=list(pane.score),
         score_sums=list(pane.score_sums),
         latency=list(pane.latency),
@@ -99,10 +100,7 @@ def note_evidence(pane: Pane, topic: str, offset: int, value: bytes) -> None:
 
 def note_evidences(pane: Pane, topic: str, offsets: Sequence[int], values: Sequence[bytes]) -> None:
     """Add raw records, at least one, in their order."""
-    first, last = min(offsets), max(offsets) + 1
-    span = pane.spans.setdefault(topic, [first, last])
-    span[0], span[1] = min(span[0], first), max(span[1], last)
-    pane.records += len(values)
+    add_span(pane, topic, min(offsets), max(offsets), len(values))
     chain = pane.chain
     for value in values:
         link = _fresh()
@@ -110,6 +108,22 @@ def note_evidences(pane: Pane, topic: str, offsets: Sequence[int], values: Seque
         link.update(value)
         chain = link.digest()
     pane.chain = chain
+
+
+def add_span(pane: Pane, topic: str, first: int, last: int, records: int) -> None:
+    """Add the offsets, and the number, of some raw records."""
+    span = pane.spans.setdefault(topic, [first, last + 1])
+    span[0], span[1] = min(span[0], first), max(span[1], last + 1)
+    pane.records += records
+
+
+def chains_after(chains: list[bytes], places: Iterable[int], values: Iterable[bytes]) -> None:
+    """Add raw records, in their order, each to the SHA-256 chain at its place."""
+    for at, value in zip(places, values, strict=True):
+        link = _fresh()
+        link.update(chains[at])
+        link.update(value)
+        chains[at] = link.digest()
 
 
 def evidence_of(pane: Pane, partition: int) -> RawEvidence:
@@ -151,12 +165,16 @@ def count_pair(pane: Pane, prediction: str, label: str) -> None:
     pane.confusion[pair] = pane.confusion.get(pair, 0) + 1
 
 
+def confusion_of(pane: Pane) -> tuple[tuple[str, str, int], ...]:
+    """Return how often each prediction met each label, sorted."""
+    return tuple((*pair, count) for pair, count in sorted(pane.confusion.items()))
+
+
 def performance_of(pane: Pane) -> Performance:
     """Return the labelled part of a pane as it stands in a summary."""
-    confusion = tuple((*pair, pane.confusion[pair]) for pair in sorted(pane.confusion))
     return Performance(
         labelled=pane.labelled,
-        confusion=confusion,
+        confusion=confusion_of(pane),
         scored=pane.scored,
         log_loss=pane.log_loss,
         brier=pane.brier,

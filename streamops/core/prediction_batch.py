@@ -15,7 +15,7 @@ import numpy as np
 
 from streamops.core.binning import count_rows
 from streamops.core.budget import tested
-from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick
+from streamops.core.columns import Flags, Indices, groups_of, joined, numbered, pick, renumbered
 from streamops.core.feature_reader import Reader, reader_of
 from streamops.core.join import JoinTable
 from streamops.core.meter_state import (
@@ -26,7 +26,7 @@ from streamops.core.meter_state import (
 from streamops.core.panes import Pane, PaneKey
 from streamops.core.pending_block import GroupKey, Made
 from streamops.core.personal import Open, open_all
-from streamops.core.prediction_counts import count_latencies, count_predictions
+from streamops.core.prediction_counts import Place, count_predictions
 from streamops.core.prediction_run import Group, Run
 from streamops.core.rows import Rows
 from streamops.core.ruler import Ruler, ruler_of
@@ -158,18 +158,19 @@ def _fold(work: Step, run: Run) -> None:
         for key in group.keys:
             panes.setdefault(key, []).append(rows)
             owners.setdefault(key, group)
-    counted = [(work.pane(key, after=False), joined(parts)) for key, parts in panes.items()]
-    for key, (pane, rows) in zip(panes, counted, strict=True):
+    places: list[Place] = []
+    for key, parts in panes.items():
         group = owners[key]
         is_scored = key in group.counted and group.reader is not None and group.reader.scored
-        count_predictions(pane, run, rows, None if is_scored else group.version)
-    count_latencies(counted, run)
+        version = None if is_scored else group.version
+        places.append((work.pane(key, after=False), joined(parts), version))
+    count_predictions(places, run)
     _count_features(work, run)
     work.join.add_all(_made(run))
 
 
 def _made(run: Run) -> Made:
-    codes, of_group = numbered(run.codes.tolist())
+    codes, of_group = renumbered(run.codes, len(run.groups))
     # Equal texts as one object: pending predictions are many.
     keys = [run.groups[code].keys[0] for code in codes]
     groups = [GroupKey(k.model, k.version, k.start_us, k.config_hash, False) for k in keys]

@@ -1,4 +1,4 @@
-"""What many predictions of one pane add to it, features aside.
+"""What many predictions add to their panes, features aside.
 
 Rule 1: `tally.count_prediction`, one by one, is the definition.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from streamops.core.binning import ROWS_MAX, bin_column
 from streamops.core.columns import Groups, Indices, pick
+from streamops.core.evidences import note_all
 from streamops.core.panes import (
     LATENCY_EDGES_MS,
     Pane,
     add_bins,
     bump,
-    note_evidences,
 )
 from streamops.core.profile import bin_of
 from streamops.values import FeatureProfile, ModelVersion
@@ -28,6 +28,9 @@ _NUMBERS = {float, int, type(None)}
 _LATENCY_EDGES = np.array(LATENCY_EDGES_MS)
 _LATENCY_BINS = len(LATENCY_EDGES_MS) + 1
 
+# A pane, its rows, and the version whose scores are counted with them.
+Place = tuple[Pane, Indices, ModelVersion | None]
+
 
 class Columns(Protocol):
     """What predictions bring, a column each."""
@@ -37,25 +40,29 @@ class Columns(Protocol):
     column: dict[str, Sequence[Any]]
 
 
-def count_predictions(
-    pane: Pane, run: Columns, rows: Indices, version: ModelVersion | None
-) -> None:
-    """Count some rows, all but features and latencies; their scores where a version is given."""
-    note_evidences(pane, "predictions", pick(run.offsets, rows), pick(run.values, rows))
-    pane.predictions += len(rows)
-    profile = None if version is None else version.profile.score
-    if version is not None and profile is not None:
-        name = "prediction" if version.task == "regression" else "score"
-        _count_scores(pane, profile, pick(run.column[name], rows))
+def count_predictions(places: Sequence[Place], run: Columns) -> None:
+    """Count the rows of some panes, all but features; their scores where a version is given."""
+    groups = Groups([rows for _, rows, _ in places])
+    panes = [pane for pane, _, _ in places]
+    note_all(panes, "predictions", groups, run.offsets, run.values)
+    for pane, rows, version in places:
+        pane.predictions += len(rows)
+        profile = None if version is None else version.profile.score
+        if version is not None and profile is not None:
+            name = "prediction" if version.task == "regression" else "score"
+            _count_scores(pane, profile, pick(run.column[name], rows))
+    _count_latencies(panes, groups, run)
 
 
-def count_latencies(places: Sequence[tuple[Pane, Indices]], run: Columns) -> None:
-    """Count the latencies of each pane's rows."""
+def _count_latencies(panes: Sequence[Pane], groups: Groups, run: Columns) -> None:
     values = np.array(run.column["latency_ms"], dtype=np.float64)
     # One that wasn't told is not a number, and lands behind the last edge.
+    is_told = ~np.isnan(values)
+    if not is_told.any():
+        return
     at = _LATENCY_EDGES.searchsorted(values)
-    known = Groups([rows for _, rows in places]).where(~np.isnan(values))
-    for (pane, _), counts in zip(places, known.histograms(at, _LATENCY_BINS), strict=True):
+    known = groups.where(is_told)
+    for pane, counts in zip(panes, known.histograms(at, _LATENCY_BINS), strict=True):
         if any(counts):
             add_bins(pane.latency, counts)
 

@@ -45,6 +45,7 @@ def count_features(pane: Pane, features: dict[str, Any], version: ModelVersion) 
     if not pane.counts:
         pane.counts = [[0] * len(p.counts) for p in profiles]
         pane.sums = [[0] * len(p.counts) for p in profiles]
+    pane.counts, pane.sums = [list(c) for c in pane.counts], [list(c) for c in pane.sums]
     for profile, counts, sums in zip(profiles, pane.counts, pane.sums, strict=True):
         at, amount, fault = bin_of(profile, features.get(profile.name))
         counts[at] += 1

@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamops import codec
-from streamops.core import label_batch, outcome_batch, prediction_batch, prediction_counts
+from streamops.core import (
+    label_batch,
+    outcome_batch,
+    prediction_batch,
+    prediction_counts,
+    summary_texts,
+)
 from streamops.core.binning import bin_column
 from streamops.core.epochs import Fold
 from streamops.core.feature_reader import reader_of
@@ -22,7 +28,7 @@ from streamops.core.join import JoinTable
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.moments import micros_all, moments_all
-from streamops.core.processor import Batch, Record
+from streamops.core.processor import Batch, Output, Record
 from streamops.core.profile import bin_of, category_profile, numeric_profile
 from streamops.core.times import micros
 from streamops.hosts.decoding import to_record
@@ -116,7 +122,7 @@ OPENING = (
 @pytest.fixture(autouse=True, scope="module")
 def no_run_is_too_short():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (prediction_batch, label_batch, outcome_batch):
+        for module in (prediction_batch, label_batch, outcome_batch, summary_texts):
             patch.setattr(module, "RUN_MIN", 1)
         patch.setattr(prediction_counts, "PANE_MIN", 1)
         yield
@@ -169,6 +175,13 @@ class Ahead(Meter):
         return super().step(state, batch._replace(records=batch.records[first:]))
 
 
+def concluded(output: Output) -> tuple[bytes, bytes]:
+    """Conclusion and evidence, wherever the output has it: beside its event, or in it."""
+    within = getattr(output.event, "evidence", None)
+    evidence = output.evidence if within is None else msgspec.json.encode(within)
+    return codec.conclusion(output.event), evidence
+
+
 def folded(meter: Meter, log: list[Batch], renewed: int | None = None):
     state, outputs, tables = meter.initial(), [], []
     for number, batch in enumerate(log):
@@ -176,7 +189,7 @@ def folded(meter: Meter, log: list[Batch], renewed: int | None = None):
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=MeterState)
         state, some = meter.step(state, batch)
         # With their epoch: the same ones at a later tick are other outputs.
-        outputs += [(number, o.topic, o.key, codec.encode(o.event), o.evidence) for o in some]
+        outputs += [(number, o.topic, o.key, *concluded(o)) for o in some]
         join = meter.join
         tables.append((dict(join.pending), dict(join.matched), dict(join.waiting)))
     return msgspec.msgpack.encode(state), outputs, tables

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 
+import numpy as np
 import pytest
 
+from streamops.core.binning import count_rows
+from streamops.core.feature_reader import reader_of
 from streamops.core.panes import (
     CONFUSION_MAX,
     DELAY_EDGES_S,
@@ -25,6 +29,7 @@ from streamops.core.panes import (
     performance_of,
 )
 from streamops.core.performance import accuracy
+from streamops.core.tally import count_features
 from streamops.values import FeatureCounts, Performance
 from tests.builders import version
 
@@ -83,9 +88,21 @@ def test_a_copy_shares_nothing_that_changes():
         value = getattr(pane, name)
         if isinstance(value, list | dict):
             assert getattr(copy, name) is not value, name
-    for name in ("counts", "sums", "calibration"):
-        assert getattr(copy, name)[0] is not getattr(pane, name)[0]
+    assert copy.calibration[0] is not pane.calibration[0]
     assert copy.spans["labels"] is not pane.spans["labels"]
+
+
+def test_features_that_are_counted_in_a_copy_stay_as_they_were_in_the_pane():
+    """Their lists are shared: most copies only take labels."""
+    known = version("v1")
+    pane = Pane()
+    count_features(pane, {"x": 0.5}, known)
+    before = deepcopy(pane)
+    count_features(copy_pane(pane), {"x": 0.5}, known)
+    reader = reader_of(known)
+    rows = reader.decoder.read_all([b'{"x":0.5}'])
+    count_rows([copy_pane(pane)], [reader], np.zeros(1, dtype=np.int64), rows, [0.5])
+    assert pane == before
 
 
 def test_an_empty_side_is_all_zeros():
