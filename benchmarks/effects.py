@@ -5,7 +5,12 @@ python -m benchmarks.effects [--quick]
 materializer  consume, decode, and store with repeats dropped and positions kept, to the end
 insert        the same records, in memory already, decoded and inserted in DuckDB, nothing else
 archiver      consume, and write raw and typed files, to the end
-parquet       the same records, in memory already, decoded and written as raw Parquet, nothing else
+parquet       the same records, in memory already, decoded and written as Parquet, nothing else: the
+              same files, raw and typed
+raw           the same without typed files, for which alone anything has to be decoded
+
+Each pair by turns, TURNS times; events a second in the order of the turns, the median of their
+ratios.
 """
 
 from __future__ import annotations
@@ -16,9 +21,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from operator import truediv
 from pathlib import Path
+from statistics import median
+
+from msgspec.structs import replace
 
 from benchmarks.traffic import Mix, send
 from streamops.core.processor import Refusal
@@ -31,9 +41,11 @@ from streamops.views.log import KafkaLog, RawRecord, to_record
 from streamops.views.materializer import BATCH, Materializer
 from streamops.views.store import insert, open_store
 from streamops.views.tables import Row, arrow_rows, tables
+from streamops.views.typed import write_typed
 
 PARTITIONS = 4
 FILE_ROWS = 100_000
+TURNS = 5
 QUICK = Mix(rows=20_000, epochs=8)
 
 
@@ -61,21 +73,51 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
     )
     create_topics({"bootstrap.servers": bootstrap}, settings.namespace, PARTITIONS)
     send(settings, mix)
-    materializer = rate(mix, lambda: materialize(settings))
-    archiver = rate(mix, lambda: archive_until_end(settings))
     by_place = read(settings)
-    inserted = rate(mix, lambda: insert_all(folder / "alone.duckdb", by_place))
-    written = rate(mix, lambda: write_all(folder / "alone", by_place))
+    # The records held are many: whoever comes first would pay for looking through them.
+    gc.freeze()
+    views = by_turns(
+        mix,
+        lambda turn: materialize(of_turn(settings, turn)),
+        lambda turn: insert_all(folder / f"alone-{turn}.duckdb", by_place),
+    )
+    files = by_turns(
+        mix,
+        lambda turn: archive_until_end(of_turn(settings, turn)),
+        lambda turn: write_all(folder / f"alone-{turn}", by_place),
+        lambda turn: write_raws(folder / f"raw-{turn}", by_place),
+    )
     return {
         "benchmark": "effects",
         "events": mix.events,
-        "materializer_events_per_s": materializer,
-        "insert_events_per_s": inserted,
-        "materializer_ratio": round(materializer / inserted, 2),
-        "archiver_events_per_s": archiver,
-        "parquet_events_per_s": written,
-        "archiver_ratio": round(archiver / written, 2),
+        "materializer_events_per_s": views[0],
+        "insert_events_per_s": views[1],
+        "materializer_ratio": ratio(*views),
+        "archiver_events_per_s": files[0],
+        "parquet_events_per_s": files[1],
+        "archiver_ratio": ratio(files[0], files[1]),
+        "raw_events_per_s": files[2],
+        "archiver_to_raw_ratio": ratio(files[0], files[2]),
     }
+
+
+def of_turn(settings: Settings, turn: int) -> Settings:
+    """Settings with a folder of this turn's own."""
+    return replace(settings, data=settings.data / str(turn))
+
+
+def by_turns(mix: Mix, *each: Callable[[int], object]) -> list[list[int]]:
+    """Return events a second of each, a turn of all one after the other."""
+    found: list[list[int]] = [[] for _ in each]
+    for turn in range(TURNS):
+        for rates, what in zip(found, each, strict=True):
+            rates.append(rate(mix, partial(what, turn)))
+    return found
+
+
+def ratio(ours: list[int], alone: list[int]) -> float:
+    """Return the median of the turns' ratios."""
+    return round(median(map(truediv, ours, alone)), 2)
 
 
 def rate(mix: Mix, run: Callable[[], object]) -> int:
@@ -119,14 +161,29 @@ def insert_all(file: Path, by_place: dict[tuple[str, int], list[RawRecord]]) -> 
 
 
 def write_all(archive: Path, by_place: dict[tuple[str, int], list[RawRecord]]) -> None:
+    """Write raw and typed files of 100,000 records."""
+    for place, some in files_of(by_place):
+        first, end = some[0].offset, some[-1].offset + 1
+        write_raw(archive, some, place, cover_of([r.offset for r in some], first, end))
+        write_typed(archive, some, place, first)
+
+
+def write_raws(archive: Path, by_place: dict[tuple[str, int], list[RawRecord]]) -> None:
     """Decode, and write raw files of 100,000 records."""
+    for place, some in files_of(by_place):
+        for raw in some:
+            to_record(raw)
+        first, end = some[0].offset, some[-1].offset + 1
+        write_raw(archive, some, place, cover_of([r.offset for r in some], first, end))
+
+
+def files_of(
+    by_place: dict[tuple[str, int], list[RawRecord]],
+) -> Iterator[tuple[tuple[str, int], list[RawRecord]]]:
+    """Yield the records of each file."""
     for place, records in by_place.items():
         for start in range(0, len(records), FILE_ROWS):
-            some = records[start : start + FILE_ROWS]
-            for raw in some:
-                to_record(raw)
-            first, end = some[0].offset, some[-1].offset + 1
-            write_raw(archive, some, place, cover_of([r.offset for r in some], first, end))
+            yield place, records[start : start + FILE_ROWS]
 
 
 if __name__ == "__main__":

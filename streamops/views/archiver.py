@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from streamops.events import CheckpointSealed
 from streamops.hosts.garbage import rare_collections
 from streamops.hosts.work import Work
 from streamops.kafka.clients import BY_BATCH, by_place, make_consumer, take
+from streamops.kafka.offsets import first_offsets, next_offsets
 from streamops.metrics import EXPOSED, Sample
 from streamops.settings import Settings
 from streamops.views.archive import (
@@ -48,7 +49,6 @@ from streamops.views.log import (
     is_notice,
     missing,
     partition_counts,
-    watermarks,
 )
 from streamops.views.raw_columns import of_messages
 from streamops.views.seal import DEFAULT_PACE, Sealer, SealPace
@@ -57,6 +57,7 @@ from streamops.views.typed import mend_typed, store_typed, typed_tables
 
 LOG = logging.getLogger("streamops.views.archiver")
 CHUNK = 1000
+TO_END = {"enable.partition.eof": True}
 POLL_S = 0.2
 NOTE_EVERY_S = 1.0
 
@@ -73,17 +74,22 @@ class Archiver:
 
     Raises TransportError where Kafka no longer has what the archive lacks, or where the topic was
     made anew; close it after use.
+
+    goes_on  it reads what is yet to come, so the broker may wait for more before it answers
     """
 
     def __init__(
-        self, settings: Settings, roll: Roll = DEFAULT_ROLL, pace: SealPace = DEFAULT_PACE
+        self,
+        settings: Settings,
+        roll: Roll = DEFAULT_ROLL,
+        pace: SealPace = DEFAULT_PACE,
+        *,
+        goes_on: bool = True,
     ) -> None:
         self._settings, self._roll = settings, roll
         self._folder = settings.archive
         self._log = ArchiveLog(self._folder)
-        self._consumer = make_consumer(settings, "archiver", **BY_BATCH)
-        # A question behind a fetch that waits for records waits as long: it has its own way.
-        self._asker = make_consumer(settings, "archiver-asks")
+        self._consumer = make_consumer(settings, "archiver", **(BY_BATCH if goes_on else TO_END))
         self._buffers: dict[Partition, Buffer] = {}
         self.work = Work("archiver")
         self.disk = disk_of(settings)
@@ -91,8 +97,10 @@ class Archiver:
         self._noted = time.monotonic()
         self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
         self._index = KeyIndex(self._folder)
-        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made.
-        self._packer = ThreadPoolExecutor(1, "archive-files")
+        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made. A raw
+        # file doesn't wait for the typed ones before it.
+        self._packer = ThreadPoolExecutor(2, "archive-files")
+        self._typed: Future[None] | None = None
         self._asked: list[Asked] = []
         try:
             self._begin()
@@ -104,11 +112,10 @@ class Archiver:
         """Close the client; what is in the buffers stays in Kafka, and is read again."""
         self._packer.shutdown()
         self._consumer.close()
-        self._asker.close()
 
     def ends(self) -> dict[Partition, int]:
         """Return each partition's end on the cluster at this moment."""
-        return {place: self._on_cluster(place).next for place in self._buffers}
+        return next_offsets(self._settings, self._buffers, TIMEOUT_S)
 
     def reached(self, ends: dict[Partition, int]) -> bool:
         """Tell whether everything below these ends was read."""
@@ -124,6 +131,8 @@ class Archiver:
         with self.work.stage("store"):
             self._roll_due(now)
             self._seal_due(now)
+            if not count:
+                self._settle()
         if now - self._noted > NOTE_EVERY_S:
             self._note_lags(now)
         return count
@@ -169,6 +178,7 @@ class Archiver:
     def flush(self) -> None:
         """Write every buffer that covers anything."""
         self._write([p for p, buffer in self._buffers.items() if buffer.next > buffer.first])
+        self._settle()
 
     def seal(self, request: str = "") -> CheckpointSealed:
         """Write every buffer, seal all that is archived, and send the seal; returns its event."""
@@ -219,10 +229,12 @@ class Archiver:
     def _begin(self) -> None:
         counts = partition_counts(self._settings, self._consumer)
         places = [(topic, n) for topic, count in sorted(counts.items()) for n in range(count)]
+        firsts = first_offsets(self._settings, places)
+        nexts = next_offsets(self._settings, places, TIMEOUT_S)
         for place in places:
             mend_typed(self._folder, self._log, place)
             self._index.mend(place, self._log)
-            start = self._start(place)
+            start = self._start(place, Held(firsts[place], nexts[place]))
             self._buffers[place] = Buffer(start, start)
         self._resume_seals()
         self._consumer.assign(
@@ -232,8 +244,8 @@ class Archiver:
             ]
         )
 
-    def _start(self, place: Partition) -> int:
-        kept, live = self._log.held(*place), self._on_cluster(place)
+    def _start(self, place: Partition, live: Held) -> int:
+        kept = self._log.held(*place)
         if kept.next == kept.first:
             return live.first
         if kept.next < live.first:
@@ -244,9 +256,6 @@ class Archiver:
                 f"the topic at {live.next}: it was made anew; use a new namespace or archive"
             )
         return kept.next
-
-    def _on_cluster(self, place: Partition) -> Held:
-        return watermarks(self._settings, self._asker, *place)
 
     def _roll_due(self, now: float) -> None:
         self._write([p for p, buffer in self._buffers.items() if buffer.due(self._roll, now)])
@@ -263,11 +272,17 @@ class Archiver:
             columns = typed_tables(records)
             # Nothing stands beside a raw file that isn't there.
             path = raw.result()
-            typed = pack(store_typed, self._folder, columns, place, cover.first)
+            self._settle()
+            self._typed = pack(store_typed, self._folder, columns, place, cover.first)
             self._index.add(place, records, cover)
             self._sealer.take(place, records, cover, path)
-            typed.result()
             self._buffers[place] = Buffer(buffer.next, buffer.next)
+
+    def _settle(self) -> None:
+        """Wait for the typed files that are written beside; raise what they met."""
+        typed, self._typed = self._typed, None
+        if typed is not None:
+            typed.result()
 
 
 def note_namespace(settings: Settings) -> None:
@@ -313,7 +328,7 @@ def archive_until_end(settings: Settings) -> None:
     for 30 s though some are missing.
     """
     note_namespace(settings)
-    archiver = Archiver(settings)
+    archiver = Archiver(settings, goes_on=False)
     try:
         _read_to_end(settings, archiver)
     finally:
@@ -323,7 +338,7 @@ def archive_until_end(settings: Settings) -> None:
 def seal_until_end(settings: Settings) -> CheckpointSealed:
     """Archive up to the end and seal it; the archive then holds the seal's event, too."""
     note_namespace(settings)
-    archiver = Archiver(settings)
+    archiver = Archiver(settings, goes_on=False)
     try:
         _read_to_end(settings, archiver)
         event = archiver.seal()
