@@ -6,7 +6,9 @@ The services are the stack's own processes; generator, broker and services share
 --rate: at this rate, full load isn't looked for: to compare two versions on one machine.
 --ticks: as a live namespace has with --interval-s 1/A_SECOND; a pane closes each second.
 
-full_events_per_s  predictions and labels a second that the whole chain concludes flat out
+full_events_per_s  the highest rate at which lag stays flat: of 15 rounds a second apart the last is
+                   concluded within a second of its tick
+flat_events_per_s  predictions and labels a second that the whole chain concludes of a backlog
 p50, p99           from the append of the closing tick in its last partition until a consumer
                    has read AlertRaised
 stages_ms          p50 and p99 of when each stage had closed the epoch, by the broker's clock
@@ -38,6 +40,9 @@ SHARE = 0.5
 # A round closes a pane of each: MONITOR's cost is by the pane, so their number is part of the load.
 MODELS = 4
 FLAT_OUT_ROWS = 4000
+STEPS = 5
+# What a round may take beyond its second: its last flush, and its tick.
+SLACK = 1.05
 
 
 def main(arguments: list[str]) -> None:
@@ -58,13 +63,14 @@ def run(*, is_quick: bool = False, rate: int = 0, ticks: int = 1) -> dict[str, o
     """
     folder = Path(tempfile.mkdtemp(prefix="streamops-bench-"))
     template = Settings(bootstrap="", namespace="bench", data=folder, driven=True)
-    flat_out, rounds = (5, 12) if is_quick else (40, 120)
+    flat_out, paced, rounds = (5, 5, 12) if is_quick else (40, 15, 120)
     try:
         with Stack(template, SERVICES) as stack:
             stack.wait_ready()
             driver = Driver(stack.settings, Mix(models=MODELS), ticks=ticks)
             driver.open()
-            full = 0 if rate else full_load(stack.settings, driver, flat_out)
+            flat = 0 if rate else flat_load(stack.settings, driver, flat_out)
+            full = 0 if rate else full_load(stack.settings, driver, flat, paced)
             found = measure(stack.settings, driver, rate or round(full * SHARE), rounds)
     finally:
         shutil.rmtree(folder)
@@ -73,6 +79,7 @@ def run(*, is_quick: bool = False, rate: int = 0, ticks: int = 1) -> dict[str, o
         "models": MODELS,
         "ticks_per_s": ticks,
         "full_events_per_s": full or None,
+        "flat_events_per_s": flat or None,
         **found,
     }
 
@@ -85,8 +92,28 @@ def by_interval(*, is_quick: bool = False) -> dict[str, object]:
     }
 
 
-def full_load(settings: Settings, driver: Driver, rounds: int) -> int:
-    """Return the events a second that the whole chain concludes flat out."""
+def full_load(settings: Settings, driver: Driver, flat: int, rounds: int) -> int:
+    """Return the highest rate at which lag stays flat, by STEPS halvings."""
+    low, high = 0, flat
+    for _ in range(STEPS):
+        rate = (low + high) // 2
+        low, high = (rate, high) if keeps_pace(settings, driver, rate, rounds) else (low, rate)
+    return low
+
+
+def keeps_pace(settings: Settings, driver: Driver, rate: int, rounds: int) -> bool:
+    """Tell whether generator and chain keep a rate of events a second."""
+    began = time.monotonic()
+    for _ in range(rounds):
+        driver.round(round(rate * ROUND_S / 2), over_s=ROUND_S)
+    wrote = time.monotonic()
+    until_concluded(settings, driver.concluded, PATIENCE_S)
+    is_late = time.monotonic() - wrote > ROUND_S
+    return not is_late and wrote - began < rounds * ROUND_S * SLACK
+
+
+def flat_load(settings: Settings, driver: Driver, rounds: int) -> int:
+    """Return the events a second that the whole chain concludes of a backlog."""
     driver.round(FLAT_OUT_ROWS)
     until_concluded(settings, driver.concluded, PATIENCE_S)
     began = time.monotonic()
