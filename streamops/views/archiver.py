@@ -97,9 +97,8 @@ class Archiver:
         self._noted = time.monotonic()
         self._sealer = Sealer(self._folder, settings.namespace, pace, time.monotonic())
         self._index = KeyIndex(self._folder)
-        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made. A raw
-        # file doesn't wait for the typed ones before it.
-        self._packer = ThreadPoolExecutor(2, "archive-files")
+        # Arrow packs a file without Python's lock: meanwhile the next one's columns are made.
+        self._packer = ThreadPoolExecutor(1, "archive-files")
         self._typed: Future[None] | None = None
         self._asked: list[Asked] = []
         try:
@@ -268,11 +267,13 @@ class Archiver:
             buffer = self._buffers[place]
             records, pack = buffer.records(place), self._packer.submit
             cover = cover_of(records.columns.offsets, buffer.first, buffer.next)
-            raw = pack(store_raw, self._folder, raw_table(records), place, cover)
+            rows = raw_table(records)
+            # The start mends a partition's last typed files only: none may lack behind another.
+            self._settle()
+            raw = pack(store_raw, self._folder, rows, place, cover)
             columns = typed_tables(records)
             # Nothing stands beside a raw file that isn't there.
             path = raw.result()
-            self._settle()
             self._typed = pack(store_typed, self._folder, columns, place, cover.first)
             self._index.add(place, records, cover)
             self._sealer.take(place, records, cover, path)

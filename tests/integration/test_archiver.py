@@ -18,6 +18,7 @@ from streamops.errors import TransportError
 from streamops.events import CheckpointSealed
 from streamops.kafka.admin import create_topics
 from streamops.settings import Settings
+from streamops.views import archiver as archiver_module
 from streamops.views.archive import ArchiveLog, file_name, raw_folder
 from streamops.views.archiver import (
     Archiver,
@@ -116,6 +117,35 @@ def test_what_was_only_buffered_is_read_again(settings, produce):
     assert files(settings, "predictions") == []
     archive_until_end(settings)
     same_as_kafka(settings)
+
+
+def test_a_typed_file_that_fails_leaves_none_missing(settings, produce, monkeypatch):
+    """The start mends a partition's last file only: none is written behind one that lacks."""
+    produce("predictions", 0, 30)
+    kept = archiver_module.store_typed
+
+    def refuse(*_: object) -> None:
+        monkeypatch.setattr(archiver_module, "store_typed", kept)
+        raise TransportError("the disk is full")
+
+    monkeypatch.setattr(archiver_module, "store_typed", refuse)
+    archiver = Archiver(settings, Roll(rows=10, idle_s=0))
+
+    def read_on() -> None:
+        for first in (30, 40, 50):
+            ends = archiver.ends()
+            while not archiver.reached(ends):
+                archiver.run_once()
+            produce("predictions", first, first + 10)
+
+    with pytest.raises(TransportError, match="disk is full"):
+        read_on()
+    archiver.close()
+    archive_until_end(settings)
+    same_as_kafka(settings)
+    for path, cover in ArchiveLog(settings.archive).files("predictions", 0):
+        first, rows = cover.first, cover.next - cover.first
+        assert typed_rows(settings.archive, ("predictions", 0), first) == rows, path
 
 
 def test_told_to_stop_it_writes_what_it_has(settings, produce):
