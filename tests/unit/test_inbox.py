@@ -41,6 +41,17 @@ def test_what_stands_before_the_first_tick_belongs_to_epoch_0():
     assert names(inbox.take(0)[0]) == ["p1", "tick/0", "p2", "tick/1"]
 
 
+def test_only_the_open_epoch_is_handed_over_and_only_the_rest_waits():
+    inbox = raw(tick(0, 0), made(1), tick(1, 10), made(11), made(12))
+    assert inbox.hand_over(0, 1) == (), "it is complete, and p11 isn't its own"
+    assert inbox.hand_over(1, 3) == ()
+    assert names(inbox.hand_over(1, 2)) == ["p11", "p12"]
+    for offset, event in enumerate((made(13), tick(2, 20)), 5):
+        inbox.feed(record("predictions", offset, event))
+    assert names(inbox.take(0)[0]) == ["tick/0", "p1", "tick/1"]
+    assert names(inbox.take(1)[0]) == ["p13", "tick/2"]
+
+
 def test_a_tick_again_counts_for_nothing():
     inbox = raw(tick(0, 0), tick(0, 0), made(1), tick(1, 10), tick(1, 10), tick(0, 0), tick(2, 20))
     assert names(inbox.take(0)[0]) == ["tick/0", "p1", "tick/1"]
