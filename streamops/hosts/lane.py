@@ -127,9 +127,11 @@ class Lane:
     async def run(self) -> None:
         """Send for ever; raises TransportError where Kafka doesn't take it."""
         while True:
-            # While a checkpoint is to be taken, for a quiet moment too.
+            # While a checkpoint is to be taken, for a quiet moment too. Not wait_for: before Python
+            # 3.12 it takes a cancellation that comes with the wake for the wake.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), QUIET_S if self._unsaved else None)
+                async with asyncio.timeout(QUIET_S if self._unsaved else None):
+                    await self._wake.wait()
             self._wake.clear()
             await self.settle()
 

@@ -21,6 +21,7 @@ from streamops.hosts.save_pace import QUIET_S
 from streamops.settings import Settings
 
 TOPIC = "summaries"
+CLOSED = EpochClosed(id="c", time=EPOCH, source="meter/0", epoch=0, count=0, hash=close_hash([]))
 
 
 def lane_at(position: int) -> Lane:
@@ -129,9 +130,6 @@ class Clock:
 def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(lane_module, "time", clock)
-    closed = EpochClosed(
-        id="c", time=EPOCH, source="meter/0", epoch=0, count=0, hash=close_hash([])
-    )
 
     async def play() -> tuple[list[str], list[str]]:
         fold: Any = make_fold("monitor", 0, 1, skew_max_ms=None)
@@ -140,7 +138,7 @@ def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch
         lane = Lane(settings, fold, broker, instance="0")
         clock.now = CHECKPOINT_EVERY_S * 1.5
         task = asyncio.create_task(lane.run())
-        lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(closed)))
+        lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(CLOSED)))
         while not broker.topics:
             await asyncio.sleep(0)
         # Longer than the lane sleeps between two looks.
@@ -155,3 +153,26 @@ def test_a_checkpoint_that_is_due_waits_until_nothing_more_is_folded(monkeypatch
     before, after = asyncio.run(play())
     assert [topic.rpartition(".")[2] for topic in before] == ["metrics"]
     assert [topic.rpartition(".")[2] for topic in after] == ["metrics", "checkpoints"]
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_lane_that_is_dropped_while_it_wakes_ends(steps):
+    """However far its waking had come: what cancels it may not be taken for a wake."""
+
+    async def play() -> bool:
+        fold: Any = make_fold("monitor", 0, 1, skew_max_ms=None)
+        settings = Settings(bootstrap="nowhere:1", data=Path("none"))
+        lane = Lane(settings, fold, Broker(), instance="0")
+        lane.feed(to_record(TOPIC, 0, 0, 0, b"", codec.encode(CLOSED)))
+        task = asyncio.create_task(lane.run())
+        await asyncio.sleep(QUIET_S / 10)
+        assert lane._unsaved is not None, "it waits for a quiet moment"
+        lane._wake.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=3 * QUIET_S)
+        task.cancel()
+        return bool(done)
+
+    assert asyncio.run(play()), "it goes on after it was cancelled"
