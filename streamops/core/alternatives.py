@@ -52,6 +52,8 @@ class Baseline:
     tilts      [score * theta, stream] log of the norm of tilted shares
     is_ordered [1, stream] bins have an order (numeric)
     dispersion [1, stream] c, at least 1
+    known, known_rows  [1, cell] and [1, stream]: the reference's counts and rows
+    is_exact   [1, stream] categories whose rows are independent: `rises` tests them
     tilted, lifted  the streams, without a gap, that hold all that are ordered, or aren't
     """
 
@@ -67,6 +69,9 @@ class Baseline:
     tilts: Floats
     is_ordered: Flags
     dispersion: Floats
+    known: Integers
+    known_rows: Integers
+    is_exact: Flags
     tilted: slice
     lifted: slice
 
@@ -117,6 +122,9 @@ def baseline(
         tilt_norms(p, tilted).transpose(1, 2, 0).reshape(2 * len(TILTS), -1),
         ordered[np.newaxis],
         c[np.newaxis],
+        counts.transpose().reshape(1, -1),
+        np.add.reduce(counts, axis=1)[np.newaxis],
+        (~ordered & (c == 1.0))[np.newaxis],
         _span(ordered),
         _span(~ordered),
     )
@@ -149,6 +157,9 @@ def together(parts: Sequence[Baseline]) -> Baseline:
         by_stream("tilts"),
         ordered,
         by_stream("dispersion"),
+        by_cell("known"),
+        by_stream("known_rows"),
+        by_stream("is_exact"),
         _span(ordered[0]),
         _span(~ordered[0]),
     )

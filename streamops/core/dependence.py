@@ -9,6 +9,9 @@ For m panes of n rows with the scores a of a reference, c = sum (pane mean)^2 / 
 independent rows give, variance / n. Three means are judged: the score's, its square's, and (the
 only one for categories) Pearson's X2 of the pane against the reference. Independent rows have c of
 mean 1 and a standard error of sqrt(2 / (df (m - 1))), df being the bins less one for X2, else 1.
+Rare bins make X2 vary more, by (sum 1 / share - bins^2 - 2 bins + 2) / n over 2 df (Haldane,
+Biometrika 29, 1937), and skew it: with 1 % of rows missing, one reference of 200 would look
+dependent.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ _DETECTABLE = 30.0
 class Dependence(NamedTuple):
     """Arrays over features.
 
-    is_independent  no dispersion is 3.5 standard errors above 1, and some could be judged
+    is_independent  no dispersion is 3.5 standard errors above 1, rare bins minded, and some could
+                    be judged
     dispersion      the largest c of any scale, at least 1
     upper           the largest c plus two standard errors of its scale, at least 1
     lag_1           correlation of one pane's mean score with the next one's
@@ -50,8 +54,8 @@ def measure(panes: Integers, is_ordered: Flags) -> Dependence:
     found = np.ones(len(shares), dtype=np.bool_) & (len(panes) >= PANES_MIN)
     largest, upper = np.ones(len(shares)), np.ones(len(shares))
     while len(panes) >= PANES_MIN:
-        for c, error in _dispersions(panes, shares, scores):
-            found = found & (c <= 1.0 + SURE * error)
+        for c, error, wide in _dispersions(panes, shares, scores):
+            found = found & (c <= 1.0 + SURE * error * wide)
             largest = np.maximum(largest, c)
             upper = np.maximum(upper, c * (1.0 + 2.0 * error))
         even = len(panes) // 2 * 2
@@ -88,16 +92,21 @@ def detectable_shift(rows: int, dispersion: float) -> float:
     return math.sqrt(_DETECTABLE * dispersion / rows)
 
 
-def _dispersions(panes: Integers, shares: Floats, scores: Floats) -> list[tuple[Floats, Floats]]:
-    """c and its standard error for each mean of this scale; 1 and 0 where it says nothing."""
+def _dispersions(
+    panes: Integers, shares: Floats, scores: Floats
+) -> list[tuple[Floats, Floats, Floats]]:
+    """c and its standard error for each mean of this scale; 1 and 0 where it says nothing.
+
+    The third is by how much rare bins widen the error, at least 1.
+    """
     pairs = max(len(panes) - 1, 1)
     square = scores * scores
     second = dot_last(shares, square)
     fourth = dot_last(shares, square * square) - second * second
-    error = math.sqrt(2.0 / pairs)
+    error, plain = math.sqrt(2.0 / pairs), np.ones(len(shares))
     found = [
-        (_over(_spread(panes, scores, None), second, pairs), np.full(len(shares), error)),
-        (_over(_spread(panes, square, second), fourth, pairs), np.full(len(shares), error)),
+        (_over(_spread(panes, scores, None), second, pairs), plain * error, plain),
+        (_over(_spread(panes, square, second), fourth, pairs), plain * error, plain),
     ]
     degrees: Integers = np.add.reduce((shares > 0.0).astype(np.int64), axis=1) - 1
     safe = np.maximum(degrees, 1).astype(np.float64)
@@ -107,7 +116,20 @@ def _dispersions(panes: Integers, shares: Floats, scores: Floats) -> list[tuple[
     terms = np.where(expected > 0.0, gap * gap / np.where(expected > 0.0, expected, 1.0), 0.0)
     x2 = np.add.accumulate(dot_last(terms, np.ones(terms.shape[-1])), axis=0)[-1]
     c = np.where(degrees > 0, x2 / (pairs * safe), 1.0)
-    return [*found, (c, error / np.sqrt(safe))]
+    rows = np.add.reduce(n, axis=0) / np.maximum(len(panes), 1)
+    return [*found, (c, error / np.sqrt(safe), _widened(shares, safe, rows))]
+
+
+def _widened(shares: Floats, degrees: Floats, rows: Floats) -> Floats:
+    """By how much the variance of X2 in panes of so many rows is above that of its limit.
+
+    The error grows by the root of it alone, but rare bins also skew X2: by as much as that again.
+    """
+    there, bins = shares > 0.0, degrees + 1.0
+    inverse = np.where(there, 1.0 / np.where(there, shares, 1.0), 0.0)
+    rare = dot_last(inverse, np.ones(inverse.shape[-1])) - bins * bins - 2.0 * bins + 2.0
+    share = rare / (np.maximum(rows, 1.0) * 2.0 * degrees)
+    return 1.0 + np.maximum(share, 0.0)
 
 
 def _spread(panes: Integers, scores: Floats, centre: Floats | None) -> Floats:

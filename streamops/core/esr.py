@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamops.core import cells
+from streamops.core import cells, rises
 from streamops.core import starts as ages
 from streamops.core.alternatives import CONCENTRATIONS, LINEAR, Baseline
 from streamops.core.esr_state import Live, State, choose, packed, unpacked
@@ -47,6 +47,7 @@ from streamops.core.ordered import sum_first
 from streamops.core.packed import Flags, pack
 
 SHARP = 0.9
+RISES = 0.9
 _EXPONENT_MAX = 700.0
 _FACTOR_MIN = float.fromhex("0x1p-1000")
 
@@ -116,7 +117,9 @@ def step_all(
     limits: float | Floats = least
     if not isinstance(alarm_at, float):
         limits = np.repeat(np.array(alarm_at), [streams for streams, _ in shapes])
-    found = _conclude(_factors(base, added), added.turn, limits, seen)
+    live = added.live
+    rose = rises.evidence(base, live.counts, added.rows, added.turn)
+    found = _conclude(base, _factors(base, added), rose, added.turn, limits, seen)
     after = packed(base.layout, added.live)
     apart = [
         Findings(found.evidence[at], found.is_alarm[at], found.age[at]) for at in base.layout.parts
@@ -175,7 +178,18 @@ def _factors(base: Baseline, added: _Added) -> Floats:
     return factor
 
 
-def _conclude(factors: Floats, turn: ages.Turn, limits: float | Floats, seen: Flags) -> Findings:
-    evidence = np.where(seen, sum_first(factors), 0.0)
-    at = ages.picked(turn, np.argmax(factors, axis=0))
+def _conclude(
+    base: Baseline,
+    factors: Floats,
+    rose: Floats,
+    turn: ages.Turn,
+    limits: float | Floats,
+    seen: Flags,
+) -> Findings:
+    """Weigh both: where bins are tested for rises, each test has its share of the promise."""
+    total = np.where(base.is_exact[0], sum_first(factors) * (1.0 - RISES), sum_first(factors))
+    best = np.maximum.reduce(rose, axis=0) * RISES
+    slots = np.where(best > total, np.argmax(rose, axis=0), np.argmax(factors, axis=0))
+    evidence = np.where(seen, np.maximum(total, best), 0.0)
+    at = ages.picked(turn, slots)
     return Findings(evidence, evidence >= limits, np.where(evidence > 0.0, at, 0))

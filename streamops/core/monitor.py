@@ -7,9 +7,9 @@ Rule 3: a pane is restated if something came behind its cut in any partition; th
 Rule 4: a mature pane below the minimum coverage is not evaluable, never good or bad (20).
 Rule 5: drift tests run where a rule of the pane's configuration asks for one, in the order of the
         panes' starts: of features and score on closed panes, of labels on mature ones that can be
-        evaluated. A configuration without such a rule means what it meant under semantics 1, one
-        without a test of labels what it meant under 2, to the byte: logs from before are folded
-        as they were. Segments are tested where a rule names them (`segment_drift`).
+        evaluated. A configuration without such a rule means what it meant under semantics 1, to the
+        byte: logs from before are folded as they were. Segments are tested where a rule names them
+        (`segment_drift`).
 Rule 6: panes of an epoch are tested together, and concluded as if one by one (`drift_waves`).
 """
 
@@ -26,7 +26,6 @@ from streamops.core.cuts import merge_summaries
 from streamops.core.drift import DriftState
 from streamops.core.drift_waves import Held, Tests, Wanted
 from streamops.core.evaluate import closed_metrics, mature_metrics
-from streamops.core.meter_state import ALL
 from streamops.core.processor import Batch, Closing, Output, Record
 from streamops.core.segment_drift import SegmentState
 from streamops.core.tested_pane import asked_of
@@ -42,7 +41,8 @@ from streamops.values import (
 )
 
 GroupKey = tuple[str, str, str, int, str]
-BEFORE_LABELS, BEFORE_SEGMENTS = 2, 3
+# What a state that tests nothing is sealed under.
+UNTESTED = 2
 
 
 class MonitorState(msgspec.Struct, frozen=True, array_like=True):
@@ -63,7 +63,7 @@ class Monitor:
     """The processor of summaries-q."""
 
     name = "monitor"
-    semantics = 4
+    semantics = 5
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"summaries": ("meter",)}
     closing = Closing(("metrics",), "own")
@@ -146,7 +146,7 @@ def _evaluated(read: _Read, tests: Tests | None) -> MetricEvaluated:
         metrics=read.metrics if tests is None else read.metrics + tests.read.metrics,
         status=read.status,  # type: ignore[arg-type]
         restatement=read.restatement,
-        semantics=1 if tests is None else _meaning(first),
+        semantics=1 if tests is None else Monitor.semantics,
         drift=() if tests is None else tests.read.alarms,
         evidence=evidence,
     )
@@ -154,12 +154,6 @@ def _evaluated(read: _Read, tests: Tests | None) -> MetricEvaluated:
 
 def _name(event: PaneSummarized) -> str:
     return f"{event.model}\t{event.version}"
-
-
-def _meaning(event: PaneSummarized) -> int:
-    if event.segment != ALL:
-        return Monitor.semantics
-    return BEFORE_LABELS if event.cut == "closed" else BEFORE_SEGMENTS
 
 
 def _wanted(state: MonitorState, merged: PaneSummarized) -> Wanted | None:

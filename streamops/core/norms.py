@@ -14,6 +14,8 @@ from streamops.core.packed import Flags
 
 TILTS = (0.1, 0.2, 0.4, -0.1, -0.2, -0.4)
 LIFTS = (3.0, 1.7, 0.5)
+# Norms of bins that may be lifted are below it.
+LIFTABLE = 1e8
 _NEVER = 1e9
 _TINY = float.fromhex("0x1p-1000")
 

@@ -23,7 +23,7 @@ from streamops.core.drift import DriftState
 from streamops.core.meter import Meter
 from streamops.core.meter_state import MeterState
 from streamops.core.model_state import ControllerState, ModelState
-from streamops.core.monitor import BEFORE_LABELS, BEFORE_SEGMENTS, MonitorState
+from streamops.core.monitor import UNTESTED, MonitorState
 from streamops.core.noise_state import NoiseState, is_needed
 from streamops.core.processor import Processor
 from streamops.core.seal_leaf import (
@@ -45,7 +45,7 @@ BEFORE_SEGMENT_ERRORS = 2
 # (processor, semantics) of sealed states that mean the same under its own.
 _SAME = frozenset(
     {
-        *(("monitor", n) for n in (2, 3)),
+        ("monitor", UNTESTED),
         ("detect", 2),
         *(("controller", n) for n in (3, 4, 5)),
     }
@@ -77,7 +77,7 @@ def places_of(processor: Processor[Any], state: Any) -> Places:
 def semantics_of(processor: Processor[Any], state: Any) -> int:
     """Return the semantics that a state needs: earlier ones where it holds nothing newer.
 
-    So seals from before CONTROLLER told which alerts page, or labels or segments were tested, are
+    So seals from before CONTROLLER told which alerts page, or anything was tested for drift, are
     those that are arrived at today.
     """
     if isinstance(state, ControllerState) and not _tests_segments(state):
@@ -86,8 +86,8 @@ def semantics_of(processor: Processor[Any], state: Any) -> int:
         return BEFORE_TESTED_LABELS if is_needed(state.noise) else BEFORE_NOISE
     if isinstance(state, DetectState) and not any(key.count("\t") > 1 for key in state.streams):
         return BEFORE_SEGMENT_ERRORS
-    if isinstance(state, MonitorState) and not state.segments:
-        return BEFORE_SEGMENTS if state.labels else BEFORE_LABELS
+    if isinstance(state, MonitorState) and not (state.drift or state.labels or state.segments):
+        return UNTESTED
     return processor.semantics
 
 

@@ -16,13 +16,15 @@ import numpy as np
 
 from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.ordered import dot_last
+from streamops.core.packed import Flags
 from streamops.core.scores import DIRECTIONS, Scale, is_scored, score
 from streamops.core.season import NO_SEASON, Season, products, ranks, root, whiten
 from streamops.core.starts import Turn
 
 EFFECTS = (1.0, 16.0)
 THICK = 1.5
-SHAPE = DIRECTIONS.index("shape")
+MEAN, SHAPE = DIRECTIONS.index("mean"), DIRECTIONS.index("shape")
+SHAPED_ROWS_MIN = 16.0
 _EFFECTS = np.array(EFFECTS).reshape(2, 1, 1, 1)
 _LEFT_MIN = float.fromhex("0x1p-52")
 _POWER_MIN = 1e-300
@@ -38,6 +40,9 @@ class Baseline:
     panes, squares, columns, gram  number, z'z, X'z, X'X; arrays over features
     dispersion  how many panes stand for one independent pane, at least 1; over features
     shape       mean shape score of the reference's panes
+    is_shaped   whether a change of shape is looked for: a mean pane of the reference says as much
+                as SHAPED_ROWS_MIN independent rows, by how much its panes' mean scores differ. With
+                fewer the logarithm of X2 is far from normal (electricity's weeks: three to twelve)
     """
 
     scale: Scale
@@ -50,6 +55,7 @@ class Baseline:
     gram: Floats
     dispersion: Floats
     shape: Floats
+    is_shaped: Flags
 
 
 class Live(NamedTuple):
@@ -88,8 +94,23 @@ def baseline(
     count = np.add.reduce(seen[..., 0].astype(np.int64), axis=0)
     c = np.ones(len(count)) if dispersion is None else np.array(dispersion, dtype=np.float64)
     assert bool(np.all(c >= 1.0)), "a dispersion below 1"
-    shape = _total(z[..., SHAPE]) / np.maximum(count, 1)
-    return Baseline(scale, season, rows, added, count, _total(z * z), columns, gram, c, shape)
+    shape, squares = _total(z[..., SHAPE]) / np.maximum(count, 1), _total(z * z)
+    is_shaped = _effective(scale, season, count, squares, columns, gram) >= SHAPED_ROWS_MIN
+    return Baseline(scale, season, rows, added, count, squares, columns, gram, c, shape, is_shaped)
+
+
+def _effective(
+    scale: Scale, season: Season, panes: Integers, squares: Floats, columns: Floats, gram: Floats
+) -> Floats:
+    """Return as how many independent rows a mean pane of the reference is, season apart."""
+    inverse = root(season, gram)
+    fitted = whiten(season, inverse, columns[:, MEAN])
+    rest = np.maximum(squares[:, MEAN] - dot_last(fitted, fitted), 0.0)
+    left = np.maximum(panes - ranks(season, inverse), 1)
+    # No spread at all is as many rows as there are.
+    widest = np.maximum(rest / left, scale.noise[:, MEAN])
+    found: Floats = scale.rows * scale.noise[:, MEAN] / np.where(widest > 0.0, widest, 1.0)
+    return found
 
 
 def together(parts: Sequence[Baseline]) -> Baseline:
@@ -102,7 +123,7 @@ def together(parts: Sequence[Baseline]) -> Baseline:
     def of(name: str) -> Any:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    names = ("panes", "squares", "columns", "gram", "dispersion", "shape")
+    names = ("panes", "squares", "columns", "gram", "dispersion", "shape", "is_shaped")
     return Baseline(scale, first.season, first.rows, first.products, *map(of, names))
 
 
@@ -150,7 +171,8 @@ def factors(base: Baseline, live: Live) -> Floats:
     both = np.divide(1.0, power, out=power)
     found: Floats = (both[0] + both[1]) * (0.5 * lives)[:, np.newaxis]
     # A pane more like the reference than its own panes are is no drift.
-    found[:, SHAPE] = np.where(shift[:, SHAPE] > 0.0, found[:, SHAPE], 0.0)
+    speaks = (shift[:, SHAPE] > 0.0) & base.is_shaped[:, np.newaxis]
+    found[:, SHAPE] = np.where(speaks, found[:, SHAPE], 0.0)
     return _root(found, base.dispersion) if bool(np.any(base.dispersion > 1.0)) else found
 
 

@@ -25,11 +25,13 @@ FORMAT = 2
 # configurations before the newest; a state from before has none (decision 028). Semantics 4 keep
 # which alerts page beside the models; a state from before has nothing there (decision 035).
 # MONITOR's 3 and CONTROLLER's 5 know tests of labels: no configuration could ask for one (042);
-# MONITOR's 4, DETECT's 3 and CONTROLLER's 6 those of segments (049).
+# MONITOR's 4, DETECT's 3 and CONTROLLER's 6 those of segments (049). MONITOR's 5 judges what it
+# holds otherwise, and holds the same (067, 068).
 MIGRATIONS: dict[tuple[str, int], Callable[[bytes], bytes]] = {
     ("monitor", 1): bytes,
     ("monitor", 2): bytes,
     ("monitor", 3): bytes,
+    ("monitor", 4): bytes,
     ("detect", 1): bytes,
     ("detect", 2): bytes,
     ("controller", 1): bytes,

@@ -119,7 +119,7 @@ def test_another_semantics_is_refused(settings, monkeypatch):
         write(settings, recorded.rows)
         until_concluded(settings, recorded.last_epoch)
     monkeypatch.setattr(Monitor, "semantics", Monitor.semantics + 1)
-    with pytest.raises(ConfigError, match=r"checkpoint of monitor/\d has semantics 4, this versi"):
+    with pytest.raises(ConfigError, match=r"checkpoint of monitor/\d has semantics 5, this versi"):
         run_control(settings, threading.Event())
 
 

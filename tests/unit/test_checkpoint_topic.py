@@ -56,5 +56,5 @@ def test_no_migration_leads_from_a_later_or_a_foreign_state():
     later = msgspec.structs.replace(checkpoint(1, 1), semantics=9)
     assert migrated(later, 2) == later
     assert migrated(checkpoint(1, 1, "meter"), 2).semantics == 1
-    with pytest.raises(ConfigError, match="has semantics 9, this version has 4"):
+    with pytest.raises(ConfigError, match="has semantics 9, this version has 5"):
         resume(Fold(Monitor(), partition=0, partitions=1), later, [])

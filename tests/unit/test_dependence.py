@@ -88,3 +88,18 @@ def test_the_shift_a_reference_can_show():
     assert dependence.detectable_shift(10_000, 19.0) == pytest.approx(0.239, abs=1e-3)
     with pytest.raises(AssertionError, match="no rows"):
         dependence.detectable_shift(0, 1.0)
+
+
+def test_rare_bins_of_independent_rows_do_not_look_dependent():
+    """1 % of rows are in the second bin: of 3,000 references 15 did by the plain error."""
+    rng, features = np.random.default_rng(6), 3_000
+    rare = rng.binomial(20, 0.01, size=(500, features))
+    found = dependence.measure(np.stack([20 - rare, rare], axis=2), np.zeros(features, dtype=bool))
+    assert (~found.is_independent).sum() <= 6
+
+
+def test_rare_bins_that_come_in_runs_still_look_dependent():
+    rng = np.random.default_rng(7)
+    rare = rng.binomial(20, 0.01, size=(500, 50)) * 5
+    found = dependence.measure(np.stack([100 - rare, rare], axis=2), np.zeros(50, dtype=bool))
+    assert not found.is_independent.any()

@@ -131,7 +131,7 @@ def test_only_mature_panes_with_enough_labels_are_read():
         assert (said.semantics, said.drift, said.evidence.panes) == (1, (), 0)
     assert service.state.labels == service.state.drift == {}
     said = service.pane(["new"] * ROWS)
-    assert (said.semantics, len(said.drift), said.evidence.panes) == (3, 1, 1)
+    assert (said.semantics, len(said.drift), said.evidence.panes) == (5, 1, 1)
     assert service.state.drift == {}
     assert list(service.state.labels) == ["m\tv1"]
 

@@ -173,7 +173,7 @@ class Service:
 def test_drift_is_tested_on_closed_panes_where_a_rule_asks():
     bench = Service()
     (calm,) = bench.fold(*closed_pane(0))
-    assert (calm.semantics, calm.drift) == (2, ())
+    assert (calm.semantics, calm.drift) == (5, ())
     assert {(m.name, m.feature) for m in calm.metrics if "drift" in m.name} == {
         ("drift", "x"), ("drift", "c"), ("score_drift", "")
     }  # fmt: skip

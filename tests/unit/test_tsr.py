@@ -159,3 +159,25 @@ def test_a_state_of_another_reference_is_our_own_fault():
         tsr.step(base, other, reference[0], NEVER)
     with pytest.raises(AssertionError, match="at least 1"):
         tsr.step(base, tsr.initial(base), reference[0], 0.5)
+
+
+def in_runs(panes: int, run_rows: int, seed: int, bins: int = BINS) -> np.ndarray:
+    """Panes of 200 rows of which so many at a time are the same."""
+    drawn = np.random.default_rng(seed).multinomial(
+        ROWS // run_rows, np.full(bins, 1 / bins), size=(panes, 1)
+    )
+    return drawn * run_rows
+
+
+@pytest.mark.parametrize(("run_rows", "is_shaped"), [(1, True), (5, True), (20, False)])
+def test_shape_speaks_only_for_panes_of_enough_independent_rows(run_rows, is_shaped):
+    """Runs of 20 leave ten: X2 of twenty bins is then nearly all chance."""
+    reference = in_runs(PANES, run_rows, 6)
+    base = t_factors.baseline(scores.scale_of(reference), reference)
+    assert base.is_shaped.tolist() == [is_shaped]
+    # The outer bins and the middle one in equal parts keep mean and spread about where they were.
+    odd = np.zeros((1, BINS), dtype=np.int64)
+    odd[0, [2, 17]], odd[0, [9, 10]] = 60, 40
+    _, found = run(base, [odd] * 3)
+    assert (found[-1].direction[0] == t_factors.SHAPE) == is_shaped
+    assert (found[-1].evidence[0] > 1e6) == is_shaped
