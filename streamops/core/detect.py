@@ -93,7 +93,7 @@ class Detect:
     """The processor of outcomes-q."""
 
     name = "detect"
-    semantics = 3
+    semantics = 4
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"outcomes": ("meter",)}
     closing = Closing(("metrics",), "own")

@@ -4,7 +4,7 @@ Rule 1: only whole counts are compared, so nothing is assumed of shares: given h
         sides are in a bin, which of them are the later ones is a draw without replacement.
 Rule 2: a pane's tests share one unit of evidence: starts by weights that only the pane's number
         fixes, then the bins that may rise (`norms.liftable`) alike.
-Rule 3: what rose by less than two standard deviations is no evidence and costs no logarithm.
+Rule 3: what rose by less than 2.5 standard deviations is no evidence and costs no logarithm.
 
 A bin has x of the n rows since the start, and k of the m rows before it, the reference's among
 them. Its upper tail is P(X >= x), X hypergeometric (Fisher's exact test, 1935). Ratios of its
@@ -30,11 +30,12 @@ from streamops.core.cells import Block
 from streamops.core.dirichlet import lgamma_half
 from streamops.core.norms import LIFTABLE
 from streamops.core.numeric import Floats, Integers, exp, log
+from streamops.core.packed import Flags
 
 # By age: a change is found by what came since it, and one pane alone says least.
 _WEIGHTS = np.array([0, 2, 5, 5, 3, 1], dtype=np.int64)
-_DEVIATIONS_2 = 4.0
-_EXPONENT_MAX, _NOTHING = 700.0, -1000.0
+_DEVIATIONS_2 = 6.25
+_EXPONENT_MAX = 700.0
 # Log gammas of one more than K, x, k, F, n - x, m - k, T, n, m: the hypergeometric's term.
 _SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0)
 
@@ -58,35 +59,40 @@ def evidence(base: Baseline, counts: Integers, rows: Integers, turn: ages.Turn) 
 
     counts, rows  by place: since each start, and last all live ones
     """
-    found = np.full((ages.SLOTS, rows.shape[1]), _NOTHING)
+    found = np.zeros((ages.SLOTS, rows.shape[1]))
     for block in base.layout.blocks:
-        if base.is_exact[0, block.streams].any():
-            risen = _risen(base, block, counts, rows)
-            if len(risen.x):
-                np.maximum.at(found, (risen.slots, risen.streams), _logs(base, risen, turn))
-    return exp(np.minimum(found, _EXPONENT_MAX))
+        is_tested = np.logical_or.reduce(base.is_exact[0, block.streams])
+        risen = _risen(base, block, counts, rows) if is_tested else None
+        if risen is not None:
+            some = exp(np.minimum(_logs(base, risen, turn), _EXPONENT_MAX))
+            np.maximum.at(found, (risen.slots, risen.streams), some)
+    return found
 
 
-def _risen(base: Baseline, block: Block, counts: Integers, rows: Integers) -> _Risen:
+def _risen(base: Baseline, block: Block, counts: Integers, rows: Integers) -> _Risen | None:
     """Find the bins of a block that may be tested and rose since a start."""
-    own, known = cells.by_bin(block, counts), cells.by_bin(block, base.known)
-    # Products of four counts are beyond 64 bits.
-    x = own[: ages.SLOTS].astype(np.float64)
-    both = (own[ages.SLOTS :] + known).astype(np.float64)
-    n = rows[: ages.SLOTS, np.newaxis, block.streams].astype(np.float64)
-    all_ = (rows[ages.SLOTS :] + base.known_rows)[:, np.newaxis, block.streams].astype(np.float64)
+    own = cells.by_bin(block, counts)
+    total = own[ages.SLOTS] + cells.by_bin(block, base.known)[0]
+    may = (cells.by_bin(block, base.lifts)[0] < LIFTABLE) & (total > 0)
+    bins, streams = np.nonzero(may & base.is_exact[0, block.streams])
+    if not len(bins):
+        return None
+    x, both = own[: ages.SLOTS, bins, streams], total[bins, streams]
+    streams = streams + block.streams.start
+    n, all_ = rows[: ages.SLOTS, streams], rows[ages.SLOTS, streams] + base.known_rows[0, streams]
+    slots, at = np.nonzero(_has_risen(*(part.astype(np.float64) for part in (x, n, both, all_))))
+    if not len(slots):
+        return None
+    x, n = x[slots, at], n[slots, at]
+    return _Risen(slots, streams[at], x, n, both[at] - x, all_[at] - n)
+
+
+def _has_risen(x: Floats, n: Floats, both: Floats, all_: Floats) -> Flags:
+    """Tell what rose by 2.5 standard deviations; in floats, as products of four counts are long."""
     k, m = both - x, all_ - n
     gap = x * m - k * n
-    is_far = gap * gap * all_ >= n * m * both * (all_ - both) * _DEVIATIONS_2
-    may = cells.by_bin(block, base.lifts)[:1] < LIFTABLE
-    may = may & base.is_exact[:, np.newaxis, block.streams]
-    slots, bins, streams = np.nonzero((gap > 0.0) & is_far & may)
-    at = slots, bins, streams
-    return _Risen(
-        slots,
-        streams + block.streams.start,
-        *(part[at].astype(np.int64) for part in np.broadcast_arrays(x, n, k, m)),
-    )
+    is_far: Flags = gap * gap * all_ >= n * m * both * (all_ - both) * _DEVIATIONS_2
+    return is_far & (gap > 0.0)
 
 
 def _logs(base: Baseline, risen: _Risen, turn: ages.Turn) -> Floats:

@@ -84,11 +84,17 @@ def semantics_of(processor: Processor[Any], state: Any) -> int:
         if _tests_labels(state):
             return BEFORE_TESTED_SEGMENTS
         return BEFORE_TESTED_LABELS if is_needed(state.noise) else BEFORE_NOISE
-    if isinstance(state, DetectState) and not any(key.count("\t") > 1 for key in state.streams):
+    if isinstance(state, DetectState) and not _needs_newest(state):
         return BEFORE_SEGMENT_ERRORS
     if isinstance(state, MonitorState) and not (state.drift or state.labels or state.segments):
         return UNTESTED
     return processor.semantics
+
+
+def _needs_newest(state: DetectState) -> bool:
+    """Tell whether segments have streams of their own, or BF-SR's starts lie as they do now."""
+    has_starts = any(test.bayes is not None for test in state.tests.values())
+    return has_starts or any(key.count("\t") > 1 for key in state.streams)
 
 
 def _tests_segments(state: ControllerState) -> bool:

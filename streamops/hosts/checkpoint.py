@@ -25,8 +25,8 @@ FORMAT = 2
 # configurations before the newest; a state from before has none (decision 028). Semantics 4 keep
 # which alerts page beside the models; a state from before has nothing there (decision 035).
 # MONITOR's 3 and CONTROLLER's 5 know tests of labels: no configuration could ask for one (042);
-# MONITOR's 4, DETECT's 3 and CONTROLLER's 6 those of segments (049). MONITOR's 5 judges what it
-# holds otherwise, and holds the same (067, 068).
+# MONITOR's 4, DETECT's 3 and CONTROLLER's 6 those of segments (049). MONITOR's 5 holds the same and
+# judges it otherwise (067, 068). None leads to DETECT's 4, whose BF-SR keeps other starts (069).
 MIGRATIONS: dict[tuple[str, int], Callable[[bytes], bytes]] = {
     ("monitor", 1): bytes,
     ("monitor", 2): bytes,

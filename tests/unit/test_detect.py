@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamops import codec
+from streamops.core import bf_sr
 from streamops.core.budget import streams_of
 from streamops.core.detect import Bank, Detect, DetectState
 from streamops.core.processor import Batch
@@ -241,10 +242,13 @@ def test_a_segments_test_survives_its_checkpoint_and_is_sealed_under_its_semanti
         "m\tv1\tbf_sr\ts=a",
         "m\tv1\tbf_sr\ts=~other",
     ]
-    assert semantics_of(whole.detect, whole.state) == Detect.semantics == 3
+    assert semantics_of(whole.detect, whole.state) == Detect.semantics == 4
     leaves = leaves_of(whole.detect, whole.state)
     assert load_state(DetectState, leaves, places_of(whole.detect, whole.state)) == whole.state
     assert semantics_of(plain.detect, plain.state) == 2
+    test = replace(plain.state.tests["m\tv1\tbf_sr"], bayes=bf_sr.initial())
+    begun = replace(plain.state, tests={"m\tv1\tbf_sr": test})
+    assert semantics_of(plain.detect, begun) == Detect.semantics
     assert sorted(plain.state.streams) == ["m\tv1"]
 
 
