@@ -203,7 +203,7 @@ class MetricEvaluated(Event, frozen=True, kw_only=True, tag=True):
 
     status  evaluated, or why not: mixed (two configurations), coverage (too few labels)
     drift   alarms of drift tests; metrics of their names hold every test's evidence
-    semantics  2 where drift tests ran, 3 where one of the labels did, 4 of a segment
+    semantics  5 where drift tests ran (2 to 4 before rises were tested exactly), else 1
     """
 
     model: str

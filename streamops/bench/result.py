@@ -21,6 +21,7 @@ from streamops.core import (
     drift_plan,
     esr,
     pane_rows,
+    rises,
     scores,
     sr_mixture,
     starts,
@@ -205,7 +206,7 @@ def _batch(found: dict[str, Any], columns: int) -> Batch:
 
 
 MODULES = (
-    alternatives, bf_sr, dependence, drift_plan, esr, pane_rows, scores, sr_mixture, starts,
+    alternatives, bf_sr, dependence, drift_plan, esr, pane_rows, rises, scores, sr_mixture, starts,
     t_factors, tsr, errors, shipped,
 )  # fmt: skip
 

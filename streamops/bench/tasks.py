@@ -64,7 +64,7 @@ class Size(NamedTuple):
     shuffles: int
 
 
-WHOLE = Size(144, 160, 64, 2000, 20, 200, 40, 200, 20, 100, 1000, 100, 6, 125)
+WHOLE = Size(144, 160, 64, 4000, 20, 200, 40, 200, 20, 100, 1000, 100, 6, 125)
 # 8,640 windows and more; a table of a fifth of the columns, rows as in a whole run.
 QUICK = Size(2, 8, 16, 2000, 2, 60, 5, 60, 20, 20, 200, 20, 1, 30)
 PARTS = ("power", "null", "correlated", "errors", "sea", "real", "others", "cost")

@@ -48,7 +48,7 @@ SHARP = 0.9
 AGE_MAX = 64
 KNOWN = 5_000
 # By age in bins: a start lives on if the number of bins before it divides by this.
-_STRIDES = [1] * 8 + [2] * 16 + [8] * 40
+STRIDES = (1,) * 8 + (2,) * 16 + (8,) * 40
 _LOG_FREE = log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
 _LOG_LIFTED = log_scalar(SHARP / len(RISES))
 
@@ -123,7 +123,7 @@ def step(
 
 def _lives(age: int, bin_: int) -> bool:
     """Tell whether a start is kept so many bins later: which are depends on numbers alone."""
-    return age < AGE_MAX and (bin_ - 1) % _STRIDES[age] == 0
+    return age < AGE_MAX and (bin_ - 1) % STRIDES[age] == 0
 
 
 def _start(bin_: int, errors: int, right: int) -> Start:

@@ -33,9 +33,10 @@ from streamops.core.numeric import Floats, Integers, exp, log
 from streamops.core.packed import Flags
 
 # By age: a change is found by what came since it, and one pane alone says least.
-_WEIGHTS = np.array([0, 2, 5, 5, 3, 1], dtype=np.int64)
-_DEVIATIONS_2 = 6.25
+WEIGHTS = (0, 2, 5, 5, 3, 1)
+DEVIATIONS = 2.5
 _EXPONENT_MAX = 700.0
+_BY_AGE = np.array(WEIGHTS, dtype=np.int64)
 # Log gammas of one more than K, x, k, F, n - x, m - k, T, n, m: the hypergeometric's term.
 _SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0)
 
@@ -91,7 +92,7 @@ def _has_risen(x: Floats, n: Floats, both: Floats, all_: Floats) -> Flags:
     """Tell what rose by 2.5 standard deviations; in floats, as products of four counts are long."""
     k, m = both - x, all_ - n
     gap = x * m - k * n
-    is_far: Flags = gap * gap * all_ >= n * m * both * (all_ - both) * _DEVIATIONS_2
+    is_far: Flags = gap * gap * all_ >= n * m * both * (all_ - both) * (DEVIATIONS * DEVIATIONS)
     return is_far & (gap > 0.0)
 
 
@@ -105,7 +106,7 @@ def _logs(base: Baseline, risen: _Risen, turn: ages.Turn) -> Floats:
     for row, sign in zip(gammas, _SIGNS, strict=True):
         term += row * sign
     next_ = (k * (n - x).astype(np.float64)) / ((x + 1).astype(np.float64) * (m - k + 1))
-    weights = _WEIGHTS.take(turn.ages, mode="clip")
+    weights = _BY_AGE.take(turn.ages, mode="clip")
     shares = weights / np.add.reduce(weights, axis=1)[:, np.newaxis]
     share = shares[risen.streams if len(shares) > 1 else 0, risen.slots]
     found: Floats = log(share * (1.0 - next_)) - term - base.log_lifts[0, risen.streams]

@@ -42,7 +42,7 @@ def written_out(known, panes, age, bins, weight):
 def test_evidence_is_fishers_test_of_the_panes_since_each_start(calm):
     panes = [CALM] * calm + [RISEN] * 2
     found, aged = evidence(alternatives.baseline([KNOWN], [False]), [[pane] for pane in panes])
-    weights = {age: rises._WEIGHTS[min(age, 5)] for age in aged[0].tolist() if age}
+    weights = {age: rises.WEIGHTS[min(age, 5)] for age in aged[0].tolist() if age}
     assert sorted(weights) == sorted({*range(1, min(calm + 2, 4) + 1), calm + 2, *weights})
     for slot, age in enumerate(aged[0].tolist()):
         if not age:
