@@ -15,6 +15,7 @@ from streamops.bench.shipped import HOUR_US
 from streamops.bench.streams import Counts, Live
 from streamops.core import bf_sr, drift_waves, sr_mixture
 from streamops.core.drift_waves import Held, Wanted
+from streamops.core.tenths import TENTHS
 from streamops.core.tested_pane import SCORE_METRIC, Asked
 from streamops.core.times import SECOND_US
 from streamops.values import FeatureProfile
@@ -95,11 +96,15 @@ def _correlated(seed: int, number: int, panes: int) -> _Model:
 
 def outcome(seed: int) -> Figures:
     """Microseconds for an outcome of each error test."""
-    errors = (np.random.default_rng(seed).random(OUTCOMES) < 0.2).tolist()
+    rng = np.random.default_rng(seed)
+    errors, tenths = (
+        (rng.random(OUTCOMES) < 0.2).tolist(),
+        rng.integers(0, TENTHS, OUTCOMES).tolist(),
+    )
     base = sr_mixture.baseline(1000, 5000)
     return {
         "sr_mixture": best(lambda: _mixture(base, errors)) / OUTCOMES,
-        "bf_sr": best(lambda: _bayes(errors)) / OUTCOMES,
+        "bf_sr": best(lambda: _bayes(errors, tenths)) / OUTCOMES,
     }
 
 
@@ -119,7 +124,9 @@ def _mixture(base: sr_mixture.Baseline, errors: list[bool]) -> None:
         state, _ = sr_mixture.step(base, state, error, 1e9)
 
 
-def _bayes(errors: list[bool]) -> None:
-    state = bf_sr.initial((1000, 5000))
-    for error in errors:
-        state, _ = bf_sr.step(state, error, 1e9)
+def _bayes(errors: list[bool], tenths: list[int]) -> None:
+    """By tenths of a score: what an outcome costs at most."""
+    parts = np.tile(np.array([400.0, 100.0]), TENTHS)
+    state = bf_sr.initial((1000, 5000), parts)
+    for error, tenth in zip(errors, tenths, strict=True):
+        state, _ = bf_sr.step(state, error, 1e9, tenth=tenth)

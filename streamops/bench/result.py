@@ -26,6 +26,7 @@ from streamops.core import (
     sr_mixture,
     starts,
     t_factors,
+    tenths,
     tsr,
 )
 
@@ -207,7 +208,7 @@ def _batch(found: dict[str, Any], columns: int) -> Batch:
 
 MODULES = (
     alternatives, bf_sr, dependence, drift_plan, esr, pane_rows, rises, scores, sr_mixture, starts,
-    t_factors, tsr, errors, shipped,
+    t_factors, tenths, tsr, errors, shipped,
 )  # fmt: skip
 
 

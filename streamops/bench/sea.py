@@ -2,7 +2,8 @@
 
 A logistic regression on three uniform inputs is trained on the first tenth. After an alarm it is
 trained anew on the rows since the dated change, as soon as 500, 1,000, 2,000, 4,000 and 8,000 of
-them are there. Each model's errors are a stream of its own, without a reference: BF-SR.
+them are there. Each model's errors are a stream of its own, without a reference: BF-SR, by tenths
+of the scores that the model gives the rows it was trained on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from streamops.bench.shipped import Shipped
 from streamops.bench.streams import measured, panes_of
 from streamops.core import bf_sr
 from streamops.core.pane_rows import numeric_bins
+from streamops.core.tenths import CODES, edges_of, tenth_of
 
 ROWS, TRAIN = 50_000, 5_000
 CHANGES = (12_500, 25_000, 37_500)
@@ -38,13 +40,12 @@ def stream(rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
 
 def alarms(x: Floats, y: NDArray[np.int64]) -> list[int]:
     """Rows at which BF-SR alarms, the model being renewed after each."""
-    model = LogisticRegression().fit(x[:TRAIN], y[:TRAIN])
-    found, state, at = [], bf_sr.initial(), TRAIN
+    model, edges = _trained(x[:TRAIN], y[:TRAIN])
+    found, state, at = [], _begun(), TRAIN
     renewals: list[tuple[int, int]] = []
     while at < ROWS:
         end, since = renewals[0] if renewals else (ROWS, 0)
-        wrong = model.predict(x[at:end]) != y[at:end] if end > at else y[at:at]
-        alarm, state = _first_alarm(state, wrong.astype(bool).tolist())
+        alarm, state = _first_alarm(state, _outcomes(model, edges, x[at:end], y[at:end]))
         if alarm is not None:
             found.append(at + alarm[0])
             at += alarm[0] + 1
@@ -57,16 +58,39 @@ def alarms(x: Floats, y: NDArray[np.int64]) -> list[int]:
         if renewals:
             renewals.pop(0)
             if len(set(y[since:at].tolist())) > 1:
-                model, state = LogisticRegression().fit(x[since:at], y[since:at]), bf_sr.initial()
+                (model, edges), state = _trained(x[since:at], y[since:at]), _begun()
     return found
 
 
+def _trained(x: Floats, y: NDArray[np.int64]) -> tuple[LogisticRegression, tuple[float, ...]]:
+    """A model, and the tenths of its scores."""
+    model = LogisticRegression().fit(x, y)
+    return model, edges_of(model.predict_proba(x)[:, 1].tolist())
+
+
+def _begun() -> bf_sr.State:
+    return bf_sr.initial(parts=np.zeros(CODES))
+
+
+def _outcomes(
+    model: LogisticRegression, edges: tuple[float, ...], x: Floats, y: NDArray[np.int64]
+) -> list[tuple[bool, int]]:
+    """Whether each row is an error, and the tenth of its score."""
+    if not len(x):
+        return []
+    scores = model.predict_proba(x)[:, 1].tolist()
+    wrong = (model.predict(x) != y).tolist()
+    return [
+        (is_error, tenth_of(edges, score)) for is_error, score in zip(wrong, scores, strict=True)
+    ]
+
+
 def _first_alarm(
-    state: bf_sr.State, errors: list[bool]
+    state: bf_sr.State, outcomes: list[tuple[bool, int]]
 ) -> tuple[tuple[int, int] | None, bf_sr.State]:
     """The first alarm's place and age, if any, and the state behind it."""
-    for number, is_error in enumerate(errors):
-        state, found = bf_sr.step(state, is_error, ALARM_AT)
+    for number, (is_error, tenth) in enumerate(outcomes):
+        state, found = bf_sr.step(state, is_error, ALARM_AT, tenth=tenth)
         if found is not None and found.is_alarm:
             return (number, found.age), state
     return None, state

@@ -4,7 +4,9 @@ Rule 1: a step takes one outcome; only a closed bin changes the evidence.
 Rule 2: what was seen before a start is that start's reference: no rate is given from outside.
 Rule 3: an alarm forgets everything but its dispersion: another model, or another rate, begins.
 Rule 4: one-sided: a start whose error rate isn't above the rate before it weighs nothing.
-Rule 5: which starts live depends on their numbers alone; what a start holds never changes, so a bin
+Rule 5: where outcomes have scores, half of the evidence is that of tenths of the score (`tenths`),
+        which are looked at with every second bin.
+Rule 6: which starts live depends on their numbers alone; what a start holds never changes, so a bin
         costs a factor each and no copy.
 
 For the bins from a start s to now with C = (errors, right answers), after P = (1/2, 1/2) + counts
@@ -13,9 +15,11 @@ before s, of mean rate p, with DM(C; a) the beta-binomial probability and d = .0
     BF_s = max( .1 DM(C; 1/2, 1/2), .9 max_d (p + d)^errors (1 - p - d)^right / 4 ) / DM(C; P)
     R    = sum over starts of v_s BF_s^(1/c);   alarm when R >= A / w, w outcomes a bin
 
+and with scores v_s (BF_s^(1/c) + the tenths' mean) / 2 in the sum: a mean of two that have a mean
+of at most 1.
+
 v_s is the outcomes before s over 5,000, at most 1: little is known of a rate after few outcomes,
-and half of the false alarms came from there. Starts are each of the last eight bins, every 2nd to
-the 24th, every 8th to the 64th.
+and half of the false alarms came from there.
 
 Assumptions: bins are independent given the rate, apart from the dispersion c (`outcome_bins`). The
 rate's prior is Jeffreys' Beta(1/2, 1/2).
@@ -31,24 +35,25 @@ itself.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from streamops.core.numeric import exp_scalar, lgamma, lgamma_scalar, log_scalar
-from streamops.core.outcome_bins import OUTCOMES, OpenBin, add
+from streamops.core import tenths
+from streamops.core.beta import halves, log_beta
+from streamops.core.numeric import Floats, exp_scalar, lgamma_scalar, log_scalar
+from streamops.core.outcome_bins import OUTCOMES
+from streamops.core.packed import floats, pack
+from streamops.core.starts import lives
+from streamops.core.tenths import CODES
 
 RISES = (0.02, 0.04, 0.08, 0.16)
 _RATE_MAX = 0.99
-_TABLE = 1 << 16
 _EXPONENT_MAX = 700.0
 SHARP = 0.9
-AGE_MAX = 64
 KNOWN = 5_000
-# By age in bins: a start lives on if the number of bins before it divides by this.
-STRIDES = (1,) * 8 + (2,) * 16 + (8,) * 40
+_BYTES = [bytes([code]) for code in range(CODES)]
 _LOG_FREE = log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
 _LOG_LIFTED = log_scalar(SHARP / len(RISES))
 
@@ -61,6 +66,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     beta           log beta of those and the prior
     gains          log-likelihood of an error and of a right answer, by rise
     weight         v_s
+    parts          packed outcomes before it by code of `tenths`; none without scores
     """
 
     bin: int
@@ -69,16 +75,28 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     beta: float
     weight: float
     gains: tuple[tuple[float, float], ...]
+    parts: bytes = b""
 
 
-class State(msgspec.Struct, frozen=True, array_like=True):
-    """One stream since its last alarm: outcomes in closed bins, and the starts that live."""
+class Closed(msgspec.Struct, frozen=True, array_like=True):
+    """Closed bins since the last alarm, and the starts that live.
 
-    open: OpenBin = OpenBin()
+    errors, right  outcomes, the reference's among them
+    parts          packed outcomes by code; none without scores
+    """
+
     bins: int = 0
     errors: int = 0
     right: int = 0
     starts: tuple[Start, ...] = ()
+    parts: bytes = b""
+
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """One stream: codes of the outcomes in the bin that is filling, a byte each, and the rest."""
+
+    open: bytes = b""
+    closed: Closed = Closed()
 
 
 class Finding(NamedTuple):
@@ -89,58 +107,89 @@ class Finding(NamedTuple):
     age: int
 
 
-def initial(reference: tuple[int, int] = (0, 0)) -> State:
-    """Return the state before the first outcome; a reference is (errors, outcomes), if any."""
+def initial(reference: tuple[int, int] = (0, 0), parts: Floats | None = None) -> State:
+    """Return the state before the first outcome.
+
+    reference  (errors, outcomes), if any; parts: its outcomes by code, for a stream with scores
+    """
     errors, outcomes = reference
     assert 0 <= errors <= outcomes, f"{errors} errors of {outcomes} outcomes"
-    return State(errors=errors, right=outcomes - errors)
+    packed = b"" if parts is None else pack(parts)
+    return State(b"", Closed(0, errors, outcomes - errors, (), packed))
 
 
 def step(
-    state: State, is_error: bool, alarm_at: float, dispersion: float = 1.0
+    state: State, is_error: bool, alarm_at: float, dispersion: float = 1.0, tenth: int = 0
 ) -> tuple[State, Finding | None]:
-    """Take one outcome; `alarm_at` is A, in outcomes. A finding comes with each closed bin."""
+    """Take one outcome; a finding comes with each closed bin.
+
+    alarm_at  A, in outcomes; tenth: of its score
+    """
+    open_ = state.open + _BYTES[2 * tenth + is_error]
+    if len(open_) < OUTCOMES:
+        return State(open_, state.closed), None
+    return _close(state.closed, open_, alarm_at, dispersion)
+
+
+def _close(
+    state: Closed, codes: bytes, alarm_at: float, dispersion: float
+) -> tuple[State, Finding]:
     assert dispersion >= 1.0, f"dispersion is {dispersion}, must be at least 1"
-    open_, errors = add(state.open, is_error)
-    if errors is None:
-        return State(open_, state.bins, state.errors, state.right, state.starts), None
-    bins, right = state.bins + 1, OUTCOMES - errors
-    newest = _start(bins, state.errors, state.right)
-    starts = tuple(
-        start for start in (*state.starts, newest) if _lives(bins - start.bin, start.bin)
-    )
-    after = State(open_, bins, state.errors + errors, state.right + right, starts)
-    now = _log_beta(2 * after.errors + 1, 2 * after.right + 1)
-    evidence, best, most = 0.0, newest, -1.0
-    for start in starts:
-        factor = _factor(start, after, now, dispersion)
+    bins, errors = state.bins + 1, sum([code & 1 for code in codes])
+    newest = _start(bins, state.errors, state.right, state.parts)
+    starts = tuple(start for start in (*state.starts, newest) if lives(start.bin, bins))
+    parts = _added(state.parts, codes) if state.parts else b""
+    right = state.right + OUTCOMES - errors
+    after = Closed(bins, state.errors + errors, right, starts, parts)
+    factors = _factors(after, dispersion)
+    evidence, best = 0.0, 0
+    for at, factor in enumerate(factors):
         evidence = evidence + factor
-        if factor > most:
-            best, most = start, factor
-    found = Finding(evidence, evidence >= alarm_at / OUTCOMES, (bins - best.bin + 1) * OUTCOMES)
-    return (State() if found.is_alarm else after), found
+        if factor > factors[best]:
+            best = at
+    age = (bins - starts[best].bin + 1) * OUTCOMES
+    found = Finding(evidence, evidence >= alarm_at / OUTCOMES, age)
+    if found.is_alarm:
+        return State(b"", Closed(parts=bytes(len(parts)))), found
+    return State(b"", after), found
 
 
-def _lives(age: int, bin_: int) -> bool:
-    """Tell whether a start is kept so many bins later: which are depends on numbers alone."""
-    return age < AGE_MAX and (bin_ - 1) % STRIDES[age] == 0
+def _added(parts: bytes, codes: bytes) -> bytes:
+    by_code = np.bincount(np.frombuffer(codes, dtype=np.uint8), minlength=CODES)
+    return pack(floats(parts, CODES) + by_code)
 
 
-def _start(bin_: int, errors: int, right: int) -> Start:
+def _factors(state: Closed, dispersion: float) -> list[float]:
+    """What each start weighs."""
+    now = log_beta(2 * state.errors + 1, 2 * state.right + 1)
+    whole = [_factor(start, state, now, dispersion) for start in state.starts]
+    if not state.parts:
+        return whole
+    if state.bins % 2:
+        return [factor * 0.5 for factor in whole]
+    before = floats(b"".join([start.parts for start in state.starts]), -1, CODES)
+    parts = tenths.evidence(before, floats(state.parts, CODES), dispersion)
+    return [
+        (factor + start.weight * part) * 0.5
+        for factor, part, start in zip(whole, parts, state.starts, strict=True)
+    ]
+
+
+def _start(bin_: int, errors: int, right: int, parts: bytes) -> Start:
     rate = (errors + 0.5) / (errors + right + 1.0)
     rates = [min(rate + rise, _RATE_MAX) for rise in RISES]
     gains = tuple((log_scalar(p), log_scalar(1.0 - p)) for p in rates)
-    beta = _log_beta(2 * errors + 1, 2 * right + 1)
-    return Start(bin_, errors, right, beta, min((errors + right) / KNOWN, 1.0), gains)
+    beta = log_beta(2 * errors + 1, 2 * right + 1)
+    return Start(bin_, errors, right, beta, min((errors + right) / KNOWN, 1.0), gains, parts)
 
 
-def _factor(start: Start, state: State, now: float, dispersion: float) -> float:
+def _factor(start: Start, state: Closed, now: float, dispersion: float) -> float:
     """The weighted Bayes factor to the power 1 / c; 0 if the rate isn't above that before."""
     errors, right = state.errors - start.errors, state.right - start.right
     if errors * (2 * start.right + 1) <= right * (2 * start.errors + 1):
         return 0.0
-    # No start is older than AGE_MAX bins: its outcomes are in the table.
-    half = _table()
+    # No start is older than 64 bins: its outcomes are in the table.
+    half = halves()
     gain = half[2 * errors + 1] + half[2 * right + 1] - half[2 * (errors + right + 1)] + _LOG_FREE
     for up, down in start.gains:
         lifted = errors * up + right * down + _LOG_LIFTED
@@ -148,17 +197,3 @@ def _factor(start: Start, state: State, now: float, dispersion: float) -> float:
             gain = lifted
     gain = (gain - (now - start.beta)) / dispersion
     return start.weight * exp_scalar(min(gain, _EXPONENT_MAX))
-
-
-def _log_beta(errors: int, right: int) -> float:
-    """Log of the beta function of two doubled parameters."""
-    return _lgamma_half(errors) + _lgamma_half(right) - _lgamma_half(errors + right)
-
-
-@cache
-def _table() -> list[float]:
-    return [0.0, *lgamma(np.arange(1, _TABLE, dtype=np.float64) * 0.5).tolist()]
-
-
-def _lgamma_half(doubled: int) -> float:
-    return _table()[doubled] if doubled < _TABLE else lgamma_scalar(doubled * 0.5)

@@ -236,6 +236,7 @@ class _Step:
             micros(event.time),
             streams=streams_of(config, self.features.get(key, 0)),
             budget=config.false_alarms_per_month,
+            score=event.score,
         )
         if alarm is not None:
             found = Found(name, "drift", alarm.age, error_tests.PLATFORM, *alarm[:2])

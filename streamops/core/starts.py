@@ -25,7 +25,8 @@ AGE_MAX = 64
 # A pane behind so many has no start that a pane before it could have; the longest stride's times.
 _STRIDE_MAX, _BACK_MAX = 16, 96
 # By age: a start lives on if the number of panes before it divides by this.
-_STRIDES = np.array([1] * 5 + [2] * 4 + [4] * 8 + [8] * 16 + [16] * 32, dtype=np.int64)
+STRIDES = (1,) * 5 + (2,) * 4 + (4,) * 8 + (8,) * 16 + (16,) * 32
+_STRIDES = np.array(STRIDES, dtype=np.int64)
 
 
 class Turn(NamedTuple):
@@ -105,4 +106,4 @@ def advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
 def lives(start: int, pane: int) -> bool:
     """Tell whether a start is still one at this pane: the rule of `advance` for a single stream."""
     age = pane - start + 1
-    return age <= AGE_MAX and (start - 1) % int(_STRIDES[age]) == 0
+    return age <= AGE_MAX and (start - 1) % STRIDES[age] == 0

@@ -259,3 +259,26 @@ def test_a_break_inside_features_is_chained_as_it_came():
     first = sha256(codec.conclusion(odd)).digest()
     chain = sha256(first + codec.conclusion(plain)).digest()
     assert bench.state.streams["m\tv1"].chain == chain
+
+
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_a_score_shows_a_change_that_all_errors_hide(has_scores):
+    """One tenth of the scores is wrong from outcome 3,000 on, as many others become right."""
+    bench = Bench(detectors=("bf_sr",))
+    found = []
+    for first in range(0, 4500, 50):
+        outcomes = []
+        for n in range(first, first + 50):
+            tenth, turn = n % 10, n // 10 % 5
+            # One of five is wrong in each tenth; then all of the fifth, and fewer of the others.
+            wrong = turn == tenth % 5 if n < 3000 or tenth > 4 else tenth == 4
+            score = tenth / 10 + 0.05 if has_scores else None
+            outcomes.append(outcome(n, 0 if wrong else 1, score=score))
+        found += bench.fold(*outcomes)
+    if not has_scores:
+        assert found == []
+        return
+    first = found[0]
+    assert (first.detector, first.level) == ("bf_sr", "drift")
+    assert 3000 < first.outcomes <= 3400
+    assert at(2900) <= first.since <= at(3050)

@@ -171,33 +171,22 @@ def test_the_budget_is_shared():
 
 def test_a_start_after_few_outcomes_weighs_as_many_as_there_were():
     state, found = run_bayes(bits(25), (200, 1000))
-    (start,) = state.starts
+    (start,) = state.closed.starts
     assert start.weight == 0.2
     null = betaln(225.5, 825.5) - betaln(200.5, 800.5)
     lifted = max(25 * math.log(p) + 25 * math.log(1 - p) for p in (200.5 / 1001 + 0.16,))
     free = betaln(25.5, 25.5) - betaln(0.5, 0.5)
     weighted = max(free + math.log(0.1), lifted + math.log(0.9 / 4))
     assert found[-1].evidence == pytest.approx(0.2 * math.exp(weighted - null))
-    assert run_bayes(bits(25), (1000, 5000))[0].starts[0].weight == 1.0
+    assert run_bayes(bits(25), (1000, 5000))[0].closed.starts[0].weight == 1.0
     assert run_bayes(bits(50))[1][-1].evidence == 0.0, "nothing came before"
-
-
-def test_starts_that_live_are_each_of_the_last_eight_then_every_second_and_eighth():
-    state, _ = run_bayes(bits(*[10] * 150), (1000, 5000))
-    ages = [150 - start.bin for start in state.starts]
-    assert ages[-8:] == list(range(7, -1, -1))
-    assert [age for age in ages if 8 <= age < 24] == list(range(23, 8, -2))
-    old = [age for age in ages if age >= 24]
-    assert len(old) == 5
-    assert {(150 - age - 1) % 8 for age in old} == {0}
-    assert max(ages) < bf_sr.AGE_MAX
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=90))
 def test_a_start_holds_what_came_before_it_alone(errors):
     """So its own outcomes are all of them less those."""
     state, _ = run_bayes(bits(*errors), (300, 1500))
-    for start in state.starts:
+    for start in state.closed.starts:
         before = sum(errors[: start.bin - 1])
         assert (start.errors, start.right) == (
             300 + before,
