@@ -135,7 +135,7 @@ def _close(
     state: Closed, codes: bytes, alarm_at: float, dispersion: float
 ) -> tuple[State, Finding]:
     assert dispersion >= 1.0, f"dispersion is {dispersion}, must be at least 1"
-    bins, errors = state.bins + 1, sum([code & 1 for code in codes])
+    bins, errors = state.bins + 1, len([code for code in codes if code & 1])
     newest = _start(bins, state.errors, state.right, state.parts)
     starts = tuple(start for start in (*state.starts, newest) if lives(start.bin, bins))
     parts = _added(state.parts, codes) if state.parts else b""

@@ -157,3 +157,24 @@ def test_what_is_learned_survives_a_checkpoint_at_any_outcome():
                 score=score,
             )  # fmt: skip
         assert test == whole
+
+
+def test_half_of_the_evidence_is_the_tenths_by_each_starts_weight():
+    """The first start, after 1,000 outcomes, weighs a fifth; all errors stay as they were."""
+    known = KNOWN / 5.0
+    calm = [(n % 5 == 0, n % 10) for n in range(100)]
+    moved = [(n % 5 == 0, 4 if n % 5 == 0 else 9) for n in range(100)]
+    for outcomes in (calm, moved):
+        state, plain = bf_sr.initial((200, 1000), known), bf_sr.initial((200, 1000))
+        for is_error, tenth in outcomes:
+            state, found = bf_sr.step(state, is_error, NEVER, tenth=tenth)
+            plain, alone = bf_sr.step(plain, is_error, NEVER)
+        assert found is not None
+        assert alone is not None
+        now = np.frombuffer(state.closed.parts)
+        before = np.stack([np.frombuffer(start.parts) for start in state.closed.starts])
+        parts = tenths.evidence(before, now, 1.0)
+        assert [start.weight for start in state.closed.starts] == [0.2, 0.21]
+        weighed = 0.2 * parts[0] + 0.21 * parts[1]
+        assert found.evidence == pytest.approx((alone.evidence + weighed) / 2)
+    assert weighed > 1.0
