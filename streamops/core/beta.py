@@ -1,22 +1,39 @@
-"""Log of the beta function of counts and Jeffreys' prior: how likely errors are at an unknown rate.
+"""How likely errors are: at an unknown rate of Jeffreys' prior, and at one raised by so much.
 
-Rule 1: parameters are halves, so they come doubled: 2 errors + 1 and 2 right + 1.
+Rule 1: parameters of a beta function are halves, so they come doubled: 2 errors + 1, 2 right + 1.
+Rule 2: of an alternative's weight SHARP is that of raised rates, each alike, the rest the prior's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from streamops.core.numeric import lgamma, lgamma_scalar
+from streamops.core.numeric import lgamma, lgamma_scalar, log_scalar
 
-_TABLE = 1 << 16
+SHARP = 0.9
+_TABLE, _RATE_MAX = 1 << 16, 0.99
+
+Gains = tuple[tuple[float, float], ...]
 
 
 def log_beta(errors: int, right: int) -> float:
     """Log of the beta function of two doubled parameters."""
     return _lgamma_half(errors) + _lgamma_half(right) - _lgamma_half(errors + right)
+
+
+def raised(errors: int, right: int, rises: Sequence[float]) -> Gains:
+    """Log-likelihood of an error and of a right answer where a rate has risen, by rise."""
+    rate = (errors + 0.5) / (errors + right + 1.0)
+    rates = [min(rate + rise, _RATE_MAX) for rise in rises]
+    return tuple((log_scalar(p), log_scalar(1.0 - p)) for p in rates)
+
+
+def log_free() -> float:
+    """Log of the weight of the prior's own alternative, over its beta function of no outcomes."""
+    return log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
 
 
 @cache

@@ -41,20 +41,18 @@ import msgspec
 import numpy as np
 
 from streamops.core import tenths
-from streamops.core.beta import halves, log_beta
-from streamops.core.numeric import Floats, exp_scalar, lgamma_scalar, log_scalar
+from streamops.core.beta import SHARP, Gains, halves, log_beta, log_free, raised
+from streamops.core.numeric import Floats, exp_scalar, log_scalar
 from streamops.core.outcome_bins import OUTCOMES
 from streamops.core.packed import floats, pack
 from streamops.core.starts import lives
 from streamops.core.tenths import CODES
 
 RISES = (0.02, 0.04, 0.08, 0.16)
-_RATE_MAX = 0.99
 _EXPONENT_MAX = 700.0
-SHARP = 0.9
 KNOWN = 5_000
 _BYTES = [bytes([code]) for code in range(CODES)]
-_LOG_FREE = log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
+_LOG_FREE = log_free()
 _LOG_LIFTED = log_scalar(SHARP / len(RISES))
 
 
@@ -74,7 +72,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     right: int
     beta: float
     weight: float
-    gains: tuple[tuple[float, float], ...]
+    gains: Gains
     parts: bytes = b""
 
 
@@ -176,9 +174,7 @@ def _factors(state: Closed, dispersion: float) -> list[float]:
 
 
 def _start(bin_: int, errors: int, right: int, parts: bytes) -> Start:
-    rate = (errors + 0.5) / (errors + right + 1.0)
-    rates = [min(rate + rise, _RATE_MAX) for rise in RISES]
-    gains = tuple((log_scalar(p), log_scalar(1.0 - p)) for p in rates)
+    gains = raised(errors, right, RISES)
     beta = log_beta(2 * errors + 1, 2 * right + 1)
     return Start(bin_, errors, right, beta, min((errors + right) / KNOWN, 1.0), gains, parts)
 

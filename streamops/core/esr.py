@@ -5,6 +5,8 @@ Rule 2: all streams of a pane, parts of several widths too, are judged in one ca
         it were alone.
 Rule 3: an alarm forgets the stream's live panes: it begins anew against the frozen reference.
 Rule 4: an empty pane is no evidence and leaves the state as it was.
+Rule 5: categories whose rows are independent have exact tests of rises beside it (`rises`): their
+        evidence is the larger of .1 R and .9 of theirs, so both keep one promise together.
 
 For the panes from a start s to now with counts C, after P = prior + reference + live counts before
 s, with DM(C; a) the Dirichlet-multinomial probability and p the reference's shares,

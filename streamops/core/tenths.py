@@ -22,16 +22,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamops.core.beta import log_beta
-from streamops.core.numeric import Floats, exp_scalar, lgamma_scalar, log_scalar
+from streamops.core.beta import SHARP, log_beta, log_free, raised
+from streamops.core.numeric import Floats, exp_scalar, log_scalar
 
 TENTHS = 10
 CODES = 2 * TENTHS
 LIFTS = (0.05, 0.1, 0.2, 0.4)
 DEVIATIONS = 3.5
-SHARP = 0.9
-_RATE_MAX, _EXPONENT_MAX = 0.99, 700.0
-_LOG_FREE = log_scalar(1.0 - SHARP) - 2.0 * lgamma_scalar(0.5)
+_EXPONENT_MAX = 700.0
+_LOG_FREE = log_free()
 _LOG_LIFTED = log_scalar(SHARP / len(LIFTS))
 
 
@@ -72,11 +71,9 @@ def evidence(before: Floats, now: Floats, dispersion: float) -> list[float]:
 
 def _factor(errors: int, right: int, known: int, rest: int, dispersion: float) -> float:
     """The Bayes factor of errors and right answers since, after those known before."""
-    rate = (known + 0.5) / (known + rest + 1.0)
     gain = log_beta(2 * errors + 1, 2 * right + 1) + _LOG_FREE
-    for lift in LIFTS:
-        raised = min(rate + lift, _RATE_MAX)
-        lifted = errors * log_scalar(raised) + right * log_scalar(1.0 - raised) + _LOG_LIFTED
+    for up, down in raised(known, rest, LIFTS):
+        lifted = errors * up + right * down + _LOG_LIFTED
         if lifted > gain:
             gain = lifted
     null = log_beta(2 * (known + errors) + 1, 2 * (rest + right) + 1)

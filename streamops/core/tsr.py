@@ -18,6 +18,7 @@ figure of the rows enters: the reference's panes alone say how much panes differ
 rows that depend on each other inside a pane. |z|^2 is at least what independent rows would give: a
 feature steadier than chance (a quota, a schedule) doesn't alarm on a holiday. Shape has one side: a
 pane more like the reference than its own panes are is no drift, so v.z <= 0 weighs nothing there.
+It is looked for where a pane of the reference stands for sixteen independent rows (`t_factors`).
 
 Assumptions: pane scores are independent and nearly normal with one spread: panes of 20 rows or
 more, ten of them effective; the lag-1 correlation of pane scores at most about .12. Above, BF_s is
