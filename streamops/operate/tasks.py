@@ -25,6 +25,9 @@ CHILD_ENV = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 
+# Who archives ends when nobody writes any more, and so writes out all there is.
+ARCHIVED, WRITING = 1, 2
+
 
 def broker_task(folder: Folder) -> Task:
     """The embedded broker, which ends last."""
@@ -52,7 +55,8 @@ def service_task(
         str(os.getpid()),
     )
     env = CHILD_ENV | metrics.port_for(place_of(name), metrics_port)
-    return Task(name=name, command=command, log=folder.log(name), env=env)
+    stage = ARCHIVED if name == "archiver" else WRITING
+    return Task(name=name, command=command, log=folder.log(name), stage=stage, env=env)
 
 
 def service_tasks(folder: Folder, given: ServiceSettings, services: Sequence[str]) -> list[Task]:

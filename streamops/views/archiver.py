@@ -4,6 +4,7 @@ Rule 1: positions are the files' own; no group commits, no second memory.
 Rule 2: only one archiver works on an archive; another finds a file where it wants one and stops.
 Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is told to stop.
 Rule 4: what is in files is sealed now and then, and when a person asks (`views/seal.py`).
+Rule 5: told to stop, or asked for a seal, it writes up to a consistent cut (`views/cut.py`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from streamops.views.archive import (
     store_raw,
 )
 from streamops.views.buffers import DEFAULT_ROLL, Buffer, Roll
+from streamops.views.cut import consistent_cut
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
@@ -60,6 +62,8 @@ CHUNK = 1000
 TO_END = {"enable.partition.eof": True}
 POLL_S = 0.2
 NOTE_EVERY_S = 1.0
+# A supervisor kills what takes 10 s to end; what isn't read by then stays in Kafka.
+LAST_READ_S = 6.0
 
 
 class Asked(NamedTuple):
@@ -101,6 +105,7 @@ class Archiver:
         self._packer = ThreadPoolExecutor(1, "archive-files")
         self._typed: Future[None] | None = None
         self._asked: list[Asked] = []
+        self._cut = dict[Partition, int]()
         try:
             self._begin()
         except BaseException:
@@ -112,9 +117,13 @@ class Archiver:
         self._packer.shutdown()
         self._consumer.close()
 
-    def ends(self) -> dict[Partition, int]:
-        """Return each partition's end on the cluster at this moment."""
-        return next_offsets(self._settings, self._buffers, TIMEOUT_S)
+    def cut(self, patience_s: float = TIMEOUT_S) -> dict[Partition, int]:
+        """Return a consistent cut at the cluster's ends; TransportError if it takes longer."""
+        return consistent_cut(self._settings, self._buffers, patience_s)
+
+    def end_at(self, cut: dict[Partition, int]) -> None:
+        """Write nothing from now on that stands behind a cut."""
+        self._cut = cut
 
     def reached(self, ends: dict[Partition, int]) -> bool:
         """Tell whether everything below these ends was read."""
@@ -190,11 +199,13 @@ class Archiver:
     def _note_request(self, record: RawRecord) -> None:
         request = requested_by(record)
         if request:
-            self._asked.append(Asked(request, self.ends()))
+            self._asked.append(Asked(request, self.cut()))
 
     def _seal_due(self, now: float) -> None:
         while self._asked and self.reached(self._asked[0].ends):
-            self.seal(self._asked.pop(0).request)
+            asked = self._asked[0]
+            self.seal(asked.request)
+            self._asked.remove(asked)
         if self._sealer.due(now):
             event = self._sealer.seal(now)
             send_seal(self._settings, event)
@@ -265,6 +276,11 @@ class Archiver:
     def _write(self, places: Iterable[Partition]) -> None:
         for place in places:
             buffer = self._buffers[place]
+            cut = self._asked[0].ends if self._asked else self._cut
+            rest = buffer.split(cut.get(place, buffer.next))
+            if buffer.next == buffer.first:
+                self._buffers[place] = rest
+                continue
             records, pack = buffer.records(place), self._packer.submit
             cover = cover_of(records.columns.offsets, buffer.first, buffer.next)
             rows = raw_table(records)
@@ -277,7 +293,7 @@ class Archiver:
             self._typed = pack(store_typed, self._folder, columns, place, cover.first)
             self._index.add(place, records, cover)
             self._sealer.take(place, records, cover, path)
-            self._buffers[place] = Buffer(buffer.next, buffer.next)
+            self._buffers[place] = rest
 
     def _settle(self) -> None:
         """Wait for the typed files that are written beside; raise what they met."""
@@ -316,10 +332,26 @@ def run_archiver(settings: Settings, stop: Event) -> None:
                 else:
                     archiver.run_once()
             if not archiver.disk.is_low():
-                archiver.flush()
+                _read_the_rest(archiver)
     finally:
         EXPOSED.remove(archiver.samples)
         archiver.close()
+
+
+def _read_the_rest(archiver: Archiver) -> None:
+    """Write up to a consistent cut of the log, or what was read if that can't be had in time."""
+    deadline = time.monotonic() + LAST_READ_S
+    try:
+        cut = archiver.cut(LAST_READ_S)
+        archiver.end_at(cut)
+        while not (is_whole := archiver.reached(cut)) and time.monotonic() < deadline:
+            archiver.run_once()
+    except TransportError as error:
+        is_whole = False
+        LOG.warning("%s", error)
+    if not is_whole:
+        LOG.warning("the archive ends before the log does; the next start goes on there")
+    archiver.flush()
 
 
 def archive_until_end(settings: Settings) -> None:
@@ -350,10 +382,11 @@ def seal_until_end(settings: Settings) -> CheckpointSealed:
 
 
 def _read_to_end(settings: Settings, archiver: Archiver) -> None:
-    ends = archiver.ends()
+    cut = archiver.cut()
+    archiver.end_at(cut)
     heard = time.monotonic()
     with rare_collections():
-        while not archiver.reached(ends):
+        while not archiver.reached(cut):
             if archiver.run_once():
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -54,13 +55,24 @@ class Buffer:
         part = in_columns(records).columns
         for whole, some in zip(self.columns, part, strict=True):
             whole += some
-        bytes_ = sum(map(len, part.keys)) + sum(map(len, part.values))
-        self.size += bytes_ + RECORD_BYTES * len(records)
+        self.size += _size(part)
         self.next = part.offsets[-1] + 1
 
     def records(self, place: Partition) -> RawColumns:
         """Return what it holds."""
         return RawColumns(place, Columns(*self.columns))
+
+    def split(self, end: int) -> Buffer:
+        """Keep what stands below `end` alone; returns a buffer of what stands from there on."""
+        if self.next <= end:
+            return Buffer(self.next, self.next)
+        end = max(end, self.first)
+        at = bisect_left(self.columns[0], end)
+        rest = Buffer(end, self.next, self.born, self.touched, 0, [c[at:] for c in self.columns])
+        rest.size = _size(rest.columns)
+        self.next, self.columns = end, [column[:at] for column in self.columns]
+        self.size -= rest.size
+        return rest
 
     def due(self, roll: Roll, now: float) -> bool:
         """Tell whether the buffer should become a file."""
@@ -68,3 +80,8 @@ class Buffer:
             return False
         full = len(self) >= roll.rows or self.size >= roll.size
         return full or now - self.touched >= roll.idle_s or now - self.born >= roll.age_s
+
+
+def _size(columns: Sequence[Any]) -> int:
+    offsets, _, keys, values, _ = columns
+    return sum(map(len, keys)) + sum(map(len, values)) + RECORD_BYTES * len(offsets)

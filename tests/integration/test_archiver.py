@@ -27,11 +27,14 @@ from streamops.views.archiver import (
     run_archiver,
     seal_until_end,
 )
+from streamops.views.cut import consistent_cut
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import KafkaLog
 from streamops.views.seal import SealPace
 from streamops.views.seal_events import seals_on
 from streamops.views.typed import typed_rows
+
+PLACES = [("alerts", 0), ("metrics", 0), ("predictions", 0)]
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_it_goes_on_where_its_files_end(settings, produce):
 def test_a_full_buffer_becomes_a_file(settings, produce):
     produce("predictions", 0, 25)
     archiver = Archiver(settings, Roll(rows=10))
-    ends = archiver.ends()
+    ends = archiver.cut()
     while not archiver.reached(ends):
         archiver.run_once()
     archiver.flush()
@@ -100,17 +103,68 @@ def test_the_largest_buffer_is_written_when_all_together_are_too_large(settings,
     produce("predictions", 0, 100)
     produce("labels", 0, 10)
     archiver = Archiver(settings, Roll(total=5_000))
-    ends = archiver.ends()
+    ends = archiver.cut()
     while not archiver.reached(ends):
         archiver.run_once()
     archiver.close()
     assert files(settings, "predictions") == [file_name(0)]
 
 
+def test_told_to_stop_it_archives_what_the_log_holds(settings, produce):
+    """What is concluded may be read first: without the rest it would stand without its inputs."""
+    produce("predictions", 0, 5_000)
+    produce("metrics", 0, 1)
+    stop = threading.Event()
+    stop.set()
+    run_archiver(settings, stop)
+    same_as_kafka(settings)
+
+
+def test_what_stands_behind_a_cut_waits_in_its_buffer(settings, produce):
+    produce("predictions", 0, 10)
+    produce("metrics", 0, 5)
+    archiver = Archiver(settings)
+    archiver.end_at(archiver.cut())
+    produce("metrics", 5, 9)
+    produce("predictions", 10, 20)
+    while not archiver.reached(archiver.cut()):
+        archiver.run_once()
+    archiver.flush()
+    archive = ArchiveLog(settings.archive)
+    assert archive.held("metrics", 0) == (0, 5)
+    assert archive.held("predictions", 0) == (0, 10)
+    archiver.end_at({})
+    archiver.flush()
+    archiver.close()
+    same_as_kafka(settings)
+
+
+def test_a_cut_holds_what_its_conclusions_rest_on(settings, produce):
+    """Each metric is written once its prediction stands, while cuts are taken."""
+    done = threading.Event()
+
+    def conclude() -> None:
+        for n in range(10_000):
+            if done.is_set():
+                break
+            produce("predictions", n, n + 1)
+            produce("metrics", n, n + 1)
+
+    writer = threading.Thread(target=conclude)
+    writer.start()
+    try:
+        cuts = [consistent_cut(settings, PLACES, 30) for _ in range(40)]
+    finally:
+        done.set()
+        writer.join()
+    assert all(cut["metrics", 0] <= cut["predictions", 0] for cut in cuts)
+    assert cuts[-1]["metrics", 0] > cuts[0]["metrics", 0]
+
+
 def test_what_was_only_buffered_is_read_again(settings, produce):
     produce("predictions", 0, 30)
     archiver = Archiver(settings)
-    ends = archiver.ends()
+    ends = archiver.cut()
     while not archiver.reached(ends):
         archiver.run_once()
     archiver.close()
@@ -133,7 +187,7 @@ def test_a_typed_file_that_fails_leaves_none_missing(settings, produce, monkeypa
 
     def read_on() -> None:
         for first in (30, 40, 50):
-            ends = archiver.ends()
+            ends = archiver.cut()
             while not archiver.reached(ends):
                 archiver.run_once()
             produce("predictions", first, first + 10)
@@ -178,7 +232,7 @@ def test_of_two_archivers_the_later_stops_and_nothing_is_there_twice(settings, p
     produce("predictions", 0, 30)
     one, other = Archiver(settings), Archiver(settings)
     for archiver in (one, other):
-        ends = archiver.ends()
+        ends = archiver.cut()
         while not archiver.reached(ends):
             archiver.run_once()
     one.flush()
@@ -265,7 +319,7 @@ def test_it_seals_by_itself_and_goes_on_without_its_folder(settings, produce):
     for start in (0, 30):
         produce("predictions", start, start + 30)
         archiver = Archiver(settings, Roll(rows=10), pace)
-        ends = archiver.ends()
+        ends = archiver.cut()
         while not archiver.reached(ends):
             archiver.run_once()
         archiver.close()
