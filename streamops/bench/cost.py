@@ -126,7 +126,7 @@ def _mixture(base: sr_mixture.Baseline, errors: list[bool]) -> None:
 
 def _bayes(errors: list[bool], tenths: list[int]) -> None:
     """By tenths of a score: what an outcome costs at most."""
-    parts = np.tile(np.array([400.0, 100.0]), TENTHS)
+    parts = np.tile(np.array([400, 100]), TENTHS)
     state = bf_sr.initial((1000, 5000), parts)
     for error, tenth in zip(errors, tenths, strict=True):
         state, _ = bf_sr.step(state, error, 1e9, tenth=tenth)

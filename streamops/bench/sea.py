@@ -69,7 +69,7 @@ def _trained(x: Floats, y: NDArray[np.int64]) -> tuple[LogisticRegression, tuple
 
 
 def _begun() -> bf_sr.State:
-    return bf_sr.initial(parts=np.zeros(CODES))
+    return bf_sr.initial(parts=np.zeros(CODES, dtype=np.int64))
 
 
 def _outcomes(

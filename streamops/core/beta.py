@@ -2,6 +2,8 @@
 
 Rule 1: parameters of a beta function are halves, so they come doubled: 2 errors + 1, 2 right + 1.
 Rule 2: of an alternative's weight SHARP is that of raised rates, each alike, the rest the prior's.
+Rule 3: what is raised is the rate to the 4,096th below, so that a logarithm is taken once. Any rate
+        fixed before the outcomes will do as an alternative; the null hypothesis's isn't touched.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from streamops.core.numeric import lgamma, lgamma_scalar, log_scalar
 
 SHARP = 0.9
 _TABLE, _RATE_MAX = 1 << 16, 0.99
+_RATES = 4096
 
 Gains = tuple[tuple[float, float], ...]
 
@@ -24,10 +27,14 @@ def log_beta(errors: int, right: int) -> float:
     return _lgamma_half(errors) + _lgamma_half(right) - _lgamma_half(errors + right)
 
 
-def raised(errors: int, right: int, rises: Sequence[float]) -> Gains:
+def rate_of(errors: int, right: int) -> int:
+    """The mean rate of counts and Jeffreys' prior, in 4,096ths."""
+    return (2 * errors + 1) * _RATES // (2 * (errors + right + 1))
+
+
+def raised(rate: int, rises: Sequence[float]) -> Gains:
     """Log-likelihood of an error and of a right answer where a rate has risen, by rise."""
-    rate = (errors + 0.5) / (errors + right + 1.0)
-    rates = [min(rate + rise, _RATE_MAX) for rise in rises]
+    rates = [min(rate / _RATES + rise, _RATE_MAX) for rise in rises]
     return tuple((log_scalar(p), log_scalar(1.0 - p)) for p in rates)
 
 

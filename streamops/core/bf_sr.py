@@ -10,7 +10,8 @@ Rule 6: which starts live depends on their numbers alone; what a start holds nev
         costs a factor each and no copy.
 
 For the bins from a start s to now with C = (errors, right answers), after P = (1/2, 1/2) + counts
-before s, of mean rate p, with DM(C; a) the beta-binomial probability and d = .02, .04, .08, .16,
+before s, of mean rate p (`beta.rate_of`), with DM(C; a) the beta-binomial probability and
+d = .02, .04, .08, .16,
 
     BF_s = max( .1 DM(C; 1/2, 1/2), .9 max_d (p + d)^errors (1 - p - d)^right / 4 ) / DM(C; P)
     R    = sum over starts of v_s BF_s^(1/c);   alarm when R >= A / w, w outcomes a bin
@@ -35,23 +36,25 @@ itself.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from streamops.core import tenths
-from streamops.core.beta import SHARP, Gains, halves, log_beta, log_free, raised
-from streamops.core.numeric import Floats, exp_scalar, log_scalar
+from streamops.core.beta import SHARP, Gains, halves, log_beta, log_free, raised, rate_of
+from streamops.core.numeric import Integers, exp_scalar, log_scalar
 from streamops.core.outcome_bins import OUTCOMES
-from streamops.core.packed import floats, pack
-from streamops.core.starts import lives
+from streamops.core.packed import integers, pack
+from streamops.core.starts import living
 from streamops.core.tenths import CODES
 
 RISES = (0.02, 0.04, 0.08, 0.16)
 _EXPONENT_MAX = 700.0
 KNOWN = 5_000
 _BYTES = [bytes([code]) for code in range(CODES)]
+_RIGHT = bytes(range(0, CODES, 2))
 _LOG_FREE = log_free()
 _LOG_LIFTED = log_scalar(SHARP / len(RISES))
 
@@ -62,7 +65,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     bin            its number, from 1
     errors, right  outcomes before it, the reference's among them
     beta           log beta of those and the prior
-    gains          log-likelihood of an error and of a right answer, by rise
+    rate           that of those, in 4,096ths
     weight         v_s
     parts          packed outcomes before it by code of `tenths`; none without scores
     """
@@ -72,7 +75,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     right: int
     beta: float
     weight: float
-    gains: Gains
+    rate: int
     parts: bytes = b""
 
 
@@ -105,7 +108,7 @@ class Finding(NamedTuple):
     age: int
 
 
-def initial(reference: tuple[int, int] = (0, 0), parts: Floats | None = None) -> State:
+def initial(reference: tuple[int, int] = (0, 0), parts: Integers | None = None) -> State:
     """Return the state before the first outcome.
 
     reference  (errors, outcomes), if any; parts: its outcomes by code, for a stream with scores
@@ -133,19 +136,17 @@ def _close(
     state: Closed, codes: bytes, alarm_at: float, dispersion: float
 ) -> tuple[State, Finding]:
     assert dispersion >= 1.0, f"dispersion is {dispersion}, must be at least 1"
-    bins, errors = state.bins + 1, len([code for code in codes if code & 1])
+    bins, errors = state.bins + 1, len(codes.translate(None, _RIGHT))
     newest = _start(bins, state.errors, state.right, state.parts)
-    starts = tuple(start for start in (*state.starts, newest) if lives(start.bin, bins))
+    starts = (*living(state.starts, bins), newest)
     parts = _added(state.parts, codes) if state.parts else b""
     right = state.right + OUTCOMES - errors
     after = Closed(bins, state.errors + errors, right, starts, parts)
     factors = _factors(after, dispersion)
-    evidence, best = 0.0, 0
-    for at, factor in enumerate(factors):
+    evidence = 0.0
+    for factor in factors:
         evidence = evidence + factor
-        if factor > factors[best]:
-            best = at
-    age = (bins - starts[best].bin + 1) * OUTCOMES
+    age = (bins - starts[factors.index(max(factors))].bin + 1) * OUTCOMES
     found = Finding(evidence, evidence >= alarm_at / OUTCOMES, age)
     if found.is_alarm:
         return State(b"", Closed(parts=bytes(len(parts)))), found
@@ -154,40 +155,53 @@ def _close(
 
 def _added(parts: bytes, codes: bytes) -> bytes:
     by_code = np.bincount(np.frombuffer(codes, dtype=np.uint8), minlength=CODES)
-    return pack(floats(parts, CODES) + by_code)
+    return pack(integers(parts, CODES) + by_code)
 
 
 def _factors(state: Closed, dispersion: float) -> list[float]:
     """What each start weighs."""
-    now = log_beta(2 * state.errors + 1, 2 * state.right + 1)
-    whole = [_factor(start, state, now, dispersion) for start in state.starts]
+    errors, right = state.errors, state.right
+    now = log_beta(2 * errors + 1, 2 * right + 1)
+    whole = [
+        # Rates are compared as fractions of what came before and since, multiplied out.
+        _factor(start, errors - start.errors, right - start.right, now, dispersion)
+        if errors * (2 * start.right + 1) - right * (2 * start.errors + 1)
+        > start.errors - start.right
+        else 0.0
+        for start in state.starts
+    ]
     if not state.parts:
         return whole
-    if state.bins % 2:
+    parts = [] if state.bins % 2 else _by_tenth(state, dispersion)
+    if not any(parts):
         return [factor * 0.5 for factor in whole]
-    before = floats(b"".join([start.parts for start in state.starts]), -1, CODES)
-    parts = tenths.evidence(before, floats(state.parts, CODES), dispersion)
     return [
         (factor + start.weight * part) * 0.5
         for factor, part, start in zip(whole, parts, state.starts, strict=True)
     ]
 
 
+def _by_tenth(state: Closed, dispersion: float) -> list[float]:
+    before = integers(b"".join([start.parts for start in state.starts]), -1, CODES)
+    return tenths.evidence(before, integers(state.parts, CODES), dispersion)
+
+
 def _start(bin_: int, errors: int, right: int, parts: bytes) -> Start:
-    gains = raised(errors, right, RISES)
-    beta = log_beta(2 * errors + 1, 2 * right + 1)
-    return Start(bin_, errors, right, beta, min((errors + right) / KNOWN, 1.0), gains, parts)
+    beta, rate = log_beta(2 * errors + 1, 2 * right + 1), rate_of(errors, right)
+    return Start(bin_, errors, right, beta, min((errors + right) / KNOWN, 1.0), rate, parts)
 
 
-def _factor(start: Start, state: Closed, now: float, dispersion: float) -> float:
-    """The weighted Bayes factor to the power 1 / c; 0 if the rate isn't above that before."""
-    errors, right = state.errors - start.errors, state.right - start.right
-    if errors * (2 * start.right + 1) <= right * (2 * start.errors + 1):
-        return 0.0
+@cache
+def _gains(rate: int) -> Gains:
+    return raised(rate, RISES)
+
+
+def _factor(start: Start, errors: int, right: int, now: float, dispersion: float) -> float:
+    """The weighted Bayes factor of errors and right answers since a start, to the power 1 / c."""
     # No start is older than 64 bins: its outcomes are in the table.
     half = halves()
     gain = half[2 * errors + 1] + half[2 * right + 1] - half[2 * (errors + right + 1)] + _LOG_FREE
-    for up, down in start.gains:
+    for up, down in _gains(start.rate):
         lifted = errors * up + right * down + _LOG_LIFTED
         if lifted > gain:
             gain = lifted

@@ -132,9 +132,9 @@ def lengthen(layout: Layout, counts: Integers, pane: Integers, turn: Turn) -> No
         own[SLOTS] += added
 
 
-def sums(layout: Layout, terms: Floats) -> Floats:
+def sums(layout: Layout, terms: Floats, out: Floats | None = None) -> Floats:
     """Sum [row, cell] over bins: [row, stream]."""
-    found = np.empty((len(terms), layout.streams))
+    found = np.empty((len(terms), layout.streams)) if out is None else out
     for block in layout.blocks:
         own, width = terms[:, block.cells], block.streams.stop - block.streams.start
         total = found[:, block.streams]

@@ -93,7 +93,7 @@ class Detect:
     """The processor of outcomes-q."""
 
     name = "detect"
-    semantics = 4
+    semantics = 5
     raw: tuple[str, ...] = ()
     derived: ClassVar[dict[str, tuple[str, ...]]] = {"outcomes": ("meter",)}
     closing = Closing(("metrics",), "own")

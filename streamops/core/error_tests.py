@@ -112,7 +112,7 @@ def _by_score(
     values = floats(scores, -1).tolist()
     if len(values) < len(wrong):
         return (), bf_sr.initial(reference)
-    edges, parts = edges_of(values), np.zeros(CODES)
+    edges, parts = edges_of(values), np.zeros(CODES, dtype=np.int64)
     for score, is_error in zip(values, wrong, strict=True):
         parts[2 * tenth_of(edges, score) + is_error] += 1
     return edges, bf_sr.initial(reference, parts)

@@ -90,10 +90,12 @@ def _risen(base: Baseline, block: Block, counts: Integers, rows: Integers) -> _R
 
 def _has_risen(x: Floats, n: Floats, both: Floats, all_: Floats) -> Flags:
     """Tell what rose by 2.5 standard deviations; in floats, as products of four counts are long."""
-    k, m = both - x, all_ - n
-    gap = x * m - k * n
-    is_far: Flags = gap * gap * all_ >= n * m * both * (all_ - both) * (DEVIATIONS * DEVIATIONS)
-    return is_far & (gap > 0.0)
+    # x of n less k of m, times n and m.
+    gap = x * all_ - n * both
+    spread = n * (all_ - n) * (both * (all_ - both) * (DEVIATIONS * DEVIATIONS))
+    is_far: Flags = gap * gap * all_ >= spread
+    is_far &= gap > 0.0
+    return is_far
 
 
 def _logs(base: Baseline, risen: _Risen, turn: ages.Turn) -> Floats:

@@ -13,8 +13,9 @@ bound on the full Shiryaev-Roberts statistic holds for ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,16 @@ _STRIDE_MAX, _BACK_MAX = 16, 96
 # By age: a start lives on if the number of panes before it divides by this.
 STRIDES = (1,) * 5 + (2,) * 4 + (4,) * 8 + (8,) * 16 + (16,) * 32
 _STRIDES = np.array(STRIDES, dtype=np.int64)
+
+
+class Numbered(Protocol):
+    """A start that knows its pane's number."""
+
+    @property
+    def bin(self) -> int: ...
+
+
+One = TypeVar("One", bound=Numbered)
 
 
 class Turn(NamedTuple):
@@ -84,26 +95,28 @@ def _same(back: bytes, pane: int) -> Turn:
 
 
 def _turn(starts: Integers, panes: Integers) -> Turn:
-    kept, opened = advance(starts, panes)
-    lives = (kept > 0).astype(np.float64)
-    old = lives.copy()
-    old[np.arange(len(old)), opened] = 0.0
-    return Turn(kept, opened, ages(kept, panes), lives, old)
+    aged = ages(starts, panes)
+    strides = _STRIDES.take(aged, mode="clip")
+    alive = (starts > 0) & (aged <= AGE_MAX) & ((starts - 1) % strides == 0)
+    opened = alive.argmin(axis=1)
+    newest = np.arange(len(panes)), opened
+    assert not bool(alive[newest].any()), "a stream has more starts than slots"
+    old = alive.astype(np.float64)
+    kept, aged = starts * alive, aged * alive
+    lives = old.copy()
+    kept[newest], aged[newest], lives[newest] = panes, 1, 1.0
+    return Turn(kept, opened, aged, lives, old)
 
 
 def advance(starts: Integers, panes: Integers) -> tuple[Integers, Integers]:
     """Return the starts of each stream with its newest, and the slot that one got."""
-    aged = ages(starts, panes)
-    strides = _STRIDES.take(aged, mode="clip")
-    alive = (starts > 0) & (aged <= AGE_MAX) & ((starts - 1) % strides == 0)
-    assert not bool(alive.all(axis=1).any()), "a stream has more starts than slots"
-    opened = alive.argmin(axis=1)
-    kept = np.where(alive, starts, 0)
-    kept[np.arange(len(panes)), opened] = panes
-    return kept, opened
+    return _turn(starts, panes)[:2]
 
 
-def lives(start: int, pane: int) -> bool:
-    """Tell whether a start is still one at this pane: the rule of `advance` for a single stream."""
-    age = pane - start + 1
-    return age <= AGE_MAX and (start - 1) % STRIDES[age] == 0
+def living(starts: Iterable[One], pane: int) -> list[One]:
+    """Return those that still are starts at this pane: the rule of `advance` for one stream."""
+    return [
+        start
+        for start in starts
+        if pane - start.bin < AGE_MAX and not (start.bin - 1) % STRIDES[pane - start.bin + 1]
+    ]

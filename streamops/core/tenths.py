@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
-from streamops.core.beta import SHARP, log_beta, log_free, raised
-from streamops.core.numeric import Floats, exp_scalar, log_scalar
+from streamops.core.beta import SHARP, Gains, log_beta, log_free, raised, rate_of
+from streamops.core.numeric import Integers, exp_scalar, log_scalar
 
 TENTHS = 10
 CODES = 2 * TENTHS
@@ -46,33 +47,39 @@ def tenth_of(edges: tuple[float, ...], score: float | None) -> int:
     return 0 if score is None else bisect_right(edges, score)
 
 
-def evidence(before: Floats, now: Floats, dispersion: float) -> list[float]:
+def evidence(before: Integers, now: Integers, dispersion: float) -> list[float]:
     """Mean over tenths of the Bayes factors, each to the power 1 / c, by start.
 
     before  [start, code] outcomes before each start; now: [code] all of them
     """
-    found = [0.0] * len(before)
-    since, all_, both = now - before, now[::2] + now[1::2], now[1::2]
-    wrong = since[:, 1::2]
-    n = since[:, ::2] + wrong
-    # The rate since less the rate of all, and its variance, both times what is on top of them.
-    gap = wrong * all_ - both * n
-    spread = n * (all_ - n) * (both * (all_ - both) * (DEVIATIONS * DEVIATIONS))
+    found, known, counts = [0.0] * len(before), before.astype(np.float64), now.astype(np.float64)
+    right, wrong, all_right, all_wrong = known[:, ::2], known[:, 1::2], counts[::2], counts[1::2]
+    n, all_ = right + wrong, all_right + all_wrong
+    # The rate of all less the rate before, and its variance, both times what is on top of them.
+    gap = right * all_wrong - wrong * all_right
+    spread = n * (all_ - n) * (all_right * all_wrong * (DEVIATIONS * DEVIATIONS))
     risen = gap * gap * all_ > spread
-    if risen.any():
-        risen &= gap > 0.0
-        for start, tenth in zip(*(part.tolist() for part in np.nonzero(risen)), strict=True):
-            codes = slice(2 * tenth, 2 * tenth + 2)
-            right, errors = map(int, since[start, codes].tolist())
-            rest, known = map(int, before[start, codes].tolist())
-            found[start] += _factor(errors, right, known, rest, dispersion)
+    if not np.count_nonzero(risen):
+        return found
+    risen &= gap > 0.0
+    for start, tenth in zip(*(part.tolist() for part in np.nonzero(risen)), strict=True):
+        codes = slice(2 * tenth, 2 * tenth + 2)
+        rest, errors = before[start, codes].tolist()
+        of_right, of_wrong = now[codes].tolist()
+        since = of_wrong - errors, of_right - rest
+        found[start] += _factor(*since, errors, rest, dispersion)
     return [total / TENTHS for total in found]
+
+
+@cache
+def _gains(rate: int) -> Gains:
+    return raised(rate, LIFTS)
 
 
 def _factor(errors: int, right: int, known: int, rest: int, dispersion: float) -> float:
     """The Bayes factor of errors and right answers since, after those known before."""
     gain = log_beta(2 * errors + 1, 2 * right + 1) + _LOG_FREE
-    for up, down in raised(known, rest, LIFTS):
+    for up, down in _gains(rate_of(known, rest)):
         lifted = errors * up + right * down + _LOG_LIFTED
         if lifted > gain:
             gain = lifted

@@ -242,7 +242,7 @@ def test_a_segments_test_survives_its_checkpoint_and_is_sealed_under_its_semanti
         "m\tv1\tbf_sr\ts=a",
         "m\tv1\tbf_sr\ts=~other",
     ]
-    assert semantics_of(whole.detect, whole.state) == Detect.semantics == 4
+    assert semantics_of(whole.detect, whole.state) == Detect.semantics == 5
     leaves = leaves_of(whole.detect, whole.state)
     assert load_state(DetectState, leaves, places_of(whole.detect, whole.state)) == whole.state
     assert semantics_of(plain.detect, plain.state) == 2

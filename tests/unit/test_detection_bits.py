@@ -40,7 +40,7 @@ for counts in live:
     digest.update(found.evidence.tobytes())
 digest.update(msgspec.json.encode(state))
 errors = (rng.integers(0, 5, 3000) == 0).tolist()
-mixture, bayes = sr_mixture.initial(), bf_sr.initial((400, 2000), np.tile([160.0, 40.0], 10))
+mixture, bayes = sr_mixture.initial(), bf_sr.initial((400, 2000), np.tile([160, 40], 10))
 known = sr_mixture.baseline(400, 2000, 1.5)
 for is_error in errors:
     mixture, _ = sr_mixture.step(known, mixture, is_error, 1e6)

@@ -118,6 +118,11 @@ def test_a_short_reference_has_no_known_error():
         sr_mixture.baseline(10, 1999)
 
 
+def to_4096ths(rate):
+    """What is raised is the rate to the 4,096th below."""
+    return math.floor(rate * 4096) / 4096
+
+
 def test_bayes_is_the_formula():
     _, found = run_bayes(bits(10, 25), (1000, 5000))
     total = 0.0
@@ -125,7 +130,7 @@ def test_bayes_is_the_formula():
         a, b = before[0] + 0.5, before[1] + 0.5
         null = betaln(a + c[0], b + c[1]) - betaln(a, b)
         free = betaln(c[0] + 0.5, c[1] + 0.5) - betaln(0.5, 0.5)
-        rates = [a / (a + b) + rise for rise in bf_sr.RISES]
+        rates = [to_4096ths(a / (a + b)) + rise for rise in bf_sr.RISES]
         lifted = max(c[0] * math.log(p) + c[1] * math.log(1 - p) for p in rates)
         weighted = max(free + math.log(0.1), lifted + math.log(0.9 / 4))
         # Fewer outcomes before a start than 5,000 would weigh less.
@@ -174,7 +179,9 @@ def test_a_start_after_few_outcomes_weighs_as_many_as_there_were():
     (start,) = state.closed.starts
     assert start.weight == 0.2
     null = betaln(225.5, 825.5) - betaln(200.5, 800.5)
-    lifted = max(25 * math.log(p) + 25 * math.log(1 - p) for p in (200.5 / 1001 + 0.16,))
+    lifted = max(
+        25 * math.log(p) + 25 * math.log(1 - p) for p in (to_4096ths(200.5 / 1001) + 0.16,)
+    )
     free = betaln(25.5, 25.5) - betaln(0.5, 0.5)
     weighted = max(free + math.log(0.1), lifted + math.log(0.9 / 4))
     assert found[-1].evidence == pytest.approx(0.2 * math.exp(weighted - null))

@@ -14,7 +14,7 @@ from scipy.special import betaln
 from streamops.core import bf_sr, error_tests, tenths
 from streamops.core.error_tests import ErrorTest
 
-KNOWN = np.tile(np.array([400.0, 100.0]), tenths.TENTHS)
+KNOWN = np.tile(np.array([400, 100]), tenths.TENTHS)
 NEVER = 1e300
 
 
@@ -29,7 +29,7 @@ def test_edges_cut_scores_in_tenths_and_a_score_on_an_edge_is_in_the_upper_one()
 def written_out(errors, right, known, rest):
     null = betaln(known + errors + 0.5, rest + right + 0.5) - betaln(known + 0.5, rest + 0.5)
     free = betaln(errors + 0.5, right + 0.5) - betaln(0.5, 0.5) + math.log(0.1)
-    p = (known + 0.5) / (known + rest + 1)
+    p = math.floor((known + 0.5) / (known + rest + 1) * 4096) / 4096
     raised = [min(p + d, 0.99) for d in tenths.LIFTS]
     lifted = max(errors * math.log(q) + right * math.log(1 - q) for q in raised)
     return math.exp(max(free, lifted + math.log(0.9 / 4)) - null)
@@ -57,8 +57,8 @@ def test_a_fall_and_a_small_rise_weigh_nothing():
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=10, max_size=10))
 def test_evidence_is_finite_whatever_was_counted(pairs):
-    since = np.array([count for pair in pairs for count in pair], dtype=float)
-    for known in (np.zeros(20), KNOWN, KNOWN * 1e6):
+    since = np.array([count for pair in pairs for count in pair])
+    for known in (np.zeros_like(KNOWN), KNOWN, KNOWN * 10**6):
         (found,) = tenths.evidence(known[np.newaxis], known + since, 1.0)
         assert 0.0 <= found < math.inf
 
@@ -110,7 +110,7 @@ def test_without_a_change_of_concept_more_of_a_bad_tenth_is_no_alarm():
     rng = np.random.default_rng(5)
     drawn = np.where(rng.random(3000) < 0.2, 9, rng.integers(0, 10, 3000))
     wrong = rng.random(3000) < np.asarray(rates)[drawn]
-    parts = np.zeros(tenths.CODES)
+    parts = np.zeros(tenths.CODES, dtype=np.int64)
     for is_error, tenth in before:
         parts[2 * tenth + is_error] += 1
     now = parts.copy()
@@ -136,7 +136,7 @@ def test_the_reference_fixes_tenths_where_all_of_it_has_scores():
     test = learned(scores)
     assert test.edges == tenths.edges_of(scores)
     assert test.bayes is not None
-    parts = np.frombuffer(test.bayes.closed.parts)
+    parts = np.frombuffer(test.bayes.closed.parts, dtype=np.int64)
     assert parts.sum() == 1000
     assert parts[1::2].sum() == test.bayes.closed.errors == 200
     assert (parts[::2] + parts[1::2]).tolist() == [100] * 10
@@ -161,7 +161,7 @@ def test_what_is_learned_survives_a_checkpoint_at_any_outcome():
 
 def test_half_of_the_evidence_is_the_tenths_by_each_starts_weight():
     """The first start, after 1,000 outcomes, weighs a fifth; all errors stay as they were."""
-    known = KNOWN / 5.0
+    known = KNOWN // 5
     calm = [(n % 5 == 0, n % 10) for n in range(100)]
     moved = [(n % 5 == 0, 4 if n % 5 == 0 else 9) for n in range(100)]
     for outcomes in (calm, moved):
@@ -171,8 +171,9 @@ def test_half_of_the_evidence_is_the_tenths_by_each_starts_weight():
             plain, alone = bf_sr.step(plain, is_error, NEVER)
         assert found is not None
         assert alone is not None
-        now = np.frombuffer(state.closed.parts)
-        before = np.stack([np.frombuffer(start.parts) for start in state.closed.starts])
+        now = np.frombuffer(state.closed.parts, dtype=np.int64)
+        starts = state.closed.starts
+        before = np.stack([np.frombuffer(start.parts, dtype=np.int64) for start in starts])
         parts = tenths.evidence(before, now, 1.0)
         assert [start.weight for start in state.closed.starts] == [0.2, 0.21]
         weighed = 0.2 * parts[0] + 0.21 * parts[1]
