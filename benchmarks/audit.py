@@ -27,13 +27,14 @@ from typing import NamedTuple
 from msgspec.json import encode
 from msgspec.structs import replace
 
-from benchmarks.floor import AuditFloor
+from benchmarks.floor import AuditFloor, AuditJobFloor
 from streamops.audit.asked import Asked
 from streamops.audit.records import PartitionReader
 from streamops.audit.verify import recompute, verify
 from streamops.audit.whatif import what_if
 from streamops.config import ModelConfig
-from streamops.events import ConfigActivated
+from streamops.events import ConfigActivated, VersionActivated
+from streamops.values import ModelVersion
 from streamops.views.archive import ArchiveLog
 from streamops.views.log import to_record
 from tests.story import archive, make_counting, play
@@ -57,9 +58,8 @@ def read(folder: Path, topics: tuple[str, ...]) -> int:
     return sum(1 for t in topics for p in log.partitions(t) for _ in PartitionReader(folder, t, p))
 
 
-def floor(folder: Path, topics: tuple[str, ...]) -> int:
+def floor(folder: Path, topics: tuple[str, ...], found: AuditFloor) -> int:
     """What no verification can do without, and nothing else; returns how many records."""
-    found = AuditFloor()
     for topic in topics:
         for partition in ArchiveLog(folder).partitions(topic):
             for rows in PartitionReader(folder, topic, partition).batches():
@@ -71,6 +71,12 @@ def given(folder: Path) -> list[ModelConfig]:
     """The recorded configurations."""
     events = (to_record(raw).event for raw in ArchiveLog(folder).read("lifecycle", 0))
     return [event.config for event in events if isinstance(event, ConfigActivated)]
+
+
+def versions(folder: Path) -> list[ModelVersion]:
+    """The recorded versions, the last of each model."""
+    events = (to_record(raw).event for raw in ArchiveLog(folder).read("lifecycle", 0))
+    return [event.version for event in events if isinstance(event, VersionActivated)]
 
 
 def limits(configs: list[ModelConfig]) -> list[ModelConfig]:
@@ -152,7 +158,8 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         coverages = [replace(c, min_coverage=c.min_coverage / 2) for c in configs]
         others = [replace(c, detectors=(*c.detectors, "sr_mixture")) for c in configs]
         all_read = best(lambda: read(folder, topics))
-        least = best(lambda: floor(folder, topics))
+        least = best(lambda: floor(folder, topics, AuditFloor()))
+        job = best(lambda: floor(folder, topics, AuditJobFloor(versions(folder))))
         raw_read = best(lambda: read(folder, RAW))
         verified = best(lambda: verify(folder, make_detector=make_counting).records)
 
@@ -174,6 +181,7 @@ def measure(panes: int = PANES, per_s: int = PER_S) -> dict[str, object]:
         "raw_records": raw,
         "read_per_s": round(all_read),
         "floor_per_s": round(least),
+        "job_per_s": round(job),
         "verify_per_s": round(verified),
         "verify_to_read": round(verified / all_read, 3),
         "raw_read_per_s": round(raw_read),

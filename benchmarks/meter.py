@@ -32,7 +32,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from msgspec.structs import replace
 
-from benchmarks.floor import MeterFloor
+from benchmarks.faust_meter import CHANGELOG
+from benchmarks.floor import JobFloor, MeterFloor
 from benchmarks.naive import NaiveMeter
 from benchmarks.traffic import Mix, send, version_of
 from streamops import codec
@@ -79,14 +80,17 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
     )
     create_topics({"bootstrap.servers": bootstrap}, settings.namespace, PARTITIONS)
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(NAIVE_TOPIC, PARTITIONS, 1)])[NAIVE_TOPIC].result(30)
+    for topic in (NAIVE_TOPIC, f"{settings.namespace}.{CHANGELOG}"):
+        admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
     last = send(settings, mix)
     consumed = rate(mix, lambda: drain(settings, len))
     ceiling = rate(mix, lambda: drain(settings, codec.decode_all))
-    floor = rate(mix, lambda: run_floor(settings))
+    floor = rate(mix, lambda: run_floor(settings, MeterFloor()))
+    job = rate(mix, lambda: run_floor(settings, JobFloor([version_of(mix, 0)])))
     naive = rate(mix, lambda: run_naive(settings, mix))
     meter = run_meter(settings, mix, last)
     faust = run_faust(settings, mix)
+    in_tables = run_faust(settings, mix, str(PARTITIONS))
     short = run_short(settings, replace(mix, epochs=mix.epochs * SHORT_EPOCHS // EPOCHS))
     return {
         "benchmark": "meter",
@@ -94,13 +98,18 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
         "raw_consume_events_per_s": consumed,
         "ceiling_events_per_s": ceiling,
         "floor_events_per_s": floor,
+        "job_events_per_s": job,
         "naive_events_per_s": naive,
         "events_per_s": meter,
         "ratio_to_ceiling": round(meter / ceiling, 3),
         "floor_to_naive": round(floor / naive, 2),
+        "job_to_naive": round(job / naive, 2),
+        "job_to_ceiling": round(job / ceiling, 3),
         "ratio_to_naive": round(meter / naive, 2),
         "faust_events_per_s": faust,
         "ratio_to_faust": round(meter / faust, 1),
+        "faust_tables_events_per_s": in_tables,
+        "ratio_to_faust_tables": round(meter / in_tables, 1),
         "short_epochs": short,
     }
 
@@ -161,10 +170,9 @@ def run_naive(settings: Settings, mix: Mix) -> None:
     producer.flush()
 
 
-def run_floor(settings: Settings) -> None:
-    """What a proof can't do without, over the same records."""
+def run_floor(settings: Settings, floor: MeterFloor) -> None:
+    """What a proof can't do without, or the job can't, over the same records."""
     producer, key = make_producer(settings, "floor", **{"linger.ms": 50}), b"model"
-    floor = MeterFloor()
 
     def take_some(values: list[bytes]) -> None:
         sent = zip(floor.take(values), repeat(key), repeat(-1), strict=False)
@@ -174,11 +182,14 @@ def run_floor(settings: Settings) -> None:
     producer.flush()
 
 
-def run_faust(settings: Settings, mix: Mix) -> int:
-    """Return a Faust agent's events a second, from its first record to its last."""
+def run_faust(settings: Settings, mix: Mix, *in_tables: str) -> int:
+    """Return a Faust agent's events a second, from its first record to its last.
+
+    in_tables  the number of partitions, where pending predictions are to outlive the agent
+    """
     command = [sys.executable, "-m", "benchmarks.faust_meter", settings.bootstrap]
     wanted = json.dumps([settings.topic(topic) for topic in TOPICS])
-    arguments = [settings.namespace, wanted, str(mix.events), str(mix.features)]
+    arguments = [settings.namespace, wanted, str(mix.events), str(mix.features), *in_tables]
     done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
     return int(json.loads(done.stdout)["events_per_s"])
 

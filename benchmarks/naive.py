@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from streamops.values import ModelVersion
@@ -23,7 +23,7 @@ class NaiveMeter:
     def __init__(self, write: Callable[[bytes, bytes], object], version: ModelVersion) -> None:
         self.write = write
         self.edges = {f.name: list(f.edges) for f in version.profile.features}
-        self.pending: dict[str, dict[str, Any]] = {}
+        self.pending: MutableMapping[str, dict[str, Any]] = {}
         self.panes: dict[tuple[str, str], dict[str, Any]] = {}
         self.outcomes = 0
 
