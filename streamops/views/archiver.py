@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -62,6 +62,8 @@ CHUNK = 1000
 TO_END = {"enable.partition.eof": True}
 POLL_S = 0.2
 NOTE_EVERY_S = 1.0
+# Where so many times a roll's `total` wait behind a cut, what Kafka will drop comes first.
+BEHIND_MAX = 4
 # A supervisor kills what takes 10 s to end; what isn't read by then stays in Kafka.
 LAST_READ_S = 6.0
 
@@ -270,13 +272,15 @@ class Archiver:
     def _roll_due(self, now: float) -> None:
         self._write([p for p, buffer in self._buffers.items() if buffer.due(self._roll, now)])
         held = sorted(self._buffers, key=lambda place: self._buffers[place].size)
-        while sum(buffer.size for buffer in self._buffers.values()) > self._roll.total:
+        while held and _size_of(self._buffers) > self._roll.total:
             self._write([held.pop()])
 
     def _write(self, places: Iterable[Partition]) -> None:
         for place in places:
             buffer = self._buffers[place]
             cut = self._asked[0].ends if self._asked else self._cut
+            if _size_of(self._buffers) > BEHIND_MAX * self._roll.total:
+                cut = {}
             rest = buffer.split(cut.get(place, buffer.next))
             if buffer.next == buffer.first:
                 self._buffers[place] = rest
@@ -300,6 +304,10 @@ class Archiver:
         typed, self._typed = self._typed, None
         if typed is not None:
             typed.result()
+
+
+def _size_of(buffers: Mapping[Partition, Buffer]) -> int:
+    return sum(buffer.size for buffer in buffers.values())
 
 
 def note_namespace(settings: Settings) -> None:

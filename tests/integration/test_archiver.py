@@ -139,6 +139,21 @@ def test_what_stands_behind_a_cut_waits_in_its_buffer(settings, produce):
     same_as_kafka(settings)
 
 
+def test_what_waits_behind_a_cut_is_bounded(settings, produce):
+    """Beyond the roll's total nothing else can be written; beyond four times it, all is."""
+    archiver = Archiver(settings, Roll(total=5_000))
+    archiver.end_at(archiver.cut())
+    for first, end, kept in ((0, 80, 0), (80, 200, 1)):
+        produce("predictions", first, end)
+        while not archiver.reached(archiver.cut()):
+            archiver.run_once()
+        assert len(files(settings, "predictions")) == kept
+    archiver.end_at({})
+    archiver.flush()
+    archiver.close()
+    same_as_kafka(settings)
+
+
 def test_a_cut_holds_what_its_conclusions_rest_on(settings, produce):
     """Each metric is written once its prediction stands, while cuts are taken."""
     done = threading.Event()
