@@ -38,7 +38,7 @@ class Binned(NamedTuple):
 class Tables(NamedTuple):
     """Numeric features of some readers, padded to the same number: reader x feature.
 
-    edges   with a last axis for the edges, infinity behind the last
+    edges   with a last axis for the edges, one less than a power of two; infinity behind the last
     starts  where a feature's bins begin; -1 for what only pads
     """
 
@@ -157,10 +157,8 @@ def _ranks(edges: Numbers, of_row: Indices, x: Numbers) -> Indices:
             ranks[:, feature] = edges[0, feature].searchsorted(x[:, feature], "right")
         return ranks
     # A binary search of all at once; infinity behind a feature's edges keeps it within its own.
-    full = (1 << depth.bit_length()) - 1
-    flat = np.pad(edges, ((0, 0), (0, 0), (0, full - depth)), constant_values=np.inf).reshape(-1)
-    base = (of_row[:, None] * features + np.arange(features)) * full - 1
-    step = (full + 1) >> 1
+    flat, base = edges.reshape(-1), (of_row[:, None] * features + np.arange(features)) * depth - 1
+    step = (depth + 1) >> 1
     while step:
         ranks += (flat.take(base + (ranks + step)) <= x) * step
         step >>= 1
@@ -194,8 +192,8 @@ def _too_large(x: Numbers, values: Source) -> NDArray[np.bool_]:
 
 def table_of(features: Sequence[FeatureProfile], starts: Sequence[int]) -> Tables:
     """Return the table of one reader's numeric features."""
-    depth = max((len(feature.edges) for feature in features), default=0)
-    edges = np.full((1, len(features), depth), np.inf)
+    most = max((len(feature.edges) for feature in features), default=0)
+    edges = np.full((1, len(features), (1 << most.bit_length()) - 1), np.inf)
     for at, feature in enumerate(features):
         edges[0, at, : len(feature.edges)] = feature.edges
 
