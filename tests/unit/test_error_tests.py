@@ -138,6 +138,15 @@ def test_bayes_is_the_formula():
     assert found[-1].evidence == pytest.approx(total)
 
 
+def test_only_a_rate_above_the_one_before_weighs():
+    """Ten errors and a half of 1,001 are .0105: one of 50 is above, none is not."""
+    assert run_bayes(bits(1), (10, 1000))[1][-1].evidence > 0.0
+    assert run_bayes(bits(0), (10, 1000))[1][-1].evidence == 0.0
+    # 2 errors and a half of 6 are what 25 of 60 would be: 20 of 50 aren't above, 21 are.
+    assert run_bayes(bits(20), (2, 5))[1][-1].evidence == 0.0
+    assert run_bayes(bits(21), (2, 5))[1][-1].evidence > 0.0
+
+
 def test_bayes_needs_no_reference_and_dates_the_change():
     _, found = run_bayes(bits(*[8] * 20, *[25] * 4))
     assert max(f.evidence for f in found[:20]) < 2000.0

@@ -130,3 +130,14 @@ def test_counts_beyond_64_bit_products_are_compared():
     found, _ = evidence(base, [[[10**9, 10**9, 10**7 + 10**6]]])
     assert found.max() == pytest.approx(np.exp(700.0))
     assert len(found) == ages.SLOTS
+
+
+@given(*[st.integers(1, 200)] * 4)
+def test_what_rose_by_two_and_a_half_deviations_counts(x, rest, k, others):
+    """In whole numbers: x of n rows since, k of m before, gap and spread as they are defined."""
+    n, m = x + rest, k + others
+    both, all_ = x + k, n + m
+    gap = x * m - k * n
+    wanted = gap > 0 and 4 * gap * gap * all_ >= 25 * n * m * both * (all_ - both)
+    counts = (np.array([float(count)]) for count in (x, n, both, all_))
+    assert rises._has_risen(*counts).tolist() == [wanted]
