@@ -75,21 +75,21 @@ def feature_pane(seed: int) -> Figures:
     service_...  the same of 32 models, of 8 kinds, whose panes close in one epoch
     """
     found: Figures = {}
-    for name, make in (("independent", _independent), ("correlated", _correlated)):
+    for name, make in (("independent", independent), ("correlated", correlated)):
         models = [make(seed, number, SERVICE_PANES) for number in range(UNLIKE)]
         found[name] = Service(models[:1]).cost(PANES)
         found[f"service_{name}"] = Service(models * (SERVICE // UNLIKE)).cost(SERVICE_PANES)
     return found
 
 
-def _independent(seed: int, number: int, panes: int) -> _Model:
+def independent(seed: int, number: int, panes: int) -> _Model:
     rng = np.random.default_rng((seed, number))
     columns = null.model(rng, ROWS, number)
     live = Live(columns)
     return _Model(tuple(c.profile for c in columns), [live.pane(rng, WINDOW) for _ in range(panes)])
 
 
-def _correlated(seed: int, number: int, panes: int) -> _Model:
+def correlated(seed: int, number: int, panes: int) -> _Model:
     chained = Model(0.6, ROWS // 50, FEATURES, (seed, 3, number))
     return _Model(tuple(chained.profiles), list(chained.panes(panes)))
 

@@ -4,7 +4,7 @@ Rule 1: positions are the files' own; no group commits, no second memory.
 Rule 2: only one archiver works on an archive; another finds a file where it wants one and stops.
 Rule 3: a file is rolled by rows, bytes or age, and all are when the archiver is told to stop.
 Rule 4: what is in files is sealed now and then, and when a person asks (`views/seal.py`).
-Rule 5: told to stop, or asked for a seal, it writes up to a consistent cut (`views/cut.py`).
+Rule 5: told to stop, or asked for a seal, it writes up to a consistent cut (`consistent_cut`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from streamops.views.archive import (
     store_raw,
 )
 from streamops.views.buffers import DEFAULT_ROLL, Buffer, Roll
-from streamops.views.cut import consistent_cut
+from streamops.views.consistent_cut import consistent_cut
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import (
     TIMEOUT_S,
@@ -281,10 +281,10 @@ class Archiver:
             cut = self._asked[0].ends if self._asked else self._cut
             if _size_of(self._buffers) > BEHIND_MAX * self._roll.total:
                 cut = {}
-            rest = buffer.split(cut.get(place, buffer.next))
-            if buffer.next == buffer.first:
-                self._buffers[place] = rest
+            end = cut.get(place, buffer.next)
+            if end <= buffer.first:
                 continue
+            rest = buffer.split(end)
             records, pack = buffer.records(place), self._packer.submit
             cover = cover_of(records.columns.offsets, buffer.first, buffer.next)
             rows = raw_table(records)

@@ -27,7 +27,7 @@ from streamops.views.archiver import (
     run_archiver,
     seal_until_end,
 )
-from streamops.views.cut import consistent_cut
+from streamops.views.consistent_cut import consistent_cut
 from streamops.views.key_index import KeyIndex
 from streamops.views.log import KafkaLog
 from streamops.views.seal import SealPace
