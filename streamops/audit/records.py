@@ -21,9 +21,8 @@ from streamops.core.rows import Rows
 from streamops.errors import TransportError
 from streamops.hosts.decoding import to_rows
 from streamops.values import Span
-from streamops.views.archive import DAMAGE, Cover, raw_folder, read_cover
+from streamops.views.archive import COLUMNS, DAMAGE, Cover, raw_folder, read_cover
 
-COLUMNS = ["offset", "timestamp_ms", "key", "value"]
 # Read together, and decoded together, then held as objects: dozens of partitions are read at once,
 # and a record of metrics or summaries has some thousand bytes. A batch is whole chunks.
 BATCH = 1000

@@ -11,11 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 from streamops.audit.namespace import namespace_of
-from streamops.audit.pace import by_epoch
+from streamops.audit.pace import runs_by_epoch
+from streamops.audit.under import rows_of
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.output_rows import Addressed
 from streamops.core.processor import Record
+from streamops.core.rows import Rows
 from streamops.errors import ConfigError
 from streamops.events import Event
 from streamops.hosts.replay import RAW, STAGES, ReplayHost
@@ -61,21 +63,23 @@ def replay(
 def fed(
     log: Log,
     partitions: int,
-    feed: Callable[[Record], Iterable[Addressed]],
+    feed: Callable[[Rows], Iterable[Addressed]],
     on_progress: Progress | None = None,
 ) -> Iterator[Addressed]:
-    """Feed a log's raw records at one pace; yield what `feed` returns of each.
+    """Feed a log's raw records at one pace; yield what `feed` returns of each part of an epoch.
 
     Raises TransportError where the log lacks a raw record.
     """
     places = [(topic, p) for topic in RAW for p in range(partitions)]
     held = [log.held(*place) for place in places]
     total = sum(span.next - span.first for span in held)
-    sources = [(topic, records_of(log, topic, p)) for topic, p in places]
-    for done, record in enumerate(by_epoch(sources), 1):
-        yield from feed(record)
-        if on_progress is not None and done % REPORT_EVERY == 0:
+    done = reported = 0
+    for rows in runs_by_epoch((topic, rows_of(log, topic, p)) for topic, p in places):
+        yield from feed(rows)
+        done += len(rows)
+        if on_progress is not None and done // REPORT_EVERY > reported // REPORT_EVERY:
             on_progress(done, total)
+            reported = done
     if on_progress is not None:
         on_progress(total, total)
 

@@ -13,7 +13,8 @@ from streamops.core.processor import Record
 from streamops.core.rows import Columns, Rows, events_of
 from streamops.events import ConfigActivated
 from streamops.hosts.decoding import to_rows
-from streamops.views.log import Log
+from streamops.views.archive import ArchiveLog
+from streamops.views.log import Log, RawColumns, RawRecord
 
 # Decoded together, and held: a fold reads dozens of partitions at once.
 CHUNK = 500
@@ -63,8 +64,16 @@ class Under:
 
 def rows_of(log: Log, topic: str, partition: int) -> Iterator[Rows]:
     """Yield a partition's records, decoded some hundreds at a time; raises TransportError where
-    any is missing."""
-    raws = log.read(topic, partition)
+    any is missing. Of an archive columns are read, and no object is made of a record."""
+    if isinstance(log, ArchiveLog):
+        found = log.columns(topic, partition, CHUNK)
+    else:
+        found = _columns(log.read(topic, partition))
+    for columns in found:
+        yield to_rows(topic, partition, *columns)
+
+
+def _columns(raws: Iterator[RawRecord]) -> Iterator[RawColumns]:
     while some := list(islice(raws, CHUNK)):
         offsets, times, keys, values = zip(*(raw[2:6] for raw in some), strict=True)
-        yield to_rows(topic, partition, offsets, times, keys, values)
+        yield offsets, times, keys, values

@@ -22,13 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streamops.errors import TransportError
-from streamops.views.log import Held, Partition, RawRecord, missing, require_held
+from streamops.views.log import Held, Partition, RawColumns, RawRecord, missing, require_held
 from streamops.views.raw_columns import in_columns
 
 ROW_GROUP = 20_000
 NO_END = 1 << 62
 # Rows that a reader has in memory as Python objects: a fold may read dozens of partitions at once.
 BATCH = 1000
+# What folds read of a record: no headers.
+COLUMNS = ["offset", "timestamp_ms", "key", "value"]
 COVER = b"streamops.cover"
 # Facts of the namespace, beside the raw files.
 NAMESPACE_FILE = "namespace.json"
@@ -224,6 +226,18 @@ class ArchiveLog:
         for path, cover in self.files(topic, partition):
             if first < cover.next and cover.first < end:
                 yield from read_file(path, (topic, partition), first, end)
+
+    def columns(self, topic: str, partition: int, rows: int) -> Iterator[RawColumns]:
+        """Yield all records as `read` does, some rows at a time and without their headers."""
+        require_held(held := self.held(topic, partition), topic, partition, 0, held.next)
+        for path, _ in self.files(topic, partition):
+            try:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(rows, columns=COLUMNS, use_threads=False):
+                        offsets, times, keys, values = (c.to_pylist() for c in batch.columns)
+                        yield offsets, times, keys, values
+            except DAMAGE as error:
+                raise unreadable(path, error) from error
 
     def _cover(self, path: Path) -> Cover:
         if path not in self._covers:

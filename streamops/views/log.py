@@ -58,6 +58,10 @@ class RawRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+# Offsets, append times, keys and values of records that follow each other.
+RawColumns = tuple[Sequence[int], Sequence[int], Sequence[bytes], Sequence[bytes]]
+
+
 class Held(NamedTuple):
     """The offsets [first, next) that a log holds of one partition."""
 

@@ -121,6 +121,25 @@ def test_a_damaged_file_is_named(tmp_path):
         list(ArchiveLog(tmp_path).read(*PLACE))
 
 
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_columns_are_what_reading_gives(tmp_path, rows):
+    write(tmp_path, 0, 7)
+    write(tmp_path, 7, 12, [made(n) for n in (7, 9, 11)])
+    parts = list(ArchiveLog(tmp_path).columns(*PLACE, rows))
+    assert max(len(offsets) for offsets, *_ in parts) <= rows
+    read = [row for columns in parts for row in zip(*columns, strict=True)]
+    assert read == [raw[2:6] for raw in ArchiveLog(tmp_path).read(*PLACE)]
+
+
+@pytest.mark.parametrize("harm", [lambda p: p.unlink(), lambda p: p.write_bytes(b"PAR1nonsense")])
+def test_columns_of_what_is_lost_or_damaged_are_an_error(tmp_path, harm):
+    write(tmp_path, 0, 3)
+    harm(write(tmp_path, 3, 6))
+    write(tmp_path, 6, 9)
+    with pytest.raises(TransportError, match=f"{PLACE[0]}-{PLACE[1]}|{file_name(3)}"):
+        list(ArchiveLog(tmp_path).columns(*PLACE, 2))
+
+
 def test_a_temporary_file_of_a_crash_is_no_part_of_the_log(tmp_path):
     path = write(tmp_path, 0, 3)
     (path.parent / ".3.4711.tmp").write_bytes(b"half")
