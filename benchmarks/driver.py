@@ -32,6 +32,7 @@ from streamops.events import (
 from streamops.hosts.memory import BROADCAST
 from streamops.kafka.clients import make_producer
 from streamops.kafka.follow import Follower
+from streamops.sdk.sender import LINGER_MS
 from streamops.settings import Settings
 
 RETRY_S = 0.2
@@ -69,7 +70,7 @@ class Driver:
         self.settings, self.mix, self._on_round = settings, mix, on_round
         self.epoch, self.ticks = 0, ticks
         self._waiting: list[LabelArrived] = []
-        self._producer = make_producer(settings, "driver", **{"linger.ms": 5})
+        self._producer = make_producer(settings, "driver", **{"linger.ms": LINGER_MS})
 
     def open(self) -> None:
         """Found the namespace, register and promote a version a model, open the first epoch."""

@@ -24,6 +24,7 @@ from streamops.errors import ConfigError, ServiceError, TransportError, exit_cod
 from streamops.hosts.backlog import ReadArchive
 from streamops.operate.folder import Folder, ServiceSettings, read_service_settings
 from streamops.operate.parent import end_with
+from streamops.operate.priority import step_back
 from streamops.system_errors import of_system
 
 LOG = logging.getLogger("streamops.operate.services")
@@ -195,6 +196,7 @@ def main(arguments: list[str]) -> int:
     process, file, parent = arguments
     name, worker = worker_of(process)
     end_with(int(parent))
+    step_back(name)
     try:
         given = msgspec.structs.replace(read_service_settings(Path(file)), worker=worker)
         ready = Folder(given.settings.data).ready(process)

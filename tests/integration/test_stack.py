@@ -22,6 +22,7 @@ from streamops.events import PredictionMade
 from streamops.kafka.admin import check_topics
 from streamops.kafka.follow import Follower
 from streamops.operate.folder import Folder, StackState
+from streamops.operate.priority import BEHIND
 from streamops.operate.services import SERVICES
 from streamops.operate.stack import Stack
 from streamops.settings import Settings
@@ -29,6 +30,7 @@ from tests.hosting import hears_ctrl_c
 
 TIMEOUT_S = 120.0
 STACK_MB_MAX = 1536
+NICE_MAX = 19
 
 
 def streamops(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
@@ -54,6 +56,12 @@ def test_everything_runs_within_its_memory(stack):
     assert set(stack.pids) == {"broker", *SERVICES}
     assert {report.restarts for report in stack.reports} == {0}
     assert 0 < stack.pss_mb() < STACK_MB_MAX
+
+
+def test_who_no_alert_waits_for_stands_behind(stack):
+    own = psutil.Process().nice()
+    nice = {name: psutil.Process(pid).nice() for name, pid in stack.pids.items()}
+    assert nice == {name: min(NICE_MAX, own + BEHIND.get(name, 0)) for name in nice}
 
 
 def test_the_topics_are_as_declared(stack):
