@@ -1,17 +1,24 @@
 """The meter's job as a good Python team would first write it: one loop, `json.loads`, dictionaries.
 
-It joins, bins every feature, sums a pane's counts, and writes an outcome a label and a summary a
-pane; without epochs, evidence, checkpoints or exactness.
+It joins, bins every feature and score, sums what METER's summaries say of a pane, and writes an
+outcome a label and a summary a pane; without epochs, evidence, checkpoints or exactness: its sums
+are floats, and a pane is sent when the one after the next begins.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, MutableMapping
+from datetime import datetime
 from typing import Any
 
+from streamops.core.panes import DELAY_EDGES_S
 from streamops.values import ModelVersion
+
+EPSILON = 1e-15
 
 
 class NaiveMeter:
@@ -23,6 +30,8 @@ class NaiveMeter:
     def __init__(self, write: Callable[[bytes, bytes], object], version: ModelVersion) -> None:
         self.write = write
         self.edges = {f.name: list(f.edges) for f in version.profile.features}
+        assert version.profile.score is not None, "the mix has scores"
+        self.score_edges = list(version.profile.score.edges)
         self.pending: MutableMapping[str, dict[str, Any]] = {}
         self.panes: dict[tuple[str, str], dict[str, Any]] = {}
         self.outcomes = 0
@@ -39,15 +48,22 @@ class NaiveMeter:
             self.labelled(event)
 
     def predicted(self, event: dict[str, Any]) -> None:
-        """Bin a prediction's features and keep it for its label."""
+        """Bin a prediction's features and score, and keep it for its label."""
         pane = self.pane_of(event["model"], event["time"])
+        if event["id"] in self.pending:
+            pane["repeats"] += 1
+            return
         pane["predictions"] += 1
+        bins, sums = pane["bins"], pane["sums"]
         for name, edges in self.edges.items():
             value = event["features"].get(name)
             if value is None:
-                pane["missing"][name] = pane["missing"].get(name, 0) + 1
+                pane["missing"][name] += 1
             else:
-                pane["bins"][name][bisect_right(edges, value)] += 1
+                bins[name][bisect_right(edges, value)] += 1
+                sums[name] += value
+        pane["score"][bisect_right(self.score_edges, event["score"])] += 1
+        pane["score_sum"] += event["score"]
         self.pending[event["id"]] = event
 
     def labelled(self, event: dict[str, Any]) -> None:
@@ -55,12 +71,24 @@ class NaiveMeter:
         made = self.pending.pop(event["prediction_id"], None)
         if made is None:
             return
-        pane = self.pane_of(made["model"], made["time"])
-        pane["labelled"] += 1
-        pane["right"] += made["prediction"] == event["label"]
+        self.count(self.pane_of(made["model"], made["time"]), made, event)
         outcome = {**made, "type": "Outcome", "label": event["label"], "label_time": event["time"]}
         self.produce(made["model"], outcome)
         self.outcomes += 1
+
+    def count(self, pane: dict[str, Any], made: dict[str, Any], event: dict[str, Any]) -> None:
+        """Add a label to what is said of a pane's performance."""
+        label, score = event["label"], min(max(made["score"], EPSILON), 1 - EPSILON)
+        pane["labelled"] += 1
+        pane["confusion"][f"{made['prediction']}/{label}"] += 1
+        pane["labels"][label] += 1
+        pane["log_loss"] -= math.log(score if label else 1 - score)
+        pane["brier"] += (score - label) ** 2
+        tenth = pane["calibration"][min(int(score * 10), 9)]
+        tenth[0] += 1
+        tenth[1] += label
+        delay = datetime.fromisoformat(event["time"]) - datetime.fromisoformat(made["time"])
+        pane["delay_s"][bisect_right(DELAY_EDGES_S, delay.total_seconds())] += 1
 
     def pane_of(self, model: str, time: str) -> dict[str, Any]:
         """Return the pane of a minute; a new one sends the summary of the one before."""
@@ -70,10 +98,19 @@ class NaiveMeter:
                 self.produce(model, {"type": "Summary", "pane": old[1], **self.panes.pop(old)})
             self.panes[key] = {
                 "predictions": 0,
+                "repeats": 0,
                 "labelled": 0,
-                "right": 0,
-                "missing": {},
+                "missing": Counter(),
                 "bins": {name: [0] * (len(edges) + 1) for name, edges in self.edges.items()},
+                "sums": dict.fromkeys(self.edges, 0.0),
+                "score": [0] * (len(self.score_edges) + 1),
+                "score_sum": 0.0,
+                "confusion": Counter(),
+                "labels": Counter(),
+                "log_loss": 0.0,
+                "brier": 0.0,
+                "calibration": [[0, 0] for _ in range(10)],
+                "delay_s": [0] * (len(DELAY_EDGES_S) + 1),
             }
         return self.panes[key]
 
