@@ -1,7 +1,7 @@
-"""Who goes first where CPUs are short: an alert never waits for a view, a file or a training.
+"""Who goes first where CPUs are short: an alert never waits for a view or a training.
 
 Rule 1: by weight, not in turn: who stands behind keeps a share, so that it isn't left behind for
-        ever by a machine that is always busy.
+        ever by a machine that is always busy. Who archives stays: what Kafka will drop can't wait.
 Rule 2: Linux weighs sessions before processes, and a service leads one: both are told.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 LOG = logging.getLogger(__name__)
 SESSION = Path("/proc/self/autogroup")
-# Of two that want a CPU, who has 5 more gets a quarter of it, who has 10 more a tenth.
-BEHIND = {"materializer": 5, "archiver": 5, "trainer": 10}
+# Of two that want a CPU, who has 5 more gets a quarter of it.
+BEHIND = {"materializer": 5, "trainer": 5}
 
 
 def step_back(service: str) -> None:

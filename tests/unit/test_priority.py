@@ -28,7 +28,7 @@ def standing(service: str) -> tuple[int, str]:
     return int(nice), session
 
 
-@pytest.mark.parametrize("service", ["materializer", "archiver", "trainer"])
+@pytest.mark.parametrize("service", ["materializer", "trainer"])
 def test_who_no_alert_waits_for_steps_back(service):
     nice, session = standing(service)
     assert nice == min(NICE_MAX, os.nice(0) + BEHIND[service]) > os.nice(0)
@@ -36,7 +36,7 @@ def test_who_no_alert_waits_for_steps_back(service):
     assert SESSION.exists() or session == "none"
 
 
-@pytest.mark.parametrize("service", ["meter", "detect", "control", "gateway", "broadcaster"])
+@pytest.mark.parametrize("service", ["meter", "detect", "control", "archiver", "broadcaster"])
 def test_who_an_alert_waits_for_stays(service):
     nice, _ = standing(service)
     assert nice == os.nice(0)
