@@ -7,6 +7,7 @@ ceiling       consumed and decoded, nothing else
 floor         decoded and linked, an outcome's bytes sent for each label (`benchmarks.floor`)
 naive         `benchmarks.naive`: the same job in a plain loop
 faust         `benchmarks.faust_meter`: the same loop in a Faust agent
+stages_us_an_event  where the time of METER's thread went: `streamops_stage_seconds_total`
 events_per_s  METER with join, outcomes, summaries and checkpoints: predictions and labels
 short_epochs  ceiling and METER of the same rows in SHORT_EPOCHS
 
@@ -88,7 +89,7 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
     floor = rate(mix, lambda: run_floor(settings, MeterFloor()))
     job = rate(mix, lambda: run_floor(settings, JobFloor([version_of(mix, 0)])))
     naive = rate(mix, lambda: run_naive(settings, mix))
-    meter = run_meter(settings, mix, last)
+    meter, stages = run_meter(settings, mix, last)
     faust = run_faust(settings, mix)
     in_tables = run_faust(settings, mix, str(PARTITIONS))
     short = run_short(settings, replace(mix, epochs=mix.epochs * SHORT_EPOCHS // EPOCHS))
@@ -101,6 +102,7 @@ def measure(bootstrap: str, folder: Path, mix: Mix) -> dict[str, object]:
         "job_events_per_s": job,
         "naive_events_per_s": naive,
         "events_per_s": meter,
+        "stages_us_an_event": stages,
         "ratio_to_ceiling": round(meter / ceiling, 3),
         "floor_to_naive": round(floor / naive, 2),
         "job_to_naive": round(job / naive, 2),
@@ -120,11 +122,12 @@ def run_short(settings: Settings, mix: Mix) -> dict[str, object]:
     create_topics({"bootstrap.servers": own.bootstrap}, own.namespace, PARTITIONS)
     last = send(own, mix)
     ceiling = rate(mix, lambda: drain(own, codec.decode_all))
-    meter = run_meter(own, mix, last)
+    meter, stages = run_meter(own, mix, last)
     return {
         "events_an_epoch": mix.events // mix.epochs,
         "ceiling_events_per_s": ceiling,
         "events_per_s": meter,
+        "stages_us_an_event": stages,
         "ratio_to_ceiling": round(meter / ceiling, 3),
     }
 
@@ -194,8 +197,9 @@ def run_faust(settings: Settings, mix: Mix, *in_tables: str) -> int:
     return int(json.loads(done.stdout)["events_per_s"])
 
 
-def run_meter(settings: Settings, mix: Mix, last: int) -> int:
-    """Return METER's events a second, from its assignment to the last epoch of all partitions."""
+def run_meter(settings: Settings, mix: Mix, last: int) -> tuple[int, dict[str, float]]:
+    """Return METER's events a second, from its assignment to the last epoch of all partitions, and
+    where the microseconds of its thread went, an event; `wait` is for the client's records."""
     host = KafkaHost(
         settings, "meter", lambda p: make_fold("meter", p, settings.partitions, skew_max_ms=None)
     )
@@ -214,7 +218,12 @@ def run_meter(settings: Settings, mix: Mix, last: int) -> int:
     ended = wait(lambda: all(each.fold.epoch >= last for each in list(host.hosts.values())))
     stop.set()
     thread.join()
-    return round(mix.events / (ended - started))
+    stages = {
+        dict(labels)["stage"]: round(seconds / mix.events * 1e6, 2)
+        for name, labels, seconds in host.work.samples()
+        if name == "streamops_stage_seconds_total" and isinstance(seconds, float)
+    }
+    return round(mix.events / (ended - started)), stages
 
 
 if __name__ == "__main__":

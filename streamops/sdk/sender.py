@@ -80,12 +80,14 @@ class Sender:
         self._failures: list[ServiceError] = []
         self._disk = BrokerDisk(settings)
         self._oversized = Oversized(settings)
+        timeout_ms = max(1, round(sending.delivery_timeout_s * 1000))
         self._producer = make_producer(
             settings,
             "client",
             **{
-                "linger.ms": LINGER_MS,
-                "message.timeout.ms": max(1, round(sending.delivery_timeout_s * 1000)),
+                # Who gives up sooner than that gathers for half as long.
+                "linger.ms": min(LINGER_MS, timeout_ms / 2),
+                "message.timeout.ms": timeout_ms,
                 "queue.buffering.max.messages": sending.buffer,
                 "queue.buffering.max.kbytes": BUFFER_KBYTES,
             },
