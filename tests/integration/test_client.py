@@ -31,6 +31,7 @@ from streamops.events import (
 )
 from streamops.kafka.admin import connect, create_topics, settle
 from streamops.kafka.clients import make_producer
+from streamops.sdk import sender
 from streamops.sdk.alerts import Alert
 from streamops.settings import Settings
 from tests.sample_events import sample_of
@@ -92,6 +93,15 @@ def write_alerts(bootstrap: str, namespace: str, *alerts: Alert | bytes) -> None
 
 def ids(alerts: Iterator[Alert]) -> list[str]:
     return [item.id for item in alerts]
+
+
+def test_flush_waits_for_nobody_to_go_with_it(bootstrap, topics, monkeypatch):
+    monkeypatch.setattr(sender, "LINGER_MS", 120_000)
+    with streamops.Client(bootstrap, namespace=topics, source="//test") as client:
+        name = client.log_prediction(model="m", version="1", prediction=1, features={"x": 1})
+        client.flush(timeout_s=60)
+        (record,) = read_all(bootstrap, f"{topics}.predictions")
+    assert record.key() == name.encode()
 
 
 def test_a_prediction_and_its_label_lie_in_one_partition_with_cloudevents_headers(
