@@ -88,9 +88,14 @@ def verify_chain(
     )
 
 
-def check_chain(archive: Path) -> ChainCheck:
+def check_chain(archive: Path, on_progress: Progress = lambda done, total: None) -> ChainCheck:
     """Check every sealed segment of an archive; one without any seal has nothing broken."""
-    return check_segments(archive, SealChain(archive))
+    return check_segments(archive, SealChain(archive), on_progress)
+
+
+def records_in(archive: Path) -> int:
+    """Return how many records an archive's readable raw files say they have."""
+    return sum(_rows(path) for place in _partitions(archive) for path in raw_paths(archive, place))
 
 
 def check_segments(

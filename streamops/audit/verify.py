@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamops.audit.asked import Asked
+from streamops.audit.beside import ChainBeside
 from streamops.audit.chain import Chains
 from streamops.audit.cut import Cut
 from streamops.audit.erased import Unreadable
@@ -29,7 +30,7 @@ from streamops.audit.namespace import Namespace, namespace_of
 from streamops.audit.pace import epochs_of, merged, rank_of
 from streamops.audit.platforms import Platforms
 from streamops.audit.proven import Run, outcome_runs, run_of
-from streamops.audit.record_chain import check_chain
+from streamops.audit.record_chain import records_in
 from streamops.audit.records import Hole, PartitionReader, rows_again
 from streamops.audit.seals import SealFiles
 from streamops.audit.start import Start, Starter
@@ -82,22 +83,28 @@ def verify(
     alert, since   only the alert of this id, or those from a time on: from the last seal before all
                    that their proofs name. What comes before it is taken as sealed, not looked at.
     make_detector  detectors by name; river's and the user's unless given
-    on_progress    called now and then with (records done, records in all)
-    workers        processes that fold METER; 1: this one, None: as many as serve. From a seal on
-                   it is always this one. It changes nothing that is found.
+    on_progress    called now and then with (records done, records in all), of all alerts twice:
+                   once for the fold, once for the chain
+    workers        processes that fold METER, and one that checks the chain; 1: this one, None: as
+                   many as serve. From a seal on it is always this one. It changes nothing found.
 
     Raises ConfigError where the folder is no archive, or has no such alert.
     """
     asked = Asked(frozenset((alert,) if alert else ()), since)
-    found = recompute(
-        archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
-    )
+    if workers is None:
+        workers = workers_for(records_in(archive), namespace_of(archive).partitions)
+    with ChainBeside(archive, workers if asked.is_all else 1) as chain:
+        found = recompute(
+            archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
+        )
+        if asked.is_all:
+            return with_chain(found, chain.result(on_progress or _silent))
     if alert and not found.alerts:
         raise ConfigError(
             f"alert is {alert!r}, which {str(archive)!r} doesn't hold; `streamops alerts` lists "
             "those there are"
         )
-    return with_chain(found, check_chain(archive)) if asked.is_all else found
+    return found
 
 
 def recompute(
@@ -339,6 +346,10 @@ class _Audit:
             self.docket.findings.append(
                 f"{at(record)}: seal of {event.source} at epoch {event.epoch}: {error}"
             )
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody asked how far it is."""
 
 
 def _paced(reader: PartitionReader) -> Iterator[tuple[int, Rows | Ended]]:

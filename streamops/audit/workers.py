@@ -4,14 +4,11 @@ Rule 1: a process is given partitions and sends what METER concludes there, epoc
         one folds what is no part of the answer.
 Rule 2: a process folds a few epochs ahead of who reads, AHEAD of each partition and never more:
         else each would wait for the other in turn.
-Rule 3: a process hears no Ctrl-C: it ends when the one that started it lets go of its pipe.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,14 +18,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from streamops import codec
+from streamops.audit.child import Child, begin, failed, send
 from streamops.audit.metering import Job, Metered, metered
 from streamops.audit.pace import merged
 from streamops.core.output_rows import Addressed, AddressedRows, Mixed
-from streamops.errors import ConfigError, ServiceError, TransportError
+from streamops.errors import ConfigError, ServiceError
+from streamops.hosts.garbage import rare_collections
 
 # Below it starting processes takes longer than what they save.
 SMALL = 300_000
-ENDS_S = 2.0
 AHEAD = 2
 
 
@@ -44,13 +42,6 @@ class _Singles(NamedTuple):
     values: list[bytes]
     is_made: list[bool]
     is_encoded: list[bool]
-
-
-class Failed(NamedTuple):
-    """Why a process can't go on, in a sentence, and whether the operator gave it the cause."""
-
-    why: str
-    is_config: bool
 
 
 def workers_for(records: int, partitions: int) -> int:
@@ -100,13 +91,8 @@ class _Lane:
 
     def __init__(self, jobs: Sequence[Job], number: int) -> None:
         self.jobs = jobs
-        context = multiprocessing.get_context("spawn")
-        self._ours, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=work, args=(jobs, theirs), name=f"worker {number}", daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        does = f"folded {', '.join(job.name for job in jobs)}"
+        self._child = Child(work, (jobs,), name=f"worker {number}", does=does)
         self._held: dict[int, deque[tuple[int, Metered]]] = {job.partition: deque() for job in jobs}
 
     def epochs_of(self, partition: int) -> Iterator[tuple[int, Metered]]:
@@ -121,27 +107,17 @@ class _Lane:
             if found_here.is_last:
                 return
 
+    @property
+    def pid(self) -> int | None:
+        """The process's id."""
+        return self._child.pid
+
     def close(self) -> None:
         """End the process."""
-        self._ours.close()
-        self._process.terminate()
-        self._process.join(ENDS_S)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._child.close()
 
     def _next(self) -> tuple[int, Metered]:
-        try:
-            found: Any = self._ours.recv()
-        except (EOFError, OSError):
-            self._process.join(ENDS_S)
-            raise TransportError(
-                f"{self._process.name} ended with exit status {self._process.exitcode} while it "
-                f"folded {', '.join(job.name for job in self.jobs)}; is memory short? Try "
-                "--workers 1"
-            ) from None
-        if isinstance(found, Failed):
-            raise (ConfigError if found.is_config else TransportError)(found.why)
+        found: Any = self._child.receive()
         epoch, of, parts = found
         outputs = Mixed[Addressed]()
         for part in parts:
@@ -171,29 +147,25 @@ def _received(part: _Singles | AddressedRows) -> Sequence[Addressed]:
 
 def work(jobs: Sequence[Job], out: Connection) -> None:
     """Fold partitions in this process, and send what is concluded."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    begin()
     waiting = Queue[Any](AHEAD * len(jobs))
     sender = threading.Thread(target=_send_all, args=(waiting, out), daemon=True)
     sender.start()
     try:
-        for epoch, of in merged((0, _marked(metered(job))) for job in jobs):
-            parts = list(map(_sent, of.outputs.parts))
-            waiting.put((epoch, of._replace(outputs=Mixed()), parts))
+        with rare_collections():
+            for epoch, of in merged((0, _marked(metered(job))) for job in jobs):
+                parts = list(map(_sent, of.outputs.parts))
+                waiting.put((epoch, of._replace(outputs=Mixed()), parts))
     except ServiceError as error:
-        waiting.put(Failed(str(error), isinstance(error, ConfigError)))
+        waiting.put(failed(error))
     waiting.put(None)
     sender.join()
 
 
 def _send_all(waiting: Queue[Any], out: Connection) -> None:
-    try:
-        with out:
-            for found in iter(waiting.get, None):
-                out.send(found)
-    except (BrokenPipeError, ConnectionResetError):
-        # Nobody reads on: it was ended, or has what it needs.
-        os._exit(0)
+    with out:
+        for found in iter(waiting.get, None):
+            send(out, found)
 
 
 def _marked(

@@ -11,15 +11,23 @@ import time
 from pathlib import Path
 
 import msgspec
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from streamops import codec
+from streamops.audit.beside import ChainBeside
 from streamops.audit.metering import Job
 from streamops.audit.namespace import namespace_of
 from streamops.audit.verify import verify
 from streamops.audit.whatif import what_if
 from streamops.audit.workers import SMALL, Workers, workers_for
 from streamops.errors import ConfigError, TransportError
-from streamops.views.archive import raw_folder
+from streamops.views.archive import ArchiveLog, cover_of, raw_folder, write_raw
+from streamops.views.seal import Sealer
+from streamops.views.seal_events import HOME
+from tests.sealed import raw
 from tests.story import archive, make_counting, play
 from tests.unit.test_whatif import with_psi_above
 
@@ -37,7 +45,7 @@ if __name__ == "__main__":
     with Workers([Job(folder, 0, namespace_of(folder))], 2) as processes:
         for source in processes.sources():
             next(source)
-        print(*(lane._process.pid for lane in processes._lanes), flush=True)
+        print(*(lane.pid for lane in processes._lanes), flush=True)
         os.kill(os.getpid(), int(sys.argv[2]))
         for source in processes.sources():
             list(source)
@@ -64,6 +72,62 @@ def test_any_number_of_processes_finds_the_same_bytes(damaged):
     assert msgspec.json.encode(there) == msgspec.json.encode(here)
 
 
+@pytest.fixture(scope="module")
+def sealed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same history, sealed, and the seal archived."""
+    copy = Path(shutil.copytree(folder, tmp_path_factory.mktemp("sealed") / "archive"))
+    log, sealer = ArchiveLog(copy), Sealer(copy, "shop")
+    for place in [(topic, p) for topic in log.topics() for p in log.partitions(topic)]:
+        for path, cover in log.files(*place):
+            sealer.take(place, list(log.read(*place, cover.first, cover.next)), cover, path)
+    value, first = codec.encode(sealer.seal(0.0)), log.held(*HOME).next
+    write_raw(copy, [raw(HOME, first, value)], HOME, cover_of([first], first, first + 1))
+    return copy
+
+
+@pytest.mark.parametrize("harm", ["", "a record"])
+def test_the_chain_is_checked_beside_with_the_same_result(sealed, harm, tmp_path):
+    copy = Path(shutil.copytree(sealed, tmp_path / "archive"))
+    if harm:
+        path = sorted(raw_folder(copy, "labels", 1).glob("[0-9]*.parquet"))[0]
+        table = pq.read_table(path)
+        values = table.column("value").to_pylist()
+        values[3] = values[3].replace(b"2026", b"2025", 1)
+        assert values != table.column("value").to_pylist()
+        pq.write_table(table.set_column(3, "value", pa.array(values, pa.binary())), path)
+    seen = list[tuple[int, int]]()
+    here, there = (
+        verify(
+            copy, make_detector=make_counting, workers=n, on_progress=lambda *at: seen.append(at)
+        )
+        for n in (1, 2)
+    )
+    assert msgspec.json.encode(there) == msgspec.json.encode(here)
+    assert [(b.topic, b.partition, b.offset) for b in here.chain.broken] == (
+        [("labels", 1, 3)] if harm else []
+    )
+    assert here.ok is not bool(harm)
+    assert seen[-1][0] == seen[-1][1], "all was looked at"
+
+
+def test_a_check_that_is_killed_is_said_and_none_stays_behind(sealed):
+    with ChainBeside(sealed, 2) as chain:
+        assert chain._child is not None
+        os.kill(pid := chain._child.pid, signal.SIGKILL)
+        with pytest.raises(TransportError, match=r"chain ended with exit status -9 .* the chain;"):
+            chain.result(lambda done, total: None)
+    with ChainBeside(sealed, 2) as chain:
+        assert chain._child is not None
+        other = chain._child.pid
+    assert not [each for each in (pid, other) if psutil.pid_exists(each)]
+
+
+def test_without_a_seal_no_process_is_started(folder):
+    with ChainBeside(folder, 2) as chain:
+        assert chain._child is None
+        assert chain.result(lambda done, total: None).seals == 0
+
+
 def test_history_folded_by_processes_gives_the_same_difference(folder):
     given = [with_psi_above(0.02)]
     here, there = (
@@ -84,7 +148,7 @@ def test_what_stops_a_process_is_said_in_one_sentence(folder, damaged):
     with Workers([Job(folder, 0, namespace_of(folder))], 2) as processes:
         source = processes.sources()[0]
         next(source)
-        os.kill(processes._lanes[0]._process.pid, signal.SIGKILL)
+        os.kill(processes._lanes[0].pid, signal.SIGKILL)
         with pytest.raises(TransportError, match=r"worker 0 ended with exit status -9 .* meter/0"):
             list(source)
 
