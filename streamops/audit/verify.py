@@ -91,9 +91,9 @@ def verify(
     Raises ConfigError where the folder is no archive, or has no such alert.
     """
     asked = Asked(frozenset((alert,) if alert else ()), since)
-    if workers is None:
+    if workers is None and asked.is_all:
         workers = workers_for(records_in(archive), namespace_of(archive).partitions)
-    with ChainBeside(archive, workers if asked.is_all else 1) as chain:
+    with ChainBeside(archive, workers if workers and asked.is_all else 1) as chain:
         found = recompute(
             archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
         )
