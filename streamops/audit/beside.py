@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
-from streamops.audit.child import Child, begin, failed, send
 from streamops.audit.record_chain import ChainCheck, Progress, check_chain
+from streamops.audit.spawned import Spawned, begin_spawned, failed, send_back
 from streamops.errors import ServiceError
 from streamops.views.seal import seal_paths
 
@@ -21,51 +19,44 @@ PARTS = 100
 
 
 class ChainBeside:
-    """The check of an archive's chain; use it as a context: its process ends with it.
+    """The check of an archive's chain; close it after use: its process, if any, ends then.
 
     workers  processes that serve; with one the chain is checked here, when it is asked for
     """
 
     def __init__(self, archive: Path, workers: int) -> None:
         self._archive = archive
-        self._child: Child | None = None
+        self._process: Spawned | None = None
         # Without them there is nothing to hash, or so much is wrong that time doesn't matter.
         if workers > 1 and seal_paths(archive):
-            self._child = Child(check, (archive,), name="chain", does="checked the chain")
+            self._process = Spawned(check, (archive,), name="chain", does="checked the chain")
 
     def result(self, on_progress: Progress) -> ChainCheck:
         """Return what was found; raises TransportError where its process ended before."""
-        if self._child is None:
+        if self._process is None:
             return check_chain(self._archive, on_progress)
-        while not isinstance(found := self._child.receive(), bytes):
+        while not isinstance(found := self._process.receive(), bytes):
             on_progress(*found)
         return msgspec.json.decode(found, type=ChainCheck)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._child is not None:
-            self._child.close()
+    def close(self) -> None:
+        """End its process."""
+        if self._process is not None:
+            self._process.close()
 
 
 def check(archive: Path, out: Connection) -> None:
     """Check a chain in this process; send how far it is, now and then, and what was found."""
-    begin()
+    begin_spawned()
     sent = 0
 
     def report(done: int, total: int) -> None:
         nonlocal sent
         if done * PARTS // max(1, total) > sent:
             sent = done * PARTS // max(1, total)
-            send(out, (done, total))
+            send_back(out, (done, total))
 
     try:
-        send(out, msgspec.json.encode(check_chain(archive, report)))
+        send_back(out, msgspec.json.encode(check_chain(archive, report)))
     except ServiceError as error:
-        send(out, failed(error))
+        send_back(out, failed(error))

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from streamops.audit.decoded import rows_of
 from streamops.audit.erased import Unread, unread_of
 from streamops.audit.erasures import keys_of
 from streamops.audit.namespace import Namespace
 from streamops.audit.pace import epochs_of, merged, rank_of, runs_by_epoch
 from streamops.audit.records import Hole, PartitionReader
-from streamops.audit.under import Under, configs_of, rows_of
+from streamops.audit.under import Under, configs_of
 from streamops.core.epochs import Fold
 from streamops.core.output_rows import AddressedRows, Mixed
 from streamops.events import Sealed

@@ -7,34 +7,30 @@ The open loop is closed by the log: what a trainer returned or a person approved
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
+from streamops.audit.decoded import rows_of
 from streamops.audit.namespace import namespace_of
 from streamops.audit.pace import runs_by_epoch
-from streamops.audit.under import rows_of
 from streamops.core import numeric
 from streamops.core.detect import Detector
 from streamops.core.output_rows import Addressed
-from streamops.core.processor import Record
 from streamops.core.rows import Rows
 from streamops.errors import ConfigError
 from streamops.events import Event
 from streamops.hosts.replay import RAW, STAGES, ReplayHost
 from streamops.topics import COMPACTED, load_topics
 from streamops.views.archive import ArchiveLog
-from streamops.views.log import Log, to_records
+from streamops.views.log import ColumnLog
 
 ACTIONS = ("alerts", "retraining", "deployments")
 REPORT_EVERY = 2000
-# Decoded together, and held: a fold reads dozens of partitions at once.
-CHUNK = 500
 
 Progress = Callable[[int, int], None]
 
 
 def replay(
-    log: Log,
+    log: ColumnLog,
     *,
     partitions: int,
     skew_ms: int | None,
@@ -61,7 +57,7 @@ def replay(
 
 
 def fed(
-    log: Log,
+    log: ColumnLog,
     partitions: int,
     feed: Callable[[Rows], Iterable[Addressed]],
     on_progress: Progress | None = None,
@@ -120,10 +116,3 @@ def run_replay(
         on_progress=on_progress,
     )
     return [out.event for out in conclusions if out.topic in topics]
-
-
-def records_of(log: Log, topic: str, partition: int) -> Iterator[Record]:
-    """Yield a partition's records, decoded some hundreds at a time."""
-    raws = log.read(topic, partition)
-    while some := list(islice(raws, CHUNK)):
-        yield from to_records(some)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -12,13 +11,6 @@ from streamops.config import ModelConfig, config_hash
 from streamops.core.processor import Record
 from streamops.core.rows import Columns, Rows, events_of
 from streamops.events import ConfigActivated
-from streamops.hosts.decoding import to_rows
-from streamops.views.archive import ArchiveLog
-from streamops.views.log import Log, RawColumns, RawRecord
-
-# Decoded together, and held: a fold reads dozens of partitions at once.
-CHUNK = 500
-
 
 _CONFIGS = msgspec.json.Decoder(tuple[ModelConfig, ...])
 
@@ -60,20 +52,3 @@ class Under:
         self.met.add(config.model)
         given = msgspec.structs.replace(event, config=config, config_hash=config_hash(config))
         return record._replace(value=codec.encode(given), event=given)
-
-
-def rows_of(log: Log, topic: str, partition: int) -> Iterator[Rows]:
-    """Yield a partition's records, decoded some hundreds at a time; raises TransportError where
-    any is missing. Of an archive columns are read, and no object is made of a record."""
-    if isinstance(log, ArchiveLog):
-        found = log.columns(topic, partition, CHUNK)
-    else:
-        found = _columns(log.read(topic, partition))
-    for columns in found:
-        yield to_rows(topic, partition, *columns)
-
-
-def _columns(raws: Iterator[RawRecord]) -> Iterator[RawColumns]:
-    while some := list(islice(raws, CHUNK)):
-        offsets, times, keys, values = zip(*(raw[2:6] for raw in some), strict=True)
-        yield offsets, times, keys, values

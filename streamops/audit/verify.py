@@ -9,6 +9,7 @@ whose files differ, is a finding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -93,7 +94,7 @@ def verify(
     asked = Asked(frozenset((alert,) if alert else ()), since)
     if workers is None and asked.is_all:
         workers = workers_for(records_in(archive), namespace_of(archive).partitions)
-    with ChainBeside(archive, workers if workers and asked.is_all else 1) as chain:
+    with closing(ChainBeside(archive, workers if workers and asked.is_all else 1)) as chain:
         found = recompute(
             archive, asked, make_detector=make_detector, on_progress=on_progress, workers=workers
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from streamops import codec
+from streamops.audit.decoded import records_of, rows_of
 from streamops.audit.difference import (
     EVER,
     Difference,
@@ -39,8 +40,8 @@ from streamops.audit.recorded import (
     finds_the_same,
     measures_the_same,
 )
-from streamops.audit.replay import REPORT_EVERY, Progress, records_of
-from streamops.audit.under import Under, packed_configs, rows_of
+from streamops.audit.replay import REPORT_EVERY, Progress
+from streamops.audit.under import Under, packed_configs
 from streamops.audit.workers import Workers, workers_for
 from streamops.config import ModelConfig, config_hash
 from streamops.core import numeric

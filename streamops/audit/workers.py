@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from streamops import codec
-from streamops.audit.child import Child, begin, failed, send
 from streamops.audit.metering import Job, Metered, metered
 from streamops.audit.pace import merged
+from streamops.audit.spawned import Spawned, begin_spawned, failed, send_back
 from streamops.core.output_rows import Addressed, AddressedRows, Mixed
 from streamops.errors import ConfigError, ServiceError
 from streamops.hosts.garbage import rare_collections
@@ -92,7 +92,7 @@ class _Lane:
     def __init__(self, jobs: Sequence[Job], number: int) -> None:
         self.jobs = jobs
         does = f"folded {', '.join(job.name for job in jobs)}"
-        self._child = Child(work, (jobs,), name=f"worker {number}", does=does)
+        self._process = Spawned(work, (jobs,), name=f"worker {number}", does=does)
         self._held: dict[int, deque[tuple[int, Metered]]] = {job.partition: deque() for job in jobs}
 
     def epochs_of(self, partition: int) -> Iterator[tuple[int, Metered]]:
@@ -110,14 +110,14 @@ class _Lane:
     @property
     def pid(self) -> int | None:
         """The process's id."""
-        return self._child.pid
+        return self._process.pid
 
     def close(self) -> None:
         """End the process."""
-        self._child.close()
+        self._process.close()
 
     def _next(self) -> tuple[int, Metered]:
-        found: Any = self._child.receive()
+        found: Any = self._process.receive()
         epoch, of, parts = found
         outputs = Mixed[Addressed]()
         for part in parts:
@@ -147,7 +147,7 @@ def _received(part: _Singles | AddressedRows) -> Sequence[Addressed]:
 
 def work(jobs: Sequence[Job], out: Connection) -> None:
     """Fold partitions in this process, and send what is concluded."""
-    begin()
+    begin_spawned()
     waiting = Queue[Any](AHEAD * len(jobs))
     sender = threading.Thread(target=_send_all, args=(waiting, out), daemon=True)
     sender.start()
@@ -165,7 +165,7 @@ def work(jobs: Sequence[Job], out: Connection) -> None:
 def _send_all(waiting: Queue[Any], out: Connection) -> None:
     with out:
         for found in iter(waiting.get, None):
-            send(out, found)
+            send_back(out, found)
 
 
 def _marked(

@@ -19,7 +19,7 @@ from streamops.core.epochs import Fold
 from streamops.core.meter import Meter
 from streamops.core.output_rows import Addressed, AddressedRows, Mixed
 from streamops.core.partition import partition_of
-from streamops.core.processor import Record
+from streamops.core.processor import Record, Refusal
 from streamops.core.rows import Rows
 from streamops.core.times import micros
 from streamops.hosts.decoding import to_rows
@@ -87,7 +87,9 @@ class Wiring:
             place, keys = (concluded.topic, partition), compress(concluded.keys, here)
             first = self._count(place, len(values))
             offsets = range(first, first + len(values))
-            yield to_rows(*place, offsets, [0] * len(values), list(map(str.encode, keys)), values)
+            rows = to_rows(*place, offsets, [0] * len(values), list(map(str.encode, keys)), values)
+            assert Refusal not in set(map(type, rows.columns.events)), "it was encoded here"
+            yield rows
 
     def _record(self, output: Addressed) -> Record:
         at = output.partition

@@ -7,12 +7,10 @@ Rule 2: Linux weighs sessions before processes, and a service leads one: both ar
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
-LOG = logging.getLogger(__name__)
 SESSION = Path("/proc/self/autogroup")
 # Of two that want a CPU, who has 5 more gets a quarter of it.
 BEHIND = {"materializer": 5, "trainer": 5}

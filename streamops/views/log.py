@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -98,6 +99,19 @@ class Log(Protocol):
         ...
 
 
+class ColumnLog(Protocol):
+    """A log that is read by columns: no object is made of a record."""
+
+    def held(self, topic: str, partition: int) -> Held:
+        """Return the offsets that can be read; first equals next where there are none."""
+        ...
+
+    def columns(self, topic: str, partition: int, rows: int) -> Iterator[RawColumns]:
+        """Yield all records, at most `rows` at a time; raises TransportError where any is not
+        held from offset 0 on."""
+        ...
+
+
 def to_record(raw: RawRecord) -> Record:
     """Return the record decoded; what can't be decoded carries a Refusal with the reason."""
     try:
@@ -182,6 +196,13 @@ class MemoryLog:
         for record in self._records.get((topic, partition), ()):
             if first <= record.offset < end:
                 yield record
+
+    def columns(self, topic: str, partition: int, rows: int) -> Iterator[RawColumns]:
+        """Yield all records as `read` does."""
+        raws = self.read(topic, partition)
+        while some := list(islice(raws, rows)):
+            offsets, times, keys, values = zip(*(raw[2:6] for raw in some), strict=True)
+            yield offsets, times, keys, values
 
 
 class KafkaLog:

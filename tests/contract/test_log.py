@@ -63,13 +63,25 @@ class LogContract(ABC):
             list(log.read("labels", 0, 0, 1))
 
 
-class TestMemoryLog(LogContract):
+class ColumnContract(LogContract):
+    """Logs that are read by columns, too."""
+
+    @pytest.mark.parametrize("rows", [1, 2, 100])
+    def test_columns_are_what_reading_gives(self, log, rows):
+        parts = list(log.columns("labels", 1, rows))
+        assert max(len(offsets) for offsets, *_ in parts) <= rows
+        read = [row for columns in parts for row in zip(*columns, strict=True)]
+        assert read == [raw[2:6] for raw in log.read("labels", 1)]
+        assert list(log.columns("labels", 0, rows)) == []
+
+
+class TestMemoryLog(ColumnContract):
     @pytest.fixture
     def log(self) -> Log:
         return MemoryLog(RECORDS[::-1])
 
 
-class TestArchiveLog(LogContract):
+class TestArchiveLog(ColumnContract):
     @pytest.fixture(params=[1, 2, 4, 6], ids="{} offsets a file".format)
     def log(self, request: pytest.FixtureRequest, tmp_path: Path) -> Log:
         archive(tmp_path, 6, request.param)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -111,20 +112,20 @@ def test_the_chain_is_checked_beside_with_the_same_result(sealed, harm, tmp_path
 
 
 def test_a_check_that_is_killed_is_said_and_none_stays_behind(sealed):
-    with ChainBeside(sealed, 2) as chain:
-        assert chain._child is not None
-        os.kill(pid := chain._child.pid, signal.SIGKILL)
+    with closing(ChainBeside(sealed, 2)) as chain:
+        assert chain._process is not None
+        os.kill(pid := chain._process.pid, signal.SIGKILL)
         with pytest.raises(TransportError, match=r"chain ended with exit status -9 .* the chain;"):
             chain.result(lambda done, total: None)
-    with ChainBeside(sealed, 2) as chain:
-        assert chain._child is not None
-        other = chain._child.pid
+    with closing(ChainBeside(sealed, 2)) as chain:
+        assert chain._process is not None
+        other = chain._process.pid
     assert not [each for each in (pid, other) if psutil.pid_exists(each)]
 
 
 def test_without_a_seal_no_process_is_started(folder):
-    with ChainBeside(folder, 2) as chain:
-        assert chain._child is None
+    with closing(ChainBeside(folder, 2)) as chain:
+        assert chain._process is None
         assert chain.result(lambda done, total: None).seals == 0
 
 

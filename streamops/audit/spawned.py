@@ -25,7 +25,7 @@ class Failed(NamedTuple):
     is_config: bool
 
 
-class Child:
+class Spawned:
     """One process, from its start until `close`.
 
     target  called with what is given and the end of a pipe to send to
@@ -74,14 +74,14 @@ class Child:
             self._process.join()
 
 
-def begin() -> None:
-    """Take signals as a child does."""
+def begin_spawned() -> None:
+    """Take signals as such a process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def send(out: Connection, found: object) -> None:
-    """Send something to who started this child; where nobody reads on, it ends here."""
+def send_back(out: Connection, found: object) -> None:
+    """Send something to who started this process; where nobody reads on, it ends here."""
     try:
         out.send(found)
     except (BrokenPipeError, ConnectionResetError):
